@@ -1,0 +1,147 @@
+"""Attention, as a ladder to climb: one head, one head that cannot look ahead, many heads in one product.
+
+Letters for shapes, here and everywhere: B batch, T time (tokens), C channels (emb_dim), H heads, D head width, V vocabulary.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SelfAttention(nn.Module):
+    """One head in which every token looks at every token (Vaswani et al. 2017, 1706.03762, equation 1).
+
+    Each token asks with a query; every token answers with a key and hands over its value where they match.
+    """
+
+    def __init__(self, emb_dim: int, head_dim: int, qkv_bias: bool = False):
+        super().__init__()
+        self.query = nn.Linear(emb_dim, head_dim, bias=qkv_bias)
+        self.key = nn.Linear(emb_dim, head_dim, bias=qkv_bias)
+        self.value = nn.Linear(emb_dim, head_dim, bias=qkv_bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, D)."""
+        return self.weights(x) @ self.value(x)  # (B, T, T) @ (B, T, D)
+
+    def weights(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, T): row q says how much position q reads of each position k; rows sum to 1."""
+        return self.scores(x).softmax(dim=-1)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, T): how well each query matches each key, scaled so that its spread does not grow with D."""
+        query, key = self.query(x), self.key(x)  # (B, T, D)
+        return query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])
+
+
+class CausalAttention(SelfAttention):
+    """One head that sees only itself and the past: what is to be predicted must not be read."""
+
+    def __init__(self, emb_dim: int, head_dim: int, context_length: int, dropout_rate: float = 0.0, qkv_bias: bool = False):
+        super().__init__(emb_dim, head_dim, qkv_bias)
+        self.dropout = nn.Dropout(dropout_rate)
+        future = torch.ones(context_length, context_length, dtype=torch.bool).triu(diagonal=1)
+        self.register_buffer("future", future, persistent=False)  # a constant, so it stays out of saved weights
+
+    def weights(self, x: Tensor) -> Tensor:
+        T = x.shape[1]
+        scores = self.scores(x).masked_fill(self.future[:T, :T], -math.inf)  # exp(-inf) = 0: no weight on the future
+        return self.dropout(scores.softmax(dim=-1))
+
+
+class KVCache:
+    """Keys and values of the tokens read so far, for one layer, so that the next token costs one row and not T."""
+
+    def __init__(self):
+        self.key = self.value = None
+        self.length = 0
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add (B, H, T, D) keys and values; return all of them, (B, H, length, D)."""
+        if self.length:
+            key, value = torch.cat((self.key, key), dim=2), torch.cat((self.value, value), dim=2)
+        self.key, self.value, self.length = key, value, key.shape[2]
+        return key, value
+
+
+def rotation_angles(context_length: int, head_dim: int) -> Tensor:
+    """(T, D/2) angles of rotary position embedding: pair i of a head turns by position / 10000^(2i/D)."""
+    frequencies = 10000.0 ** (-torch.arange(0, head_dim, 2) / head_dim)
+    return torch.outer(torch.arange(context_length), frequencies)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (x[i], x[i + D/2]) of (B, H, T, D) by their angles, given as (T, D/2) cosines and sines.
+
+    The product of a turned query and a turned key depends on their distance only (Su et al. 2021, 2104.09864).
+    """
+    first, second = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+
+
+class MultiHeadAttention(nn.Module):
+    """H causal heads side by side in one matrix product, and a projection that mixes what they found.
+
+    Two ways lead through it and give the same numbers: `forward` uses PyTorch's fused kernel, which is fast and never
+    shows its weights; `explicit` computes them in the open and lets a caller edit what a head says.
+    """
+
+    def __init__(self, config: dict):
+        super().__init__()
+        emb_dim, self.n_heads = config["emb_dim"], config["n_heads"]
+        self.head_dim = emb_dim // self.n_heads
+        self.qk_norm = config["qk_norm"]
+        self.rope = config["position"] == "rope"
+        self.dropout_rate = config["dropout_rate"]
+        self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=config["qkv_bias"])
+        self.projection = nn.Linear(emb_dim, emb_dim)
+        if self.rope:
+            angles = rotation_angles(config["context_length"], self.head_dim)
+            self.register_buffer("cos", angles.cos(), persistent=False)
+            self.register_buffer("sin", angles.sin(), persistent=False)
+
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        """(B, T, C) -> (B, T, C). With a cache, `x` holds only the tokens that are not in it yet."""
+        query, key, value = self.split(x, cache.length if cache else 0)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        T, S = query.shape[2], key.shape[2]  # T new tokens look at S tokens in all
+        mask = None if T in (1, S) else torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
+        heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=T == S and T > 1,
+                                               dropout_p=self.dropout_rate if self.training else 0.0)
+        return self.join(heads)
+
+    def explicit(self, x: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(B, T, C) -> output (B, T, C) and weights (B, H, T, T). `edit` may replace the heads' outputs, (B, H, T, D).
+
+        Raises RuntimeError in training mode, where dropout would make the weights something the model never uses.
+        """
+        if self.training:
+            raise RuntimeError("attention weights of a model in training mode are noise: call model.eval() first")
+        query, key, value = self.split(x, start=0)
+        T = x.shape[1]
+        scores = query @ key.transpose(-2, -1) / math.sqrt(self.head_dim)  # (B, H, T, T)
+        future = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)
+        weights = scores.masked_fill(future, -math.inf).softmax(dim=-1)
+        heads = weights @ value  # (B, H, T, D)
+        return self.join(edit(heads) if edit else heads), weights
+
+    def split(self, x: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, C) -> queries, keys and values, each (B, H, T, D), of tokens at positions start .. start + T - 1."""
+        B, T, _ = x.shape
+        qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # -> 3 times (B, H, T, D)
+        if self.qk_norm:  # Henry et al. 2020, 2010.04245
+            query, key = F.rms_norm(query, (self.head_dim,)), F.rms_norm(key, (self.head_dim,))
+        if self.rope:
+            cos, sin = self.cos[start:start + T], self.sin[start:start + T]
+            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        return query.to(value.dtype), key.to(value.dtype), value  # under autocast the steps above return float32
+
+    def join(self, heads: Tensor) -> Tensor:
+        """(B, H, T, D) -> (B, T, C): lay the heads side by side and mix them."""
+        B, H, T, D = heads.shape
+        return self.projection(heads.transpose(1, 2).reshape(B, T, H * D))

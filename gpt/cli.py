@@ -1,0 +1,38 @@
+"""What the command lines share: a user's mistake ends with exit code 2 and one line that says what to change."""
+
+import argparse
+import contextlib
+import difflib
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from gpt.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and which names the nearest flag to an unknown one."""
+
+    def __init__(self, **options):
+        super().__init__(**options, allow_abbrev=False)
+
+    def parse_args(self, args=None, namespace=None):
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].split("=")[0]
+            near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+            self.error(f"unknown flag {flag}" + (f": did you mean {near[0]}?" if near else ": --help lists all"))
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        one_line = " ".join(message.split())
+        print(f"{self.prog}: {one_line}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+@contextlib.contextmanager
+def user_errors_end_politely(parser: Parser) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        parser.error(str(error))

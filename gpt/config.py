@@ -1,0 +1,202 @@
+"""CONFIG: one table of fields feeds the defaults, the checks, the flags, the page's controls and the README."""
+
+import argparse
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from gpt.errors import UserError
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting: its name, its default (whose type is the setting's type), its limits and one sentence of help."""
+
+    name: str
+    default: Any
+    help: str
+    group: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> type:
+        return type(self.default)
+
+    def limits(self) -> str:
+        """What is allowed, in words: "a whole number from 1 to 48"."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind is bool:
+            return "true or false"
+        if self.kind is str:
+            return "text"
+        return f"{'a whole number' if self.kind is int else 'a number'} from {self.minimum:g} to {self.maximum:g}"
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with `value`, in one sentence, or None."""
+        if self._allowed(value):
+            return None
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else shown[:60] + "..."
+        return f"{self.name} is {shown}: set it to {self.limits()}"
+
+    def _allowed(self, value: Any) -> bool:
+        if self.kind in (bool, str):
+            return isinstance(value, self.kind) and (not self.choices or value in self.choices)
+        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else (int, float)):
+            return False
+        return math.isfinite(value) and self.minimum <= value <= self.maximum
+
+    def parse(self, text: str) -> Any:
+        """The value a flag's text stands for. Text that is no such value comes back as it is, for `problem` to name."""
+        try:
+            return {"true": True, "false": False}[text.lower()] if self.kind is bool else self.kind(text)
+        except (KeyError, ValueError):
+            return text
+
+
+def _model(name, default, help, *limits, **more):
+    return Field(name, default, help, "model", *limits, **more)
+
+
+def _training(name, default, help, *limits, **more):
+    return Field(name, default, help, "training", *limits, **more)
+
+
+FIELDS = (
+    Field("corpus", "stories", "The text to learn: stories, repeats, python, or the path of a text file or of a folder of .txt files.", "text"),
+    Field("tokenizer", "bpe", "How text becomes tokens: pieces learned from this text, GPT-2's own, characters or bytes.", "text",
+          choices=("bpe", "gpt2", "char", "byte")),
+    Field("vocab_size", 1024, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64),
+    _model("n_layers", 4, "Transformer blocks, one after the other.", 1, 48, 1),
+    _model("n_heads", 4, "Attention heads in each block.", 1, 32, 1),
+    _model("emb_dim", 128, "Width of the residual stream: numbers that describe one token.", 4, 2048, 8),
+    _model("context_length", 64, "Tokens the model can look back on.", 2, 4096, 8),
+    _model("dropout_rate", 0.0, "Share of activations silenced at random while training; helps when a text is read many times.", 0, 0.9, 0.05),
+    _model("position", "rope", "How the model knows the order: a learned vector per position, or queries and keys rotated by position.", choices=("learned", "rope")),
+    _model("activation", "relu2", "Nonlinearity of the feed-forward layer: GPT-2's GELU, or ReLU squared.", choices=("gelu", "relu2")),
+    _model("qk_norm", True, "Scale queries and keys to unit size, which allows higher learning rates."),
+    _model("qkv_bias", True, "Add a bias to queries, keys and values, as GPT-2 does."),
+    _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
+    _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
+    _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=("adamw", "muon")),
+    _training("learning_rate", 0.01, "Size of a step at its highest.", 0.0, 1.0, 0.0005),
+    _training("batch", 16, "Windows of text per step.", 1, 4096, 1),
+    _training("grad_accum", 1, "Batches whose gradients are added up before one step.", 1, 1024, 1),
+    _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5),
+    _training("max_steps", 500, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100),
+    _training("max_minutes", 0.0, "Stop after this many minutes of work; 0 is no limit.", 0, 100_000, 0.5),
+    _training("warmup", 20, "Steps over which the learning rate rises from zero.", 0, 1_000_000, 10),
+    _training("weight_decay", 0.1, "Pull of all matrices towards zero, times the learning rate.", 0, 10, 0.01),
+    _training("grad_clip", 1.0, "Gradients longer than this are shortened to it; 0 turns it off.", 0, 1000, 0.1),
+    _training("precision", "auto", "Number format of the matrix products; auto takes the fastest safe one and says why.", choices=("auto", "float32", "bfloat16", "float16")),
+    _training("device", "auto", "Where to train; auto takes the GPU when there is one.", choices=("auto", "cpu", "cuda")),
+    _training("eval_every", 50, "Steps between two evaluations on the validation text, each with a sample.", 1, 1_000_000, 10),
+    _training("eval_tokens", 32768, "Most tokens of the validation text to evaluate on; 0 is all of it.", 0, 1_000_000_000, 1024),
+    _training("snapshots", 12, "Snapshots of the weights kept for looking back, at steps spaced evenly on a log scale.", 0, 100, 1),
+    _training("seed", 1, "Start of every random choice: the same seed gives the same run.", 0, 2**31 - 1, 1),
+)
+CONFIG: dict[str, Any] = {field.name: field.default for field in FIELDS}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A CONFIG with a name and a sentence, told as its differences from the defaults."""
+
+    name: str
+    sentence: str
+    changes: dict[str, Any]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {**CONFIG, **self.changes}
+
+
+_CLASSIC = {"position": "learned", "activation": "gelu", "qk_norm": False, "optimizer": "adamw"}
+PRESETS = {preset.name: preset for preset in (
+    Preset("quick", "A small GPT with today's best habits; about a minute on two CPU cores.", {}),
+    Preset("gpt2-classic", "The same size as GPT-2 was published: learned positions, GELU, AdamW.",
+           {**_CLASSIC, "learning_rate": 0.002}),
+    Preset("shakespeare-char", "nanoGPT's character model for one GPU: 6 layers of width 384 and a context of 256 characters.",
+           {**_CLASSIC, "tokenizer": "char", "n_layers": 6, "n_heads": 6, "emb_dim": 384, "context_length": 256, "dropout_rate": 0.2,
+            "batch": 64, "max_steps": 5000, "warmup": 100, "learning_rate": 0.001, "eval_every": 250}),
+    Preset("induction", "Random letters written twice: grows an induction head in about half a minute.",
+           {"corpus": "repeats", "tokenizer": "char", "max_steps": 500, "warmup": 50}),
+    Preset("gpt2-124m", "The sizes of OpenAI's smallest GPT-2, 124 million parameters; wants a GPU.",
+           {**_CLASSIC, "tokenizer": "gpt2", "vocab_size": 50257, "vocab_multiple": 64, "n_layers": 12, "n_heads": 12, "emb_dim": 768,
+            "context_length": 1024, "batch": 8, "grad_accum": 8, "epoch": 1.0, "max_steps": 0, "warmup": 200, "learning_rate": 0.0006}),
+)}
+
+
+class ConfigError(UserError):
+    """Every problem of a CONFIG at once; `problems` maps a field's name to its sentence."""
+
+    def __init__(self, problems: dict[str, str]):
+        self.problems = problems
+        super().__init__("; ".join(problems.values()))
+
+
+def problems_of(fields: tuple[Field, ...], values: dict[str, Any]) -> dict[str, str]:
+    """Name -> sentence for every value that is missing, unknown or outside its field's limits."""
+    known = {field.name: field for field in fields}
+    found = {}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            found[name] = f"{str(name)[:60]} is not a setting" + (f": did you mean {near[0]}?" if near else "")
+    for name, field in known.items():
+        if name not in values or values[name] is None:
+            found[name] = f"{name} is missing: set it to {field.limits()}"
+        elif sentence := field.problem(values[name]):
+            found[name] = sentence
+    return found
+
+
+def validate(config: dict[str, Any]) -> dict[str, Any]:
+    """Return `config` unchanged if it can be built and trained; raise ConfigError with all its problems if not."""
+    found = problems_of(FIELDS, config)
+
+    def sound(*names: str) -> bool:
+        return not any(name in found for name in names)
+
+    if sound("emb_dim", "n_heads"):
+        emb_dim, n_heads = config["emb_dim"], config["n_heads"]
+        if emb_dim % n_heads:
+            below, above = emb_dim - emb_dim % n_heads, emb_dim + n_heads - emb_dim % n_heads
+            found["emb_dim"] = f"emb_dim {emb_dim} cannot be split into {n_heads} heads: use {below or above} or {above}"
+        elif sound("position") and config["position"] == "rope" and emb_dim // n_heads % 2:
+            found["position"] = (f"rope turns pairs of numbers, and a head's width emb_dim / n_heads = {emb_dim // n_heads} is odd: "
+                                 "change emb_dim or n_heads, or set position to learned")
+    if sound("tokenizer", "vocab_size") and config["tokenizer"] == "bpe" and not 256 <= config["vocab_size"] <= 65536:
+        found["vocab_size"] = f"vocab_size is {config['vocab_size']}: bpe starts from 256 bytes, set it to 256 to 65536"
+    limits = ("epoch", "max_steps", "max_minutes")
+    if sound(*limits) and not any(config[name] for name in limits):
+        found["epoch"] = "epoch, max_steps and max_minutes are all 0, so the run would never end: set one of them"
+    if found:
+        raise ConfigError(found)
+    return config
+
+
+def add_flags(parser: argparse.ArgumentParser, fields: tuple[Field, ...]) -> None:
+    """One flag a field, of the same name; a flag that is not given stays out of the result."""
+    for field in fields:
+        parser.add_argument(f"--{field.name}", type=field.parse, default=argparse.SUPPRESS, metavar=field.kind.__name__.upper(),
+                            help=f"{field.help} ({field.limits()}; default {field.default})".replace("%", "%%"))
+
+
+def as_flags(changes: dict[str, Any]) -> list[str]:
+    """The command-line words that set `changes`: {"emb_dim": 64} -> ["--emb_dim", "64"]."""
+    words = []
+    for name, value in changes.items():
+        words += [f"--{name}", str(value).lower() if isinstance(value, bool) else str(value)]
+    return words
+
+
+def markdown_table() -> str:
+    """The README's table of CONFIG, written from FIELDS."""
+    rows = [f"| `{field.name}` | {field.default} | {field.help} ({field.limits()}) |" for field in FIELDS]
+    return "\n".join(["| field | default | meaning |", "| --- | --- | --- |", *rows])

@@ -1,0 +1,202 @@
+"""Writing: from logits to the next token, from tokens to text that appears as it is written.
+
+`python -m gpt.generate --run stories --prompt "Once there was"` writes to the terminal.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from gpt.attention import KVCache
+from gpt.cli import Parser, user_errors_end_politely
+from gpt.config import ConfigError, Field, add_flags, problems_of
+from gpt.errors import UserError
+from gpt.model import GPT2
+from gpt.run import DEFAULT_ROOT, find_run, load_run
+from gpt.tokenizer import Tokenizer, stream_text
+
+SAMPLING_FIELDS = (
+    Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=10_000, step=10),
+    Field("temperature", 0.8, "Below 1 likely tokens become likelier; 0 always takes the likeliest.", minimum=0, maximum=5, step=0.05),
+    Field("top_k", 0, "Choose among this many likeliest tokens; 0 among all.", minimum=0, maximum=100_000, step=1),
+    Field("top_p", 1.0, "Choose among the likeliest tokens that together have this probability.", minimum=0, maximum=1, step=0.01),
+    Field("min_p", 0.0, "Leave out tokens less likely than this share of the likeliest one's probability.", minimum=0, maximum=1, step=0.01),
+    Field("repetition_penalty", 1.0, "Above 1, tokens already in the text become less likely.", minimum=0.1, maximum=10, step=0.05),
+    Field("seed", 1, "The same seed, prompt and settings write the same text.", minimum=0, maximum=2**31 - 1, step=1),
+    Field("stop", "", "Stop when this text has been written; it is left out."),
+)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose tokens; SAMPLING_FIELDS says what each setting does. Raises ConfigError if a value is out of range."""
+
+    max_new_tokens: int = 100
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 1
+    stop: str = ""
+
+    def __post_init__(self):
+        if found := problems_of(SAMPLING_FIELDS, asdict(self)):
+            raise ConfigError(found)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One step of writing: the token, the text it made visible, and the probability the model itself gave it (at
+    temperature 1, before anything was cut off). `token` is None for text that was held back until the end."""
+
+    token: int | None
+    text: str
+    probability: float
+
+
+def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
+    """(B, V) logits, less favourable for tokens in (B, N) `ids` (Keskar et al. 2019, 1909.05858): positive logits are
+    divided by the penalty, negative ones multiplied."""
+    seen = logits.gather(1, ids)
+    return logits.scatter(1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
+    """(B, V) logits -> (B, V) probabilities, after temperature and then each cut; temperature 0 puts 1 on the likeliest.
+
+    top_k: Fan et al. 2018, 1805.04833. top_p: Holtzman et al. 2020, 1904.09751. min_p: Nguyen et al. 2024, 2407.01082.
+    """
+    if temperature == 0:
+        return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
+    probabilities = (logits / temperature).softmax(dim=1)
+    ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
+    keep = torch.ones_like(ordered, dtype=torch.bool)
+    if top_k:
+        keep[:, top_k:] = False
+    if top_p < 1:
+        keep &= ordered.cumsum(dim=1) - ordered < top_p  # what stands before a token is less than p: the first that passes p stays
+    keep &= ordered >= min_p * ordered[:, :1]
+    keep[:, 0] = True
+    kept = torch.zeros_like(probabilities).scatter(1, order, ordered * keep)
+    return kept / kept.sum(dim=1, keepdim=True)
+
+
+@torch.no_grad()
+def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_length: int) -> Tensor:
+    """(B, N) ids so far -> (B, V) logits of the next token; with caches, only what they do not hold is computed.
+
+    Past context_length the window slides: every token gets a new position, so the caches are emptied and the last
+    context_length tokens are read anew.
+    """
+    window = ids[:, -context_length:]
+    if caches:
+        if ids.shape[1] > context_length:
+            caches[:] = [KVCache() for _ in caches]
+        window = window[:, caches[0].length:]
+    return model(window, caches)[:, -1].float()
+
+
+def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length: int | None = None,
+                    cached: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (token (B,), the probability the model gave it (B,)) up to max_new_tokens times, after (B, N) ids `idx`.
+
+    The model sees the last `context_length` tokens, at most its own. Raises UserError if `idx` is empty.
+    """
+    if idx.shape[1] == 0:
+        raise UserError("the prompt is empty: write at least one character")
+    window = min(context_length or model.context_length, model.context_length)
+    generator = torch.Generator(device=idx.device).manual_seed(sampling.seed)
+    caches = [KVCache() for _ in model.blocks] if cached else None
+    was_training = model.training
+    model.eval()
+    try:
+        for _ in range(sampling.max_new_tokens):
+            logits = next_logits(model, idx, caches, window)
+            own = logits.softmax(dim=1)
+            if sampling.repetition_penalty != 1:
+                logits = penalise_repetition(logits, idx, sampling.repetition_penalty)
+            probabilities = logits_to_probabilities(logits, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
+            token = torch.multinomial(probabilities, 1, generator=generator)  # (B, 1)
+            idx = torch.cat((idx, token), dim=1)
+            yield token[:, 0], own.gather(1, token)[:, 0]
+    finally:
+        model.train(was_training)
+
+
+def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:
+    """(B, N) ids -> (B, N + max_new_tokens) ids. `sampling` takes the settings of SAMPLING_FIELDS but `stop`.
+
+    Raises ConfigError for a setting out of range and UserError for an empty prompt.
+    """
+    settings = Sampling(max_new_tokens=max_new_tokens, **sampling)
+    tokens = [token for token, _ in generate_tokens(model, idx, settings, context_length)]
+    return torch.cat((idx, torch.stack(tokens, dim=1)), dim=1)
+
+
+def text_to_token_ids(text: str, tokenizer: Tokenizer) -> Tensor:
+    """Text -> (1, N) ids."""
+    return torch.tensor([tokenizer.encode(text)], dtype=torch.long)
+
+
+def token_ids_to_text(ids: Tensor, tokenizer: Tokenizer) -> str:
+    """(1, N) or (N,) ids -> text."""
+    return tokenizer.decode(ids.flatten().tolist())
+
+
+def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) -> Iterator[Piece]:
+    """Continue `prompt`, a Piece a token. Joined, the texts are what was written: no half characters, nothing of `stop`.
+
+    Raises UserError if the prompt is empty or has characters the tokenizer does not know.
+    """
+    ids = text_to_token_ids(prompt, tokenizer).to(next(model.parameters()).device)
+    chosen: list[tuple[int, float]] = []
+
+    def tokens() -> Iterator[int]:
+        for token, probability in generate_tokens(model, ids, sampling):
+            chosen.append((token.item(), probability.item()))
+            yield chosen[-1][0]
+
+    held = ""  # text that may be the beginning of `stop`
+    shown = 0
+    for text in stream_text(tokenizer, tokens()):
+        held += text
+        ended = bool(sampling.stop) and sampling.stop in held
+        ready = held[:held.index(sampling.stop)] if ended else held[:len(held) - _overlap(held, sampling.stop)]
+        token, probability = chosen[shown] if shown < len(chosen) else (None, 0.0)
+        yield Piece(token, ready, probability)
+        if ended:
+            return
+        shown, held = shown + 1, held[len(ready):]
+    if held:
+        yield Piece(None, held, 0.0)
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that is a beginning of `stop`."""
+    return next((n for n in range(min(len(text), len(stop)), 0, -1) if text.endswith(stop[:n])), 0)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = Parser(prog="python -m gpt.generate", description="Let a trained run write.")
+    parser.add_argument("--run", required=True, help="name of the run")
+    parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
+    parser.add_argument("--step", type=int, help="a snapshot's step; without it, the weights with the lowest validation loss")
+    parser.add_argument("--prompt", required=True, help="the text to continue")
+    add_flags(parser, SAMPLING_FIELDS)
+    given = vars(parser.parse_args(argv))
+    with user_errors_end_politely(parser):
+        folder, step, prompt = find_run(given.pop("checkpoints"), given.pop("run")).path, given.pop("step"), given.pop("prompt")
+        model, tokenizer = load_run(folder, step)
+        pieces = write(model, tokenizer, prompt, Sampling(**given))
+        first = next(pieces)  # a prompt that cannot be read is told before anything is printed
+        print(prompt + first.text, end="", flush=True)
+        for piece in pieces:
+            print(piece.text, end="", flush=True)
+        print()
+
+
+if __name__ == "__main__":
+    main()

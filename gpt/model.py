@@ -1,0 +1,73 @@
+"""GPT2: tokens in, a prediction of the next token at every position out."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gpt.attention import KVCache
+from gpt.config import validate
+from gpt.layers import LayerNorm, TransformerBlock
+
+
+class GPT2(nn.Module):
+    """A decoder-only transformer (Radford et al. 2019). With position learned, activation gelu, qk_norm off, qkv_bias
+    and tie_weights on, it is GPT-2 exactly; a test compares it with the reference implementation.
+
+    Raises ConfigError if `config` cannot be built.
+    """
+
+    def __init__(self, config: dict):
+        super().__init__()
+        self.config = dict(validate(config))
+        emb_dim, self.context_length, self.vocab_size = config["emb_dim"], config["context_length"], config["vocab_size"]
+        rows = math.ceil(self.vocab_size / config["vocab_multiple"]) * config["vocab_multiple"]
+        self.token_embedding = nn.Embedding(rows, emb_dim)
+        self.position_embedding = nn.Embedding(self.context_length, emb_dim) if config["position"] == "learned" else None
+        self.dropout = nn.Dropout(config["dropout_rate"])
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config["n_layers"]))
+        self.final_norm = LayerNorm(emb_dim)
+        self.head = None if config["tie_weights"] else nn.Linear(emb_dim, rows, bias=False)
+        self._initialise(torch.Generator().manual_seed(config["seed"]))
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        """GPT-2's start: normal with std 0.02, biases 0; what is added to the residual stream is scaled down by the
+        square root of the number of additions, so that the stream's size does not grow with depth."""
+        residual_std = 0.02 / math.sqrt(2 * len(self.blocks))
+        for name, parameter in self.named_parameters():
+            if name.endswith(".bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.ndim == 2:
+                std = residual_std if name.endswith("projection.weight") else 0.02
+                nn.init.normal_(parameter, std=std, generator=generator)
+
+    def forward(self, ids: Tensor, caches: list[KVCache] | None = None) -> Tensor:
+        """(B, T) token ids -> (B, T, V) logits. With caches (one a block), `ids` are only the tokens not read yet.
+
+        Raises ValueError if the tokens are more than context_length.
+        """
+        x = self.embed(ids, caches[0].length if caches else 0)
+        for i, block in enumerate(self.blocks):
+            x = block(x, caches[i] if caches else None)
+        return self.unembed(x)
+
+    def embed(self, ids: Tensor, start: int = 0) -> Tensor:
+        """(B, T) ids at positions start .. start + T - 1 -> (B, T, C): the residual stream before the first block."""
+        T = ids.shape[1]
+        if start + T > self.context_length:
+            raise ValueError(f"{start + T} tokens do not fit in context_length {self.context_length}: give the last ones only")
+        x = self.token_embedding(ids)
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.weight[start:start + T]
+        return self.dropout(x)
+
+    def unembed(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, V): the stream's closeness to each token. Padding rows are cut off: they get no probability."""
+        logits = F.linear(self.final_norm(x), (self.head or self.token_embedding).weight)  # (B, T, V and padding)
+        return logits[..., :self.vocab_size]
+
+    def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+        """(B, T) ids and the tokens that follow them -> cross-entropy in nats per token."""
+        logits = self(ids)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)  # (B*T, V) against (B*T,)

@@ -1,0 +1,88 @@
+"""`python -m gpt.pretrain`: train from the command line, with the same folder that the page reads."""
+
+import signal
+from typing import Any
+
+from tqdm import tqdm
+
+from gpt.cli import Parser, user_errors_end_politely
+from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
+from gpt.errors import UserError
+from gpt.run import DEFAULT_ROOT, new_name
+from gpt.session import Session
+
+
+def make_parser() -> Parser:
+    parser = Parser(prog="python -m gpt.pretrain", description="Train a GPT on a text.")
+    parser.add_argument("--run", help="name of the run's folder; without it, a new one is made up")
+    parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--preset", choices=PRESETS, help="start from a named CONFIG; further flags change it")
+    add_flags(parser, FIELDS)
+    return parser
+
+
+def session_from_flags(given: dict[str, Any]) -> Session:
+    """The session that the flags ask for. Raises UserError for flags that contradict each other."""
+    given = dict(given)
+    name, root, resume, preset = (given.pop(key) for key in ("run", "checkpoints", "resume", "preset"))
+    if resume:
+        if not name:
+            raise UserError("--resume needs --run: name the run to go on with")
+        if given or preset:
+            flag = f"--{next(iter(given), 'preset')}"
+            raise UserError(f"--resume goes on with the run's own CONFIG: leave out {flag}, or start a new run")
+        return Session(root, name)
+    config = {**(PRESETS[preset].config if preset else CONFIG), **given}
+    return Session(root, name or new_name(root, str(config["corpus"]).removesuffix(".txt").split("/")[-1]), config)
+
+
+def describe(session: Session) -> str:
+    trainer = session.trainer
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    return (f"{parameters:,} parameters, {len(trainer.text.train):,} training tokens of {session.tokenizer.n_vocab:,} kinds, "
+            f"{session.device}; {trainer.precision_reason}")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = make_parser()
+    given = vars(parser.parse_args(argv))
+    with user_errors_end_politely(parser):
+        session = session_from_flags(given)
+        for stop_signal in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop_signal, lambda *_: session.stop())
+        follow(session)
+
+
+def follow(session: Session) -> None:
+    """Show the session's events as a progress bar with a line for each evaluation; all lines also go to log.txt."""
+    bar = None
+
+    def say(line: str) -> None:
+        tqdm.write(line)
+        session.writer.append_log(line)
+
+    for event in session.events():
+        if bar is None:
+            bar = tqdm(total=session.trainer.steps or None, initial=session.trainer.step, unit="step", disable=None)
+            say(describe(session))
+            for note in session.corpus.notes:
+                say(note)
+        row = event.row
+        if event.kind == "step":
+            bar.update()
+            if row:
+                bar.set_postfix(loss=f"{row['loss']:.3f}", tokens_per_second=f"{row['tokens_per_second']:,.0f}")
+        elif event.kind == "evaluation":
+            last = row
+            say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  "
+                f"{row['seconds']:.1f} s")
+        else:
+            say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
+    bar.close()
+    say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
+        f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {session.writer.path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""One training session: CONFIG -> text -> tokenizer -> model -> trainer, and every event of it into the run folder."""
+
+import platform
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+
+from gpt.config import validate
+from gpt.corpus import read_corpus
+from gpt.dataset import TokenizedText
+from gpt.device import choose_device, describe_device
+from gpt.errors import UserError
+from gpt.generate import Sampling, write
+from gpt.model import GPT2
+from gpt.run import RunError, RunWriter, check_name
+from gpt.tokenizer import load_tokenizer, make_tokenizer
+from gpt.trainer import Clock, Event, Trainer, snapshot_steps
+
+SAVE_SECONDS = 15.0  # at most this much work is lost when the process dies
+STATUS_SECONDS = 0.25
+SAMPLE_TOKENS = 48
+
+
+def machine_lock() -> filelock.FileLock:
+    """Held by whoever trains: two runs on one machine would only slow each other down."""
+    return filelock.FileLock(Path(tempfile.gettempdir()) / "gpt2-from-scratch.lock")
+
+
+class Session:
+    """Trains one run from its beginning, or from where it was left, and keeps its folder.
+
+    `events()` does the work. Raises UserError for everything a person can put right; nothing of a new run is left behind
+    if it happens before the first step.
+    """
+
+    def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None):
+        """A new run with `config`; without one, the run `name` is resumed."""
+        self.writer = RunWriter(Path(root) / check_name(name))
+        self.resumes = config is None
+        exists = self.writer.path.exists()
+        if exists and not self.resumes:
+            raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
+        if not exists and self.resumes:
+            raise RunError(f"there is no run {name} in {root} to resume")
+        self.config = dict(validate(config or self.writer.config()["config"]))
+        self.device = choose_device(self.config["device"])
+        self.clock = Clock()
+        self._stop = False
+        self._saved_at = 0.0
+
+    def stop(self) -> None:
+        """End after the step in progress; what was learned is saved. Safe to call from a signal handler."""
+        self._stop = True
+
+    def events(self) -> Iterator[Event]:
+        """Every event of the trainer, after it has been written to the folder, with samples (kind "sample") between them."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(machine_lock().acquire(timeout=0))
+            except filelock.Timeout:
+                raise RunError("another run is training on this machine: wait for it or stop it") from None
+            held.enter_context(self.writer)
+            try:
+                self.writer.write_status(state="starting", step=0, steps=0, val_loss=None, bits_per_byte=None, error=None)
+                self._prepare()
+            except UserError as error:
+                self._fail(error)
+                if not self.resumes:
+                    self.writer.discard()
+                raise
+            try:
+                yield from self._train()
+            except UserError as error:
+                self._fail(error)
+                raise
+            except BaseException as error:  # told in the folder, then raised again: the process ends as it would have
+                self.writer.append_log(traceback.format_exc())
+                self._fail(error)
+                raise
+
+    def _fail(self, error: BaseException) -> None:
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        self.writer.write_status(state="failed", error=reason, eta_seconds=None)
+
+    def _prepare(self) -> None:
+        corpus = read_corpus(self.config["corpus"], self.config["seed"])
+        train_text, validation_text = corpus.split()
+        if self.resumes:
+            self.tokenizer = load_tokenizer(self.writer.path / "tokenizer.json")
+        else:
+            self.tokenizer = make_tokenizer(self.config["tokenizer"], train_text, corpus.text, self.config["vocab_size"])
+        self.config["vocab_size"] = self.tokenizer.n_vocab
+        text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
+        model = GPT2(self.config).to(self.device)
+        self.trainer = Trainer(self.config, model, text, self.clock)
+        self.corpus = corpus
+        if self.resumes:
+            self._load_last()
+        else:
+            self.writer.write_config(self._description(text), self.tokenizer)
+        self.warnings = [*corpus.notes, self.trainer.precision_reason]
+
+    def _description(self, text: TokenizedText) -> dict[str, Any]:
+        trainer = self.trainer
+        return {
+            "config": self.config, "corpus": self.corpus.identity(),
+            "tokenizer": {"name": self.tokenizer.name, "n_vocab": self.tokenizer.n_vocab,
+                          "train_tokens": len(text.train), "validation_tokens": len(text.validation)},
+            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()), "steps": trainer.steps,
+            "device": describe_device(self.device), "precision": trainer.precision, "precision_reason": trainer.precision_reason,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
+        }
+
+    def _load_last(self) -> None:
+        was = self.writer.config()["corpus"]["sha256"]
+        if self.corpus.identity()["sha256"] != was:
+            raise RunError(f"the text {self.config['corpus']!r} has changed since the run began: start a new run with it")
+        weights, state = self.writer.load_last()
+        self.trainer.model.load_state_dict(weights)
+        self.trainer.load_state(state)
+        self.clock = self.trainer.clock
+        self.writer.cut_rows_after(self.trainer.step)
+
+    def _train(self) -> Iterator[Event]:
+        trainer = self.trainer
+        self._began = (trainer.progress(), self.clock.seconds())
+        self._tell_status(state="running")
+        snapshots = set(snapshot_steps(trainer.steps, self.config["snapshots"])) - set(self.writer.snapshots())
+        self._saved_at = told_at = self.clock.seconds()
+        best = trainer.best_loss
+        for event in trainer.events():
+            if event.row:
+                self.writer.append({**event.row, "kind": event.kind} if event.kind == "warning" else event.row)
+            if event.kind == "evaluation":
+                if trainer.best_loss < best:
+                    best = trainer.best_loss
+                    self.writer.save_weights(trainer.model)
+                self._tell_status(val_loss=event.row["val_loss"], bits_per_byte=event.row["bits_per_byte"], best_val_loss=best)
+            if trainer.step in snapshots:
+                snapshots.remove(trainer.step)
+                self.writer.save_weights(trainer.model, trainer.step)
+            yield event
+            if event.kind == "evaluation":
+                yield self._sample()
+            if "loss" in event.row and self.clock.seconds() - told_at > STATUS_SECONDS:
+                self._tell_status(tokens_per_second=event.row["tokens_per_second"])
+                told_at = self.clock.seconds()
+            if event.kind == "step":
+                self._obey()
+                if self._stop:
+                    break
+        self._finish()
+
+    def _sample(self) -> Event:
+        """What the model writes now, always from the same prompt and with the same seed."""
+        prompt, sampling = self.corpus.prompt, Sampling(max_new_tokens=SAMPLE_TOKENS, seed=self.config["seed"])
+        text = "".join(piece.text for piece in write(self.trainer.model, self.tokenizer, prompt, sampling))
+        row = {**self.trainer.position(), "kind": "sample", "prompt": prompt, "text": text}
+        self.writer.append(row)
+        return Event("sample", row)
+
+    def _obey(self) -> None:
+        """Do what the folder's control file asks; while paused, wait for the next word."""
+        command = self.writer.command()
+        if command == "pause":
+            self._tell_status(state="pausing")
+            self._save()
+            self.clock.pause()
+            self._tell_status(state="paused", eta_seconds=None)
+            while command not in ("resume", "stop") and not self._stop:
+                time.sleep(0.1)
+                command = self.writer.command()
+            self.clock.go_on()
+            self._tell_status(state="running")
+        if command == "stop":
+            self._tell_status(state="stopping")
+            self.stop()
+        if command == "snapshot":
+            self.writer.save_weights(self.trainer.model, self.trainer.step)
+        if command == "snapshot" or self.clock.seconds() - self._saved_at > SAVE_SECONDS:
+            self._save()
+
+    def _save(self) -> None:
+        self.writer.save_last(self.trainer.model, self.trainer.state())
+        self._saved_at = self.clock.seconds()
+
+    def _finish(self) -> None:
+        self._save()
+        if self.config["snapshots"] and self.trainer.step not in self.writer.snapshots():
+            self.writer.save_weights(self.trainer.model, self.trainer.step)
+        self._tell_status(state="stopped" if self.trainer.progress() < 1 else "done", eta_seconds=None)
+
+    def _tell_status(self, **changes: Any) -> None:
+        trainer = self.trainer
+        progress, seconds = trainer.progress(), self.clock.seconds()
+        done, spent = progress - self._began[0], seconds - self._began[1]
+        eta = None if done <= 0 else spent * (1 - progress) / done
+        self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
+                                    "eta_seconds": eta, **changes})

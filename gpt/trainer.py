@@ -1,0 +1,223 @@
+"""The training loop: a generator of events. It prints nothing and knows no files; whoever listens decides what to keep."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpt.dataset import TokenizedText, WindowSampler
+from gpt.device import choose_precision
+from gpt.errors import UserError
+from gpt.model import GPT2
+from gpt.optimizer import learning_rate_at, make_optimizers
+
+MOST_ROWS = 1000  # training rows of a whole run: with more steps than that, a row is the mean of several
+LOGITS_AT_ONCE = 16_000_000  # of an evaluation batch: 64 MB in float32
+
+
+class DivergedError(UserError):
+    """The weights have blown up: no later step can mend them."""
+
+
+class Clock:
+    """Seconds of work since it was made; time between `pause` and `go_on` does not count."""
+
+    def __init__(self, seconds: float = 0.0):
+        self._start, self._paused_at = time.monotonic() - seconds, None
+
+    def seconds(self) -> float:
+        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._start
+
+    def pause(self) -> None:
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+
+    def go_on(self) -> None:
+        if self._paused_at is not None:
+            self._start += time.monotonic() - self._paused_at
+            self._paused_at = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """`kind` is step (after each step; `row` is empty unless a training row is due), evaluation or warning."""
+
+    kind: str
+    row: dict[str, Any]
+
+
+class Trainer:
+    """Trains `model` on `text` as `config` says, from the step it stands at to the end of the run.
+
+    Randomness has separate sources, so that looking never changes learning: windows are a function of (seed, step), weights
+    were drawn when the model was built, and dropout alone uses PyTorch's global generator, which evaluation leaves alone.
+    """
+
+    def __init__(self, config: dict, model: GPT2, text: TokenizedText, clock: Clock | None = None):
+        text.check(config["context_length"])
+        self.config, self.model, self.clock = config, model, clock or Clock()
+        self.device = next(model.parameters()).device
+        self.text = text.to(self.device)
+        self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"])
+        self.optimizers = make_optimizers(model, config)
+        self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+        self.tokens_per_step = config["batch"] * config["grad_accum"] * config["context_length"]
+        self.steps = planned_steps(config, len(text.train))
+        self.step = 0
+        self.best_loss = math.inf
+        torch.manual_seed(config["seed"])
+
+    def events(self) -> Iterator[Event]:
+        """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""
+        yield from self._warnings()
+        if self.step == 0:
+            yield self.evaluation()
+        steps_a_row = max(1, math.ceil(self.steps / MOST_ROWS))
+        pending, since = [], self.clock.seconds()
+        ends = self.progress() >= 1
+        while not ends:
+            pending.append(self._update())
+            self.step += 1
+            ends = self.progress() >= 1
+            due = self.step % steps_a_row == 0 or ends
+            yield Event("step", self._training_row(pending, since) if due else {})
+            if due:
+                pending, since = [], self.clock.seconds()
+            if self.step % self.config["eval_every"] == 0 or ends:
+                yield self.evaluation()
+                since = self.clock.seconds()
+
+    def progress(self) -> float:
+        """The share of the run that is done, 0 to 1, by whichever of epoch, max_steps and max_minutes ends it first."""
+        by_steps = self.step / self.steps if self.steps else 0.0
+        limit = 60 * self.config["max_minutes"]
+        return min(1.0, max(by_steps, self.clock.seconds() / limit if limit else 0.0))
+
+    def evaluation(self) -> Event:
+        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap."""
+        nats, tokens, n_bytes = 0.0, 0, 0
+        was_training = self.model.training
+        self.model.eval()
+        with torch.inference_mode(), self._autocast():
+            context_length = self.config["context_length"]
+            at_once = max(1, LOGITS_AT_ONCE // (context_length * self.model.vocab_size))
+            for ids, targets in evaluation_batches(self._validation_tokens(), context_length, at_once):
+                nats += self.model.loss(ids, targets, reduction="sum").double()
+                n_bytes += self.text.token_bytes[targets].sum()
+                tokens += targets.numel()
+        self.model.train(was_training)
+        val_loss = float(nats) / tokens
+        self.best_loss = min(self.best_loss, val_loss)
+        return Event("evaluation", {**self.position(), "val_loss": val_loss,
+                                    "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
+
+    def _validation_tokens(self) -> Tensor:
+        limit = self.config["eval_tokens"]
+        return self.text.validation[:limit + 1] if limit else self.text.validation
+
+    def _warnings(self) -> Iterator[Event]:
+        limit, n = self.config["eval_tokens"], len(self.text.validation)
+        if limit and n > limit + 1:
+            yield Event("warning", {**self.position(), "text": f"evaluations read the first {limit:,} of {n:,} validation tokens; "
+                                                                "set eval_tokens to 0 for all"})
+        if self.config["max_minutes"]:
+            yield Event("warning", {**self.position(), "text": "max_minutes ties the learning rate to the clock: a run like this "
+                                                                "cannot be repeated exactly"})
+
+    def _update(self) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer. Returns loss and gradient norm as tensors on the device: reading them here would
+        make a GPU wait."""
+        self.model.train()
+        rate = learning_rate_at(self.step, self.progress(), self.config["learning_rate"], self.config["warmup"])
+        accumulate = self.config["grad_accum"]
+        loss = torch.zeros((), device=self.device)
+        for i in range(accumulate):
+            ids, targets = self.batches(self.step * accumulate + i)
+            with self._autocast():
+                part = self.model.loss(ids, targets) / accumulate
+            self.scaler.scale(part).backward()
+            loss += part.detach()
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config["grad_clip"] or math.inf)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        return loss, norm
+
+    def _training_row(self, pending: list[tuple[Tensor, Tensor]], since: float) -> dict[str, Any]:
+        loss, norm = (torch.stack(values).mean().item() for values in zip(*pending, strict=True))
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss stopped being a number by step {self.step}: set learning_rate below "
+                                f"{self.config['learning_rate']:g}, or warmup above {self.config['warmup']}")
+        position = self.position()
+        return {**position, "loss": loss, "lr": self.optimizers[0].param_groups[0]["lr"], "grad_norm": norm,
+                "tokens_per_second": len(pending) * self.tokens_per_step / max(position["seconds"] - since, 1e-9)}
+
+    def position(self) -> dict[str, Any]:
+        return {"step": self.step, "tokens": self.step * self.tokens_per_step, "seconds": round(self.clock.seconds(), 3)}
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.precision))
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on as if nothing had happened, beside the model's weights."""
+        generators = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {"step": self.step, "best_loss": self.best_loss, "seconds": self.clock.seconds(), "generators": generators,
+                "scaler": self.scaler.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.step, self.best_loss, self.clock = state["step"], state["best_loss"], Clock(state["seconds"])
+        torch.set_rng_state(state["generators"]["cpu"])
+        if self.device.type == "cuda" and "cuda" in state["generators"]:
+            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
+        self.scaler.load_state_dict(state["scaler"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+
+def planned_steps(config: dict, n_tokens: int) -> int:
+    """Steps of the whole run on `n_tokens` training tokens; 0 if only max_minutes ends it."""
+    limits = [config["max_steps"]] if config["max_steps"] else []
+    if config["epoch"]:
+        per_step = config["batch"] * config["grad_accum"] * config["context_length"]
+        limits.append(max(1, round(config["epoch"] * n_tokens / per_step)))
+    return min(limits, default=0)
+
+
+def evaluation_batches(tokens: Tensor, context_length: int, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(N,) tokens -> batches of (ids, targets), (at_once, T) each, that predict every token but the first exactly once.
+
+    The last window is as short as what is left.
+    """
+    n_windows = (len(tokens) - 1) // context_length
+    whole = n_windows * context_length
+    ids, targets = (tokens[shift:shift + whole].view(n_windows, context_length) for shift in (0, 1))
+    yield from zip(ids.split(at_once), targets.split(at_once), strict=True) if n_windows else ()
+    if whole < len(tokens) - 1:
+        yield tokens[None, whole:-1], tokens[None, whole + 1:]
+
+
+def snapshot_steps(steps: int, count: int) -> list[int]:
+    """At most `count` steps from 0 to `steps`, evenly spaced on a log scale after the first: most is learned early.
+
+    A run of unknown length (0) gets the powers of two.
+    """
+    if count < 2:
+        return [steps] if count and steps else []
+    if not steps:
+        return [0, *(2 ** i for i in range(count - 1))]
+    return sorted({0} | {round(steps ** (i / max(count - 2, 1))) for i in range(count - 1)})
