@@ -17,9 +17,9 @@ __all__ = ["stories", "story"]
 
 # Names: start, middle, end. She-names end in "a" and he-names in a consonant, so a name tells its pronoun.
 STARTS = [consonant + vowel for consonant in "BFGKLMNRSTVZ" for vowel in "aeio"]
-MIDDLES = [consonant + vowel for consonant in "bdlmnrstvz" for vowel in "aeo"]
+MIDDLES = [consonant + vowel for consonant in "bdlmnrsvz" for vowel in "aeo"]
 ENDS = {"she": ("la", "na", "ra", "da", "ma", "sa", "va", "lia", "nia"),
-        "he": [letter + rest for letter in "bdlmnrstv" for rest in ("ek", "ik", "il", "im", "em", "ok")]}
+        "he": [letter + rest for letter in "bdlmnrsv" for rest in ("ek", "ik", "il", "im", "em", "ok")]}
 SPELL_ENDS = ("bra", "dum", "fli", "go", "kum", "lu", "mi", "pa", "tro", "zu", "zum")
 
 # People and animals.
@@ -126,7 +126,7 @@ def invent_thing(rng: random.Random, *nouns: str) -> Thing:
 
 
 def invent_spell(rng: random.Random) -> str:
-    """Three magic words like "Zosim tabra lemu"."""
+    """Three magic words like "Zozum tabra lemi"."""
     return cap(" ".join(start.lower() + rng.choice(SPELL_ENDS) for start in rng.sample(STARTS, 3)))
 
 
@@ -208,7 +208,7 @@ def magic(rng: random.Random, hero: Character, friend: Character) -> Iterator[st
 def sums(rng: random.Random, hero: Character, friend: Character) -> Iterator[str]:
     """Two counts are added, and sometimes a part is given away."""
     food, mine, yours = rng.choice(tuple(FOODS)), rng.randint(1, 5), rng.randint(1, 5)
-    total, gift, got = mine + mine, rng.randint(1, mine + yours - 1), rng.choice(("found", "bought", "had"))
+    total, gift, got = mine + yours, rng.randint(1, mine + yours - 1), rng.choice(("found", "bought", "had"))
     yield friendship(rng, hero, friend)
     yield f"{rng.choice(WHENS)} {hero} {got} {count(mine, food)}, and {friend} {got} {count(yours, food)}."
     yield f'"How many {FOODS[food]} do we have?" asked {hero}.'
