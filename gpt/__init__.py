@@ -1,16 +1,23 @@
-"""GPT-2 from scratch: a GPT to train, to talk to and to take apart."""
+"""GPT-2 from scratch: a GPT to train, to talk to and to take apart.
 
-from gpt.attention import CausalAttention, MultiHeadAttention, SelfAttention
-from gpt.config import CONFIG, PRESETS, validate
-from gpt.dataset import GPTDataset
-from gpt.errors import UserError
-from gpt.generate import Sampling, generate_text, text_to_token_ids, token_ids_to_text, write
-from gpt.interpret import attention_maps
-from gpt.layers import FeedForward, LayerNorm, TransformerBlock
-from gpt.model import GPT2
-from gpt.run import load_run
-from gpt.trainer import Trainer
+The names below are loaded when they are first asked for: `from gpt import GPT2` waits for PyTorch, `from gpt import CONFIG` does not.
+"""
 
-__all__ = ["CONFIG", "GPT2", "PRESETS", "CausalAttention", "FeedForward", "GPTDataset", "LayerNorm", "MultiHeadAttention", "Sampling",
-           "SelfAttention", "Trainer", "TransformerBlock", "UserError", "attention_maps", "generate_text", "load_run",
-           "text_to_token_ids", "token_ids_to_text", "validate", "write"]
+from importlib import import_module
+from typing import Any
+
+_MODULE_OF = {
+    "SelfAttention": "attention", "CausalAttention": "attention", "MultiHeadAttention": "attention",
+    "LayerNorm": "layers", "FeedForward": "layers", "TransformerBlock": "layers", "GPT2": "model",
+    "CONFIG": "config", "PRESETS": "config", "validate": "config", "UserError": "errors",
+    "GPTDataset": "dataset", "Trainer": "trainer", "Session": "session", "load_run": "run",
+    "Sampling": "generate", "generate_text": "generate", "text_to_token_ids": "generate", "token_ids_to_text": "generate",
+    "write": "generate", "attention_maps": "interpret", "inspect": "interpret",
+}
+__all__ = list(_MODULE_OF)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module gpt has no attribute {name!r}")
+    return getattr(import_module(f"gpt.{_MODULE_OF[name]}"), name)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from gpt.model import GPT2
 from gpt.run import DEFAULT_ROOT, find_run, load_run
 from gpt.tokenizer import Tokenizer, stream_text
 
+LIKELIEST = 6  # tokens told beside each chosen one
 SAMPLING_FIELDS = (
     Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=10_000, step=10),
     Field("temperature", 0.8, "Below 1 likely tokens become likelier; 0 always takes the likeliest.", minimum=0, maximum=5, step=0.05),
@@ -49,12 +50,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Piece:
-    """One step of writing: the token, the text it made visible, and the probability the model itself gave it (at
-    temperature 1, before anything was cut off). `token` is None for text that was held back until the end."""
+    """One step of writing: the token, the text it made visible, the probability the model itself gave it (at temperature 1,
+    before anything was cut off), and the likeliest tokens with theirs. `token` is None for text held back until the end."""
 
     token: int | None
     text: str
-    probability: float
+    probability: float = 0.0
+    likeliest: tuple[tuple[int, float], ...] = ()
 
 
 def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
@@ -101,7 +103,7 @@ def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_
 
 def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length: int | None = None,
                     cached: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (token (B,), the probability the model gave it (B,)) up to max_new_tokens times, after (B, N) ids `idx`.
+    """Yield (token (B,), the model's own probabilities (B, V)) up to max_new_tokens times, after (B, N) ids `idx`.
 
     The model sees the last `context_length` tokens, at most its own. Raises UserError if `idx` is empty.
     """
@@ -121,7 +123,7 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
             probabilities = logits_to_probabilities(logits, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
             token = torch.multinomial(probabilities, 1, generator=generator)  # (B, 1)
             idx = torch.cat((idx, token), dim=1)
-            yield token[:, 0], own.gather(1, token)[:, 0]
+            yield token[:, 0], own
     finally:
         model.train(was_training)
 
@@ -152,26 +154,26 @@ def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) ->
     Raises UserError if the prompt is empty or has characters the tokenizer does not know.
     """
     ids = text_to_token_ids(prompt, tokenizer).to(next(model.parameters()).device)
-    chosen: list[tuple[int, float]] = []
+    steps: list[Piece] = []  # one a token, its text still unknown
 
     def tokens() -> Iterator[int]:
-        for token, probability in generate_tokens(model, ids, sampling):
-            chosen.append((token.item(), probability.item()))
-            yield chosen[-1][0]
+        for chosen, probabilities in generate_tokens(model, ids, sampling):
+            token, top = chosen.item(), probabilities[0].topk(min(LIKELIEST, model.vocab_size))
+            likeliest = tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+            steps.append(Piece(token, "", probabilities[0, token].item(), likeliest))
+            yield token
 
     held = ""  # text that may be the beginning of `stop`
-    shown = 0
-    for text in stream_text(tokenizer, tokens()):
+    for i, text in enumerate(stream_text(tokenizer, tokens())):
         held += text
         ended = bool(sampling.stop) and sampling.stop in held
         ready = held[:held.index(sampling.stop)] if ended else held[:len(held) - _overlap(held, sampling.stop)]
-        token, probability = chosen[shown] if shown < len(chosen) else (None, 0.0)
-        yield Piece(token, ready, probability)
+        yield replace(steps[i], text=ready) if i < len(steps) else Piece(None, ready)
         if ended:
             return
-        shown, held = shown + 1, held[len(ready):]
+        held = held[len(ready):]
     if held:
-        yield Piece(None, held, 0.0)
+        yield Piece(None, held)
 
 
 def _overlap(text: str, stop: str) -> int:

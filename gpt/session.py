@@ -150,7 +150,7 @@ class Session:
             if event.kind == "evaluation":
                 yield self._sample()
             if "loss" in event.row and self.clock.seconds() - told_at > STATUS_SECONDS:
-                self._tell_status(tokens_per_second=event.row["tokens_per_second"])
+                self._tell_status(loss=event.row["loss"], tokens_per_second=event.row["tokens_per_second"])
                 told_at = self.clock.seconds()
             if event.kind == "step":
                 self._obey()

@@ -1,0 +1,42 @@
+"""Controls made from the tables of fields: a checkbox, a list, a slider or a number each."""
+
+import math
+from typing import Any
+
+import gradio as gr
+
+from gpt.config import FIELDS, Field
+
+FINEST = 2100  # positions of a slider; a wider range becomes a number to type
+
+
+def control(field: Field, value: Any = None, **style: Any) -> gr.components.FormComponent:
+    value = field.default if value is None else value
+    common = {"label": field.name, "info": field.help, "value": value, "interactive": True, **style}
+    if field.kind is bool:
+        return gr.Checkbox(**common)
+    if field.choices:
+        return gr.Dropdown(list(field.choices), **common)
+    if field.kind is str:
+        return gr.Textbox(**common)
+    if (field.maximum - field.minimum) / field.step > FINEST:
+        return gr.Number(precision=0 if field.kind is int else None, minimum=field.minimum, maximum=field.maximum, step=field.step, **common)
+    lowest = math.ceil(field.minimum / field.step) * field.step  # a slider counts its steps from its lower end
+    return gr.Slider(lowest, field.maximum, step=field.step, buttons=[], **common)
+
+
+def controls_of(group: str) -> dict[str, gr.components.FormComponent]:
+    """Name -> control of the fields of CONFIG in `group`, in the table's order."""
+    return {field.name: control(field) for field in FIELDS if field.group == group}
+
+
+def typed(fields: tuple[Field, ...], values: list[Any]) -> dict[str, Any]:
+    """The page's values by field name, whole numbers as int where the field wants them: browsers send 4 as 4.0 or 4."""
+    def right(field: Field, value: Any) -> Any:
+        if isinstance(value, float) and field.kind is int and value.is_integer():
+            return int(value)
+        if isinstance(value, int) and not isinstance(value, bool) and field.kind is float:
+            return float(value)
+        return value
+
+    return {field.name: right(field, value) for field, value in zip(fields, values, strict=True)}

@@ -1,0 +1,101 @@
+"""Training as a child process: the page starts it with the very command line it shows, and reads the run folder."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import filelock
+
+from gpt.config import CONFIG, PRESETS, as_flags, validate
+from gpt.run import FINAL_STATES, Run, RunError, check_name, list_runs
+from gpt.session import machine_lock
+
+PROJECT = Path(__file__).resolve().parents[2]  # the folder from which `python -m gpt.pretrain` runs
+
+
+def training_words(config: dict, preset: str, run: str, root: Path) -> list[str]:
+    """The words after `python` that train `config` as `run`: a preset, and flags for what differs from it."""
+    base = PRESETS[preset].config if preset in PRESETS else CONFIG
+    words = ["-m", "gpt.pretrain"] + (["--preset", preset] if preset in PRESETS else [])
+    words += as_flags({name: value for name, value in config.items() if value != base[name]})
+    return [*words, "--run", run, *_root_flag(root)]
+
+
+def resuming_words(run: str, root: Path) -> list[str]:
+    return ["-m", "gpt.pretrain", "--run", run, "--resume", *_root_flag(root)]
+
+
+def _root_flag(root: Path) -> list[str]:
+    return [] if root.resolve() == PROJECT / "checkpoints" else ["--checkpoints", str(root)]
+
+
+class Jobs:
+    """The one training process that this page may have, below the folder `root`."""
+
+    def __init__(self, root: Path | str):
+        self.root = Path(root).resolve()
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen | None = None
+        self._name: str | None = None
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the page
+
+    def start(self, config: dict, preset: str, name: str) -> None:
+        """Start a new run. Raises UserError, and starts nothing, if it cannot be trained or something trains already."""
+        validate(config)
+        if (self.root / check_name(name)).exists():
+            raise RunError(f"there is a run {name} already: choose another name")
+        self._launch(training_words(config, preset, name, self.root), name)
+
+    def resume(self, name: str) -> None:
+        """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""
+        if Run(self.root / check_name(name)).status()["state"] == "done":
+            raise RunError(f"run {name} is finished: there is nothing left to resume")
+        self._launch(resuming_words(name, self.root), name)
+
+    def _launch(self, words: list[str], name: str) -> None:
+        with self._lock:
+            if busy := self.running():
+                raise RunError(f"run {busy} is training: wait for it, or stop it first")
+            try:
+                machine_lock().acquire(timeout=0).lock.release()
+            except filelock.Timeout:
+                raise RunError("another program is training on this machine: wait for it, or stop it first") from None
+            self._stderr.seek(0)
+            self._stderr.truncate()
+            self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                           stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+            self._name = name
+
+    def running(self) -> str | None:
+        """The name of the run that trains now, started here or elsewhere, or None."""
+        if self.starting():
+            return self._name
+        return next((run.name for run in list_runs(self.root) if run.status()["state"] not in FINAL_STATES), None)
+
+    def starting(self) -> str | None:
+        """The name of the run whose process has begun, but has no folder yet."""
+        began = self._child is not None and self._child.poll() is None and not (self.root / self._name / "status.json").exists()
+        return self._name if began else None
+
+    def failure(self) -> tuple[str, str] | None:
+        """(name, what its process said last) of a run that ended before it had a folder, or None."""
+        if self._child is None or not self._child.poll() or (self.root / self._name / "status.json").exists():
+            return None
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return self._name, lines[-1].removeprefix("python -m gpt.pretrain: ") if lines else "the training process ended without a word"
+
+    def close(self, seconds: float = 20) -> None:
+        """Stop the child and wait until it has saved; end it if that takes longer than `seconds`."""
+        if self._child is None or self._child.poll() is not None:
+            return
+        self._child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(seconds)
+            return
+        self._child.kill()
+        self._child.wait()

@@ -1,0 +1,81 @@
+"""What the Train tab shows of a run, read from its folder: the state in big numbers, new rows, and what went wrong."""
+
+from typing import Any
+
+from gpt.run import FINAL_STATES, Run, RunError, find_run, list_runs
+from gpt.ui import figures
+from gpt.ui.jobs import Jobs
+
+SHIPPED = "stories"  # the run that comes with the project
+STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "paused": "Paused", "stopping": "Stopping",
+          "done": "Done", "stopped": "Stopped", "failed": "Failed"}
+
+
+def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
+    """What has happened since byte `cursor` of the run that the page should watch. If that is another run than `name`, the
+    answer begins anew (`chart` is then the empty chart to fill)."""
+    if failure := jobs.failure():
+        return {"run": failure[0], **_message("Failed", failure[1])}
+    if starting := jobs.starting():
+        return {"run": starting, **_message("Starting", "Getting Python and PyTorch ready.")}
+    run = watched(jobs)
+    if run is None:
+        return {"run": None, **_message("Nothing yet", "Press Train: the loss will appear here.")}
+    begins = run.name != name
+    status, (rows, end) = run.status(), run.rows(0 if begins else cursor)
+    return {
+        "run": run.name, "state": status["state"], "active": status["state"] not in FINAL_STATES,
+        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": sentence(run, status),
+        "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"], "rows": rows, "cursor": end,
+        "error": status.get("error"), "log": run.log() if status["state"] == "failed" else "",
+    }
+
+
+def watched(jobs: Jobs) -> Run | None:
+    """The run that trains now, else the one that trained last."""
+    if running := jobs.running():
+        return find_run(jobs.root, running)
+    return next(iter(list_runs(jobs.root)), None)
+
+
+def facts(status: dict[str, Any]) -> list[dict[str, str]]:
+    """The state line: a big word or number each, and small words that say what it is."""
+    steps = f"step {status['step']:,}" + (f" of {status['steps']:,}" if status["steps"] else "")
+    shown = [(STATES[status["state"]], steps)]
+    if status.get("eta_seconds") is not None:
+        shown.append((duration(status["eta_seconds"]), "left"))
+    elif status.get("seconds"):
+        shown.append((duration(status["seconds"]), "of work"))
+    if status.get("loss") is not None:
+        shown.append((f"{status['loss']:.2f}", "loss"))
+    if status.get("val_loss") is not None:
+        shown += [(f"{status['val_loss']:.2f}", "validation loss"), (f"{status['bits_per_byte']:.2f}", "bits per byte")]
+    if status.get("tokens_per_second"):
+        shown.append((f"{status['tokens_per_second'] / 1000:.1f} k", "tokens per second"))
+    return [{"value": value, "label": label} for value, label in shown]
+
+
+def duration(seconds: float) -> str:
+    """75 -> "1 min 15 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def sentence(run: Run, status: dict[str, Any]) -> str:
+    if run.name == SHIPPED:
+        return "This is the run that comes with the project. Press Train to make your own."
+    if status["state"] in ("stopped", "failed") and (run.path / "last").exists():
+        return f"Run {run.name} can go on from where it stopped: select it under Runs."
+    try:
+        precision = run.config()["precision_reason"]
+    except RunError:  # the text is still being read
+        return f"Run {run.name}: reading the text and learning its tokens."
+    return f"Run {run.name}, on {run.config()['device']}, {precision}."
+
+
+def _message(state: str, text: str) -> dict[str, Any]:
+    return {"state": state.lower(), "facts": [{"value": state, "label": text}], "progress": 0, "rows": [], "cursor": 0, "chart": None,
+            "steps": 0, "active": state == "Starting", "error": None, "log": "", "sentence": ""}

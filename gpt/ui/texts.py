@@ -1,0 +1,57 @@
+"""Texts on the page: the built-in ones, and what a person uploads or pastes, kept below the runs."""
+
+import functools
+import hashlib
+import re
+from pathlib import Path
+
+from gpt.corpus import BUILT_IN, VALIDATION_SHARE, CorpusError, read_corpus
+from gpt.tokenizer import make_tokenizer
+
+LARGEST = 20_000_000  # bytes of an uploaded or pasted text
+FOLDER = ".texts"
+SAMPLE = 300_000  # characters from which the number of tokens is estimated
+
+
+def save_text(root: Path, name: str, data: bytes) -> Path:
+    """Keep a person's text below `root` under its own name and its hash; the same text is kept once. Raises CorpusError."""
+    if len(data) > LARGEST:
+        raise CorpusError(f"the text has {len(data) / 1e6:.0f} MB; this page takes up to {LARGEST / 1e6:.0f} MB: "
+                          "train larger ones with python -m gpt.pretrain --corpus FILE")
+    if not data.strip():
+        raise CorpusError("the text is empty: give one with a few hundred characters at least")
+    if b"\0" in data[:8192]:
+        raise CorpusError(f"{name} is not a text file: save it as plain text (.txt) first")
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:32] or "text"
+    path = root / FOLDER / f"{stem}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def choices(root: Path) -> list[tuple[str, str]]:
+    """(label, source) of every text that can be chosen on the page."""
+    own = sorted((root / FOLDER).glob("*.txt"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [(name, name) for name in BUILT_IN] + [(path.stem.rsplit("-", 1)[0], str(path)) for path in own]
+
+
+def check_source(root: Path, source: str) -> str:
+    """Return `source` if it is one of `choices`. Raises CorpusError: the page reads no other file."""
+    if source not in [choice for _, choice in choices(root)]:
+        raise CorpusError("that text is not on this page: choose one from the list, upload or paste it")
+    return source
+
+
+@functools.lru_cache(maxsize=32)
+def preview(source: str, tokenizer: str, vocab_size: int) -> dict:
+    """Size of a text, its beginning, its notes, its (for long texts: estimated) training tokens, and the vocabulary size."""
+    corpus = read_corpus(source, seed=1)
+    train_text, _ = corpus.split()
+    sample = train_text[:SAMPLE]
+    made = make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
+    tokens = len(made.encode(sample))
+    n_bytes = len(sample.encode("utf-8"))
+    share = len(train_text) / max(len(sample), 1)
+    return {"characters": len(corpus.text), "opening": corpus.text[:280], "notes": corpus.notes, "exact": share == 1,
+            "train_tokens": round(tokens * share), "bytes_per_token": n_bytes / max(tokens, 1), "vocab_size": made.n_vocab,
+            "validation_share": VALIDATION_SHARE}
