@@ -14,7 +14,7 @@ _MODULE_OF = {
     "Sampling": "generate", "generate_text": "generate", "text_to_token_ids": "generate", "token_ids_to_text": "generate",
     "write": "generate", "attention_maps": "interpret", "inspect": "interpret",
 }
-__all__ = list(_MODULE_OF)  # noqa: PLE0604
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:

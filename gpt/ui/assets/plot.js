@@ -1,0 +1,109 @@
+// The one place that draws with Plotly. Figures arrive as JSON from Python; colours in them are names of CSS variables, so
+// the same figure serves light and dark. A plot redraws in place: zoom and hover survive an update.
+window.gpt = window.gpt || { views: {} };
+
+gpt.plots = new Set();
+
+// gpt.plot(element, {aspect, height, label}) -> {show(figure), extend(indices, points), onclick, onhover}
+gpt.plot = function (element, options) {
+    const area = document.createElement("div");
+    area.className = "gpt-plot";
+    area.setAttribute("role", "img");
+    area.setAttribute("aria-label", options.label || "chart");
+    element.append(area);
+    const plot = { area, figure: null, drawnWidth: 0, onclick: null, onhover: null };
+
+    plot.show = function (figure) {
+        plot.figure = figure;
+        const description = figure?.layout?.meta?.description;
+        if (description) area.setAttribute("aria-label", description);
+        plot.draw();
+    };
+
+    plot.draw = function () {
+        const width = element.clientWidth;
+        if (!plot.figure || !width) return;                       // hidden in another tab: the observer below draws it later
+        plot.drawnWidth = width;
+        const height = options.aspect ? Math.round(width / options.aspect) : options.height;
+        const layout = gpt.themed(area, plot.figure.layout, width, height);
+        const data = gpt.coloured(area, plot.figure.data);
+        Plotly.react(area, data, layout, { displayModeBar: false, scrollZoom: false, doubleClick: "reset" });
+        if (area.dataset.connected) return;
+        area.dataset.connected = "yes";
+        area.on("plotly_click", (event) => plot.onclick?.(event.points[0]));
+        area.on("plotly_hover", (event) => plot.onhover?.(event.points[0], event.event));
+        area.on("plotly_unhover", () => plot.onhover?.(null));
+    };
+
+    // points: one {x: [...], y: [...]} a trace, added at its end
+    plot.extend = function (points) {
+        points.forEach((added, i) => {
+            plot.figure.data[i].x.push(...added.x);
+            plot.figure.data[i].y.push(...added.y);
+        });
+        plot.draw();
+    };
+
+    new ResizeObserver(() => { if (element.clientWidth !== plot.drawnWidth) plot.draw(); }).observe(element);
+    gpt.plots.add(plot);
+    return plot;
+};
+
+// Replace every "var(--name)" in a figure by what the variable is worth here and now.
+gpt.coloured = function (element, value) {
+    if (typeof value === "string" && value.startsWith("var(--")) {
+        return getComputedStyle(element).getPropertyValue(value.slice(4, -1)).trim();
+    }
+    if (Array.isArray(value)) return value.length && typeof value[0] === "number" ? value : value.map((item) => gpt.coloured(element, item));
+    if (value && typeof value === "object") {
+        return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, gpt.coloured(element, item)]));
+    }
+    return value;
+};
+
+// Plotly reads a few HTML tags in labels; token text and run names must show as they are.
+gpt.plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+gpt.themed = function (element, layout, width, height) {
+    const colour = (name) => gpt.coloured(element, `var(--gpt-${name})`);
+    const narrow = width < 480;
+    const axis = { gridcolor: colour("grid"), linecolor: colour("grid"), zerolinecolor: colour("grid"), automargin: true,
+                   tickfont: { size: narrow ? 10 : 12 }, title: { standoff: 8 } };
+    const base = {
+        width, height, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", uirevision: "keep",
+        font: { family: colour("sans"), color: colour("text"), size: narrow ? 11 : 13 },
+        hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("grid"), font: { family: colour("sans"), color: colour("text") } },
+        margin: { l: narrow ? 36 : 48, r: 12, t: 28, b: narrow ? 36 : 44 },
+    };
+    return gpt.merged({ ...base, xaxis: axis, yaxis: axis }, gpt.coloured(element, layout));
+};
+
+gpt.merged = function (base, over) {
+    const isPlain = (value) => value && typeof value === "object" && !Array.isArray(value);
+    const result = { ...base };
+    for (const [key, value] of Object.entries(over)) {
+        result[key] = isPlain(value) && isPlain(base[key]) ? gpt.merged(base[key], value) : structuredClone(value);
+    }
+    return result;
+};
+
+// Bytes of one of Python's packed arrays: {dtype: "f4" | "u1", bdata: base64, shape: "rows, columns"}.
+gpt.unpack = function (array) {
+    const bytes = Uint8Array.from(atob(array.bdata), (character) => character.charCodeAt(0));
+    return array.dtype === "f4" ? new Float32Array(bytes.buffer) : bytes;
+};
+
+// Small helper for building elements: user text goes through textContent only.
+gpt.make = function (tag, className, text) {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    if (text !== undefined) element.textContent = text;
+    return element;
+};
+
+new MutationObserver(() => gpt.plots.forEach((plot) => plot.draw()))
+    .observe(document.documentElement, { attributes: true, attributeFilter: ["class"], subtree: false });
+document.addEventListener("DOMContentLoaded", () => {
+    new MutationObserver(() => gpt.plots.forEach((plot) => plot.draw()))
+        .observe(document.body, { attributes: true, attributeFilter: ["class"] });
+});

@@ -1,0 +1,149 @@
+// The Train tab: what a text looks like, what a CONFIG costs, and the run that is being watched.
+
+// {sentence, opening, notes}
+gpt.views.preview = function (element, props, { watch }) {
+    const sentence = gpt.make("p", "gpt-small");
+    const opening = gpt.make("p", "gpt-opening");
+    const notes = gpt.make("p", "gpt-warning");
+    element.replaceChildren(sentence, opening, notes);
+    const show = () => {
+        const value = props.value || {};
+        sentence.textContent = value.sentence || "";
+        opening.textContent = value.opening || "";
+        notes.textContent = value.notes || "";
+    };
+    watch("value", show);
+    show();
+};
+
+// {numbers: [[value, label]], parts: [[label, share, colour]], problems: [sentence], command}
+gpt.views.price = function (element, props, { watch }) {
+    const show = () => {
+        const value = props.value || {};
+        const line = gpt.make("p", "gpt-price");
+        (value.numbers || []).forEach(([number, label], i) => {
+            line.append(i ? " · " : "", gpt.make("b", "", number), ` ${label}`);
+        });
+        const bar = gpt.make("div", "gpt-bar"), key = gpt.make("p", "gpt-key");
+        bar.setAttribute("role", "img");
+        bar.setAttribute("aria-label", (value.parts || []).map(([label, share]) => `${label} ${Math.round(100 * share)} %`).join(", "));
+        (value.parts || []).forEach(([label, share, colour]) => {
+            const piece = gpt.make("span"), dot = gpt.make("i");
+            piece.style.cssText = `flex: ${share}; background: ${colour}`;
+            dot.style.background = colour;
+            bar.append(piece);
+            const entry = gpt.make("span");
+            entry.append(dot, `${label} ${Math.round(100 * share)} %`);
+            key.append(entry);
+        });
+        const problems = (value.problems || []).map((problem) => gpt.make("p", "gpt-error", problem));
+        const parts = [...problems];
+        if (value.numbers?.length) parts.push(line);
+        if (value.parts?.length) parts.push(bar, key);
+        if (value.command) parts.push(gpt.make("p", "gpt-command", value.command));
+        element.replaceChildren(...parts);
+    };
+    watch("value", show);
+    show();
+};
+
+// Watches a run by polling its folder: server.poll(run, cursor) -> see gpt/ui/monitor.py.
+gpt.views.monitor = function (element, props, { server }) {
+    const facts = gpt.make("div", "gpt-facts"), progress = gpt.make("div", "gpt-progress"), done = gpt.make("span");
+    facts.setAttribute("role", "status");
+    const sentence = gpt.make("p", "gpt-small"), error = gpt.make("p", "gpt-error"), log = gpt.make("details", "gpt-log");
+    const chart = gpt.make("div", "gpt-chart"), samples = gpt.make("div", "gpt-samples"), options = gpt.make("label", "gpt-option");
+    const logarithmic = gpt.make("input"), logText = gpt.make("pre");
+    logarithmic.type = "checkbox";
+    options.append(logarithmic, " log scale");
+    log.append(gpt.make("summary", "", "Last lines of the log"), logText);
+    progress.append(done);
+    element.replaceChildren(facts, progress, error, log, chart, options, sentence, samples);
+    const plot = gpt.plot(chart, { height: 380, label: "training and validation loss over steps" });
+    let run = null, cursor = 0, smoothed = null, weight = 0, busy = false;
+
+    logarithmic.onchange = () => {
+        if (!plot.figure) return;
+        plot.figure.layout.yaxis.type = logarithmic.checked ? "log" : "linear";
+        plot.figure.layout.yaxis.autorange = true;
+        plot.draw();
+    };
+
+    // Exponential moving average over about twenty rows, corrected for its start at nothing (Kingma and Ba 2014, section 3).
+    const smooth = (loss) => {
+        smoothed = 0.95 * (smoothed ?? 0) + 0.05 * loss;
+        weight = 0.95 * weight + 0.05;
+        return smoothed / weight;
+    };
+
+    const addRows = (rows) => {
+        const points = [0, 1, 2].map(() => ({ x: [], y: [] }));
+        for (const row of rows) {
+            if (row.loss !== undefined) {
+                points[0].x.push(row.step), points[0].y.push(row.loss);
+                points[1].x.push(row.step), points[1].y.push(smooth(row.loss));
+            }
+            if (row.val_loss !== undefined) points[2].x.push(row.step), points[2].y.push(row.val_loss);
+            if (row.kind === "sample") addSample(row);
+        }
+        plot.extend(points);
+        const last = plot.figure.data.map((trace) => trace.y.at(-1)).filter((value) => value !== undefined);
+        chart.firstChild.setAttribute("aria-label", `loss over steps; training, smoothed and validation now ${last.map((y) => y.toFixed(2)).join(", ")}`);
+    };
+
+    const addSample = (row) => {
+        const sample = gpt.make("figure", "gpt-sample"), text = gpt.make("p", "gpt-written");
+        text.append(gpt.make("span", "gpt-prompt", row.prompt), row.text);
+        sample.append(gpt.make("figcaption", "gpt-small", `step ${row.step.toLocaleString("en")}`), text);
+        samples.prepend(sample);
+    };
+
+    const show = (seen) => {
+        if (seen.run !== run || seen.chart) {
+            run = seen.run, smoothed = null, weight = 0;
+            samples.replaceChildren();
+            chart.hidden = options.hidden = !seen.chart;
+            if (seen.chart) {
+                seen.chart.layout.uirevision = run;
+                seen.chart.layout.yaxis.type = logarithmic.checked ? "log" : "linear";
+                plot.show(seen.chart);
+            }
+        }
+        cursor = seen.cursor;
+        if (plot.figure && seen.steps && plot.figure.layout.xaxis.range?.[1] !== seen.steps) plot.figure.layout.xaxis.range = [0, seen.steps];
+        if (seen.rows.length) addRows(seen.rows);
+        facts.replaceChildren(...seen.facts.map(({ value, label }) => {
+            const fact = gpt.make("div", "gpt-fact");
+            fact.append(gpt.make("b", "", value), gpt.make("span", "", label));
+            return fact;
+        }));
+        done.style.width = `${100 * seen.progress}%`;
+        error.textContent = seen.error || "";
+        sentence.textContent = seen.sentence;
+        log.hidden = !seen.log;
+        logText.textContent = seen.log;
+        document.body.dataset.training = seen.active ? "yes" : "no";
+        const pause = document.querySelector("#pause");
+        if (pause) pause.textContent = seen.state === "paused" ? "Resume" : "Pause";
+        for (const [id, off] of [["train", seen.active], ["pause", !seen.active], ["stop", !seen.active]]) {
+            const button = document.querySelector(`#${id}`);
+            if (button) button.disabled = off;
+        }
+    };
+
+    const look = async () => {
+        if (busy || document.hidden || !element.isConnected) return;
+        busy = true;
+        try {
+            show(await server.poll(run, cursor));
+            element.classList.remove("gpt-offline");
+        } catch (problem) {
+            element.classList.add("gpt-offline");
+            error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
+        } finally {
+            busy = false;
+        }
+    };
+    look();
+    setInterval(look, 500);
+};

@@ -1,0 +1,95 @@
+"""The Train tab: choose a text and a CONFIG, see the price, train, watch."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gpt.config import FIELDS, PRESETS, ConfigError, validate
+from gpt.errors import UserError
+from gpt.estimate import estimate
+from gpt.run import find_run, new_name
+from gpt.ui import monitor, texts
+from gpt.ui.controls import controls_of, typed
+from gpt.ui.jobs import Jobs, training_words
+from gpt.ui.view import component
+
+
+def build(jobs: Jobs) -> gr.on:
+    """Lay the tab out and connect it. Returns nothing that others need: what happens is in the run folders."""
+    with gr.Row(elem_classes="gpt-columns"):
+        with gr.Column(scale=1, min_width=320, elem_classes="gpt-controls"):
+            preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
+                                 info=PRESETS["quick"].sentence, elem_id="preset")
+            source = gr.Dropdown(texts.choices(jobs.root), value="stories", label="Text", elem_id="source")
+            preview = component("preview", elem_id="preview")
+            with gr.Row(elem_classes="gpt-buttons"):
+                train = gr.Button("Train", variant="primary", elem_id="train", min_width=60)
+                pause = gr.Button("Pause", elem_id="pause", min_width=60)
+                stop = gr.Button("Stop", elem_id="stop", min_width=60)
+            price = component("price", elem_id="price")
+            with gr.Accordion("Your own text", open=False):
+                pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
+                keep = gr.Button("Use this text", size="sm", elem_id="keep")
+                upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
+            with gr.Accordion("Model", open=False, elem_id="model-settings"):
+                controls = {"corpus": source, **controls_of("text"), **controls_of("model")}
+            with gr.Accordion("Training", open=False, elem_id="training-settings"):
+                controls |= controls_of("training")
+                name = gr.Textbox(label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
+        with gr.Column(scale=2, min_width=320):
+            component("monitor", elem_id="monitor", server_functions=[_poll(jobs)])
+
+    form = [controls[field.name] for field in FIELDS]
+
+    def show_price(preset: str, name: str, *values: Any) -> tuple[dict, dict]:
+        return price_of(jobs, preset, name, typed(FIELDS, list(values)))
+
+    def take_preset(preset: str, *values: Any) -> list[Any]:
+        config = PRESETS[preset].config
+        return [gr.update(info=PRESETS[preset].sentence), *(config[field.name] for field in FIELDS)]
+
+    def start(preset: str, name: str, *values: Any) -> None:
+        with told_to_the_person():
+            config = typed(FIELDS, list(values))
+            texts.check_source(jobs.root, config["corpus"])
+            jobs.start(config, preset, name.strip() or suggested_name(jobs, config))
+
+    def control_run(command: str) -> None:
+        with told_to_the_person():
+            running = jobs.running()
+            if running is None:
+                raise UserError(f"nothing is training, so there is nothing to {command}")
+            find_run(jobs.root, running).ask(command)
+
+    def toggle_pause() -> None:
+        with told_to_the_person():
+            running = jobs.running()
+            paused = running is not None and find_run(jobs.root, running).status()["state"] == "paused"
+        control_run("resume" if paused else "pause")
+
+    def use_text(pasted: str) -> tuple[Any, str]:
+        with told_to_the_person():
+            path = texts.save_text(jobs.root, "pasted.txt", pasted.encode("utf-8", errors="replace"))
+        return gr.update(choices=texts.choices(jobs.root), value=str(path)), ""
+
+    def use_file(file: str) -> Any:
+        with told_to_the_person():
+            path = texts.save_text(jobs.root, Path(file).name, Path(file).read_bytes())
+        return gr.update(choices=texts.choices(jobs.root), value=str(path))
+
+    quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    priced = {"fn": show_price, "inputs": [preset, name, *form], "outputs": [price, preview], "trigger_mode": "always_last", **quietly}
+    preset.input(take_preset, [preset, *form], [preset, *form], **quietly).then(**priced)
+    gr.on([name.change, source.change, *(_settled(control) for control in form if control is not source)], **priced)
+    train.click(start, [preset, name, *form], None, api_name="start", show_progress="hidden").then(**priced)
+    pause.click(toggle_pause, **quietly)
+    stop.click(lambda: control_run("stop"), api_name="stop", show_progress="hidden")
+    keep.click(use_text, pasted, [source, pasted], **quietly)
+    upload.upload(use_file, upload, source, **quietly)
+    return priced
+
+
+def _settled(control: gr.components.Component) -> Any:
+    """The event that says a person is done changing a control: a slider fires it when it is let go."""
+    return control.release if isinstance(control, gr.Slider) else control.input

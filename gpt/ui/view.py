@@ -1,0 +1,43 @@
+"""Gradio components whose drawing is done by small JavaScript files of this project, served from this machine.
+
+A component is a gr.HTML with an empty, static template: data never becomes part of a template, which Gradio would run as
+code. It reaches the page as JSON, and JavaScript writes it with textContent.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import plotly
+
+ASSETS = Path(__file__).resolve().parent / "assets"
+PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
+SCRIPTS = (PLOTLY_JS, *(ASSETS / name for name in ("plot.js", "train.js", "generate.js", "attention.js", "runs.js", "keys.js")))
+CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
+
+
+def serve_assets() -> None:
+    """Let the page load our scripts and Plotly's own from this machine."""
+    gr.set_static_paths([*SCRIPTS])
+
+
+def head() -> str:
+    """Script tags in order; the addresses are relative, so that they hold behind a path prefix too."""
+    return "\n".join(f'<script defer src="gradio_api/file={path}"></script>' for path in SCRIPTS)
+
+
+def component(kind: str, value: Any = None, server_functions: list[Callable] | None = None, **options: Any) -> gr.HTML:
+    """A component drawn by gpt.views[kind] in our scripts, which may arrive later than the component: it waits for them.
+
+    The component's value is JSON; the view watches it, may call `server_functions`, and may trigger events.
+    """
+    begin = f"""
+        (function begin() {{
+            const view = window.gpt?.views["{kind}"];
+            if (view && window.Plotly) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server }});
+            else setTimeout(begin, 20);
+        }})();
+        // events this component may trigger: "click", "change", "select"
+    """
+    return gr.HTML(value, html_template='<div class="gpt-view"></div>', js_on_load=begin, server_functions=server_functions, **options)
