@@ -1,11 +1,14 @@
 """Controls made from the tables of fields: a checkbox, a list, a slider or a number each."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from gpt.config import FIELDS, Field
+from gpt.errors import UserError
 
 FINEST = 2100  # positions of a slider; a wider range becomes a number to type
 
@@ -20,14 +23,24 @@ def control(field: Field, value: Any = None, **style: Any) -> gr.components.Form
     if field.kind is str:
         return gr.Textbox(**common)
     if (field.maximum - field.minimum) / field.step > FINEST:
-        return gr.Number(precision=0 if field.kind is int else None, minimum=field.minimum, maximum=field.maximum, step=field.step, **common)
+        precision = 0 if field.kind is int else None
+        return gr.Number(precision=precision, minimum=field.minimum, maximum=field.maximum, step=field.step, **common)
     lowest = math.ceil(field.minimum / field.step) * field.step  # a slider counts its steps from its lower end
     return gr.Slider(lowest, field.maximum, step=field.step, buttons=[], **common)
 
 
 def controls_of(group: str) -> dict[str, gr.components.FormComponent]:
-    """Name -> control of the fields of CONFIG in `group`, in the table's order."""
-    return {field.name: control(field) for field in FIELDS if field.group == group}
+    """Name -> control of the fields of CONFIG in `group`, in the table's order; the text itself has a control of its own."""
+    return {field.name: control(field) for field in FIELDS if field.group == group and field.name != "corpus"}
+
+
+@contextlib.contextmanager
+def told_to_the_person() -> Iterator[None]:
+    """A user's mistake inside becomes a message on the page."""
+    try:
+        yield
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 def typed(fields: tuple[Field, ...], values: list[Any]) -> dict[str, Any]:

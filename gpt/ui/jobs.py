@@ -46,9 +46,13 @@ class Jobs:
     def start(self, config: dict, preset: str, name: str) -> None:
         """Start a new run. Raises UserError, and starts nothing, if it cannot be trained or something trains already."""
         validate(config)
+        self.check_free(name)
+        self._launch(training_words(config, preset, name, self.root), name)
+
+    def check_free(self, name: str) -> None:
+        """Raise RunError if `name` cannot name a run or names one already."""
         if (self.root / check_name(name)).exists():
             raise RunError(f"there is a run {name} already: choose another name")
-        self._launch(training_words(config, preset, name, self.root), name)
 
     def resume(self, name: str) -> None:
         """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""

@@ -1,5 +1,6 @@
 """The Train tab: choose a text and a CONFIG, see the price, train, watch."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ from gpt.errors import UserError
 from gpt.estimate import estimate
 from gpt.run import find_run, new_name
 from gpt.ui import monitor, texts
-from gpt.ui.controls import controls_of, typed
+from gpt.ui.controls import controls_of, told_to_the_person, typed
 from gpt.ui.jobs import Jobs, training_words
 from gpt.ui.view import component
 
 
-def build(jobs: Jobs) -> gr.on:
-    """Lay the tab out and connect it. Returns nothing that others need: what happens is in the run folders."""
+def build(jobs: Jobs) -> dict[str, Any]:
+    """Lay the tab out and connect it. Returns the arguments of the event that fills in the price, for the page's load."""
     with gr.Row(elem_classes="gpt-columns"):
         with gr.Column(scale=1, min_width=320, elem_classes="gpt-controls"):
             preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
@@ -33,7 +34,7 @@ def build(jobs: Jobs) -> gr.on:
                 keep = gr.Button("Use this text", size="sm", elem_id="keep")
                 upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
             with gr.Accordion("Model", open=False, elem_id="model-settings"):
-                controls = {"corpus": source, **controls_of("text"), **controls_of("model")}
+                controls = {**controls_of("text"), "corpus": source, **controls_of("model")}
             with gr.Accordion("Training", open=False, elem_id="training-settings"):
                 controls |= controls_of("training")
                 name = gr.Textbox(label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
@@ -43,7 +44,8 @@ def build(jobs: Jobs) -> gr.on:
     form = [controls[field.name] for field in FIELDS]
 
     def show_price(preset: str, name: str, *values: Any) -> tuple[dict, dict]:
-        return price_of(jobs, preset, name, typed(FIELDS, list(values)))
+        config = typed(FIELDS, list(values))
+        return price_of(jobs, preset, name.strip(), config), preview_of(jobs, config)
 
     def take_preset(preset: str, *values: Any) -> list[Any]:
         config = PRESETS[preset].config
@@ -88,6 +90,68 @@ def build(jobs: Jobs) -> gr.on:
     keep.click(use_text, pasted, [source, pasted], **quietly)
     upload.upload(use_file, upload, source, **quietly)
     return priced
+
+
+def suggested_name(jobs: Jobs, config: dict[str, Any]) -> str:
+    return new_name(jobs.root, Path(config["corpus"]).stem)
+
+
+def preview_of(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
+    """What the text looks like, for the preview view."""
+    try:
+        text = _preview(jobs, config)
+    except UserError as error:
+        return {"sentence": "", "opening": "", "notes": str(error)}
+    tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
+    sentence = (f"{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, "
+                f"{text['bytes_per_token']:.1f} bytes each; the last tenth is kept for validation.")
+    return {"sentence": sentence, "opening": text["opening"], "notes": " ".join(text["notes"])}
+
+
+def _preview(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
+    vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
+    return texts.preview(texts.check_source(jobs.root, config["corpus"]), config["tokenizer"], vocab_size)
+
+
+PART_COLOURS = ("var(--gpt-accent)", "var(--gpt-green)", "var(--gpt-amber)", "var(--gpt-sky)", "var(--gpt-muted)")
+
+
+def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What training `config` costs, or everything that is wrong with it, for the price view."""
+    try:
+        validate(config)
+        if name:
+            jobs.check_free(name)
+        text = _preview(jobs, config)
+        if text["train_tokens"] <= config["context_length"]:
+            raise UserError(f"the text has {text['train_tokens']} tokens to train on; context_length {config['context_length']} needs at "
+                            f"least {config['context_length'] + 1}: lower it or add text")
+    except ConfigError as error:
+        return {"problems": list(error.problems.values())}
+    except UserError as error:
+        return {"problems": [str(error)]}
+    cost = estimate(config | {"vocab_size": text["vocab_size"]}, text["train_tokens"], config["device"])
+    steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
+    words = training_words(config, preset, name or suggested_name(jobs, config), jobs.root)
+    shares = [(part, n / cost.n_parameters) for part, n in cost.parameters.items() if n]
+    return {
+        "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],
+                    [size(cost.training_bytes), "to train"], [steps, "steps"], [f"about {monitor.duration(cost.seconds)}", "here"]],
+        "parts": [[part, share, colour] for (part, share), colour in zip(shares, PART_COLOURS, strict=False)],
+        "command": shlex.join(["python", *words]),
+    }
+
+
+def size(n_bytes: float) -> str:
+    """3_700_000 -> "3.7 MB"."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1e7 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _poll(jobs: Jobs):
+    def poll(run: str | None, cursor: int) -> dict[str, Any]:
+        return monitor.poll(jobs, run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and cursor >= 0 else 0)
+
+    return poll
 
 
 def _settled(control: gr.components.Component) -> Any:

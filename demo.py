@@ -1,0 +1,86 @@
+"""`python demo.py`: opens the page on which a GPT is trained, heard and looked into."""
+
+import signal
+import threading
+
+import gradio as gr
+
+from gpt.cli import Parser
+from gpt.run import DEFAULT_ROOT
+from gpt.ui import attention, generate, library, runs, train
+from gpt.ui.jobs import Jobs
+from gpt.ui.theme import theme
+from gpt.ui.view import CSS, head, serve_assets
+
+
+def build(jobs: Jobs) -> gr.Blocks:
+    """The whole page: four tabs over one folder of runs."""
+    serve_assets()
+    with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False) as page:
+        gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, hear it learn to write, and look at what each of its attention heads does.",
+                    elem_id="title")
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Train", id="train"):
+                priced = train.build(jobs)
+            with gr.Tab("Generate", id="generate") as generate_tab:
+                writer = generate.build(jobs)
+            with gr.Tab("Attention", id="attention") as attention_tab:
+                *looker, looked = attention.build(jobs)
+            with gr.Tab("Runs", id="runs") as runs_tab:
+                filled = runs.build(jobs)
+
+        def offer(chosen: str | None):
+            """The list of runs; the choice stays if the run is still there, else the newest run and its best weights."""
+            names = library.run_names(jobs.root)
+            if chosen in names:
+                return gr.update(choices=names, value=chosen), gr.skip()
+            if not names:
+                return gr.update(choices=[], value=None), gr.skip()
+            return gr.update(choices=names, value=names[0]), library.fit_slider(jobs.root, names[0])
+
+        def fit(chosen: str):
+            return library.fit_slider(jobs.root, chosen)
+
+        def name_weights(chosen: str, position: float):
+            return gr.update(label=library.label_of(jobs.root, chosen, position))
+
+        quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+        for run, weights in (writer, looker):
+            run.input(fit, run, weights, **quietly)
+            weights.change(name_weights, [run, weights], weights, **quietly)
+        page.load(**priced)
+        generate_tab.select(offer, writer[0], list(writer), **quietly)
+        attention_tab.select(offer, looker[0], looker, **quietly).then(**looked, api_visibility="private")
+        runs_tab.select(**filled)
+    return page
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = Parser(prog="python demo.py", description="Open the page.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s: this machine only)")
+    parser.add_argument("--port", type=int, default=None, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
+    options = parser.parse_args(argv)
+    jobs = Jobs(options.checkpoints)
+    ended = threading.Event()
+    for stop_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop_signal, lambda *_: ended.set())
+    page = launch(jobs, options.host, options.port)
+    ended.wait()
+    print("Stopping: a run in progress is saved first.", flush=True)
+    jobs.close()
+    page.close()
+
+
+def launch(jobs: Jobs, host: str, port: int | None) -> gr.Blocks:
+    """Serve the page and return at once."""
+    page = build(jobs)
+    page.queue(max_size=64, default_concurrency_limit=4)
+    page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(),
+                run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200, ssr_mode=False,
+                footer_links=[], quiet=False)
+    return page
+
+
+if __name__ == "__main__":
+    main()

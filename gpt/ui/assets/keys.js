@@ -1,0 +1,10 @@
+// Ctrl+Enter runs the main action of the tab in view, Esc its stop.
+document.addEventListener("keydown", (event) => {
+    const run = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+    if (!run && event.key !== "Escape") return;
+    const names = run ? ["train", "generate", "look"] : ["stop", "stop-writing"];
+    const button = names.map((name) => document.getElementById(name)).find((found) => found?.offsetParent && !found.disabled);
+    if (!button) return;
+    event.preventDefault();
+    button.click();
+});

@@ -1,0 +1,83 @@
+"""The Attention tab: every head of the model on one prompt, and the selected one in full."""
+
+import functools
+import json
+from typing import Any
+
+import gradio as gr
+
+from gpt.errors import UserError
+from gpt.interpret import Inspection, inspect, position_scores
+from gpt.tokenizer import token_label
+from gpt.ui import figures, library
+from gpt.ui.jobs import Jobs
+from gpt.ui.view import component
+
+PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day Vobil found a green bell"
+MOST_TOKENS = 256  # a figure of more cells would be larger than the page should carry
+
+
+def build(jobs: Jobs) -> tuple[gr.Dropdown, gr.Slider, dict[str, Any]]:
+    """Lay the tab out and connect it. Returns run and weights controls, and the event's arguments that draw the tab."""
+    looks = Looks(jobs)
+    with gr.Row():
+        run = gr.Dropdown(label="Run", elem_id="attention-run", scale=1)
+        weights = library.snapshot_slider("attention-weights")
+    with gr.Row():
+        prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4)
+        look = gr.Button("Look", variant="primary", elem_id="look", min_width=60, scale=0)
+    explorer = component("explorer", elem_id="explorer", server_functions=[looks.head])
+    event = {"fn": looks.look, "inputs": [run, weights, prompt], "outputs": explorer, "show_progress": "hidden"}
+    gr.on([look.click, prompt.submit], **event, api_name="attention")
+    gr.on([weights.release, run.input], **event, api_visibility="private", trigger_mode="always_last")
+    return run, weights, event
+
+
+class Looks:
+    """Looking at prompts. What was looked at last is kept, so that choosing another head costs no forward pass."""
+
+    def __init__(self, jobs: Jobs):
+        self.jobs = jobs
+        self._inspect = functools.lru_cache(maxsize=16)(self._read)
+
+    def look(self, run: str, weights: float, prompt: str) -> dict[str, Any]:
+        """What the explorer shows of a prompt: all heads, small."""
+        try:
+            seen = self._inspect(run, weights, prompt)
+        except UserError as error:
+            return {"error": str(error)}
+        note = f"The prompt is longer than what is shown: its last {len(seen.tokens)} tokens are read." if seen.n_dropped else ""
+        return {"key": json.dumps([run, weights, prompt]), "mosaic": figures.mosaic(seen.maps), "note": note,
+                "next": [[token_label(token), probability] for token, probability in seen.next_tokens[:5]]}
+
+    def head(self, key: str, layer: int, head: int, scale: str) -> dict[str, Any]:
+        """One head in full, and what it does in words. `key` is the one that `look` gave."""
+        try:
+            run, weights, prompt = json.loads(key)
+            seen = self._inspect(run, weights, prompt)
+            if scale not in figures.SCALES:
+                raise UserError(f"there is no colour scale {scale!r}")
+            one = seen.head(int(layer), int(head))
+        except UserError as error:
+            return {"error": str(error)}
+        except (TypeError, ValueError):
+            return {"error": "that head cannot be looked up: press Look again"}
+        labels = [token_label(token) for token in seen.tokens]
+        return {"figure": figures.head_map(one, labels, scale), "sentence": in_words(int(layer), int(head), one)}
+
+    def _read(self, run: str, weights: float, prompt: str) -> Inspection:
+        model, tokenizer, _ = library.load(self.jobs.root, run, weights)
+        return inspect(model, tokenizer, prompt, MOST_TOKENS)
+
+
+def in_words(layer: int, head: int, weights: Any) -> str:
+    """The score with the largest excess over chance, in a sentence."""
+    scores = position_scores(weights)
+    if not scores:
+        return f"Layer {layer} head {head}: one token can only read itself."
+    best = max(scores, key=lambda score: score.excess)
+    shares = "; ".join(f"{score.name} {100 * score.value:.0f} %" for score in scores)
+    if best.excess < 0.3:
+        return f"Layer {layer} head {head} has no clear habit on this prompt ({shares}; chance {100 * best.chance:.0f} %)."
+    return (f"Layer {layer} head {head} puts {100 * best.value:.0f} % of its attention on the {best.name} "
+            f"(chance {100 * best.chance:.0f} %).")
