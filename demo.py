@@ -7,7 +7,7 @@ import gradio as gr
 
 from gpt.cli import Parser
 from gpt.run import DEFAULT_ROOT
-from gpt.ui import attention, generate, library, runs, train
+from gpt.ui import attention, generate, runs, train
 from gpt.ui.jobs import Jobs
 from gpt.ui.theme import theme
 from gpt.ui.view import CSS, head, serve_assets
@@ -22,36 +22,13 @@ def build(jobs: Jobs) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Train", id="train"):
                 priced = train.build(jobs)
-            with gr.Tab("Generate", id="generate") as generate_tab:
-                writer = generate.build(jobs)
-            with gr.Tab("Attention", id="attention") as attention_tab:
-                *looker, looked = attention.build(jobs)
-            with gr.Tab("Runs", id="runs") as runs_tab:
-                filled = runs.build(jobs)
-
-        def offer(chosen: str | None):
-            """The list of runs; the choice stays if the run is still there, else the newest run and its best weights."""
-            names = library.run_names(jobs.root)
-            if chosen in names:
-                return gr.update(choices=names, value=chosen), gr.skip()
-            if not names:
-                return gr.update(choices=[], value=None), gr.skip()
-            return gr.update(choices=names, value=names[0]), library.fit_slider(jobs.root, names[0])
-
-        def fit(chosen: str):
-            return library.fit_slider(jobs.root, chosen)
-
-        def name_weights(chosen: str, position: float):
-            return gr.update(label=library.label_of(jobs.root, chosen, position))
-
-        quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-        for run, weights in (writer, looker):
-            run.input(fit, run, weights, **quietly)
-            weights.change(name_weights, [run, weights], weights, **quietly)
+            with gr.Tab("Generate", id="generate") as tab:
+                generate.build(jobs, tab)
+            with gr.Tab("Attention", id="attention") as tab:
+                attention.build(jobs, tab)
+            with gr.Tab("Runs", id="runs") as tab:
+                runs.build(jobs, tab)
         page.load(**priced)
-        generate_tab.select(offer, writer[0], list(writer), **quietly)
-        attention_tab.select(offer, looker[0], looker, **quietly).then(**looked, api_visibility="private")
-        runs_tab.select(**filled)
     return page
 
 

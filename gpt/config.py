@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ class Field:
             return "true or false"
         if self.kind is str:
             return "text"
-        return f"{'a whole number' if self.kind is int else 'a number'} from {self.minimum:g} to {self.maximum:g}"
+        return f"a whole number from {self.minimum} to {self.maximum}" if self.kind is int else f"a number from {self.minimum:g} to {self.maximum:g}"
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with `value`, in one sentence, or None."""
@@ -49,7 +48,7 @@ class Field:
             return isinstance(value, self.kind) and (not self.choices or value in self.choices)
         if isinstance(value, bool) or not isinstance(value, int if self.kind is int else (int, float)):
             return False
-        return math.isfinite(value) and self.minimum <= value <= self.maximum
+        return self.minimum <= value <= self.maximum  # no NaN and no infinity is between two numbers
 
     def parse(self, text: str) -> Any:
         """The value a flag's text stands for. Text that is no such value comes back as it is, for `problem` to name."""

@@ -1,6 +1,7 @@
 """Where text comes from: a file, a folder, text generated here, or text that lies on every machine with Python."""
 
 import hashlib
+import os
 import random
 import string
 import sysconfig
@@ -80,7 +81,7 @@ def read_corpus(source: str, seed: int = 0) -> Corpus:
         built_in = BUILT_IN[source]
         return Corpus(source, built_in.make(GENERATED_SIZE, seed), built_in.prompt)
     path = Path(source)
-    if path.is_dir():
+    if source and os.path.isdir(source):  # Path.is_dir raises for a name too long, os.path.isdir does not
         paths = sorted(path.rglob("*.txt"))
         if not paths:
             raise CorpusError(f"the folder {source} holds no .txt file: put one in, or name a file")

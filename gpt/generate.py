@@ -3,6 +3,7 @@
 `python -m gpt.generate --run stories --prompt "Once there was"` writes to the terminal.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
@@ -19,7 +20,7 @@ from gpt.tokenizer import Tokenizer, stream_text
 
 LIKELIEST = 6  # tokens told beside each chosen one
 SAMPLING_FIELDS = (
-    Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=10_000, step=10),
+    Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=2000, step=10),
     Field("temperature", 0.8, "Below 1 likely tokens become likelier; 0 always takes the likeliest.", minimum=0, maximum=5, step=0.05),
     Field("top_k", 0, "Choose among this many likeliest tokens; 0 among all.", minimum=0, maximum=100_000, step=1),
     Field("top_p", 1.0, "Choose among the likeliest tokens that together have this probability.", minimum=0, maximum=1, step=0.01),
@@ -71,7 +72,7 @@ def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int
 
     top_k: Fan et al. 2018, 1805.04833. top_p: Holtzman et al. 2020, 1904.09751. min_p: Nguyen et al. 2024, 2407.01082.
     """
-    if temperature == 0:
+    if temperature < 1e-6:  # as good as 0, and dividing by less would overflow
         return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
     probabilities = (logits / temperature).softmax(dim=1)
     ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
@@ -194,6 +195,8 @@ def main(argv: list[str] | None = None) -> None:
         model, tokenizer = load_run(folder, step)
         pieces = write(model, tokenizer, prompt, Sampling(**given))
         first = next(pieces)  # a prompt that cannot be read is told before anything is printed
+        if (n_tokens := len(tokenizer.encode(prompt))) > model.context_length:
+            print(f"the prompt has {n_tokens} tokens, and the model sees {model.context_length}: it reads the last ones", file=sys.stderr)
         print(prompt + first.text, end="", flush=True)
         for piece in pieces:
             print(piece.text, end="", flush=True)

@@ -34,14 +34,15 @@ def session_from_flags(given: dict[str, Any]) -> Session:
             raise UserError(f"--resume goes on with the run's own CONFIG: leave out {flag}, or start a new run")
         return Session(root, name)
     config = {**(PRESETS[preset].config if preset else CONFIG), **given}
-    return Session(root, name or new_name(root, str(config["corpus"]).removesuffix(".txt").split("/")[-1]), config)
+    if name is None:
+        name = new_name(root, str(config["corpus"]).removesuffix(".txt").split("/")[-1])
+    return Session(root, name, config)
 
 
 def describe(session: Session) -> str:
-    trainer = session.trainer
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    return (f"{parameters:,} parameters, {len(trainer.text.train):,} training tokens of {session.tokenizer.n_vocab:,} kinds, "
-            f"{session.device}; {trainer.precision_reason}")
+    run = session.writer.config()
+    return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "
+            f"kinds, {run['device']}; {run['precision_reason']}")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -74,12 +75,13 @@ def follow(session: Session) -> None:
             if row:
                 bar.set_postfix(loss=f"{row['loss']:.3f}", tokens_per_second=f"{row['tokens_per_second']:,.0f}")
         elif event.kind == "evaluation":
-            last = row
             say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  "
                 f"{row['seconds']:.1f} s")
         else:
             say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
-    bar.close()
+    if bar is not None:
+        bar.close()
+    last = next(row for row in reversed(session.writer.rows()[0]) if "val_loss" in row)  # a resumed run may have stopped before another
     say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
         f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {session.writer.path}")
 

@@ -20,9 +20,8 @@ from typing import Any
 import filelock
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
-from gpt.config import ConfigError
 from gpt.errors import UserError
 from gpt.model import GPT2
 from gpt.tokenizer import Tokenizer, load_tokenizer
@@ -54,7 +53,9 @@ class Run:
 
     def status(self) -> dict[str, Any]:
         """status.json; a run whose process is gone and whose state is not final reads as failed."""
-        status = self._json("status.json") or {"state": "failed", "step": 0, "steps": 0, "error": "status.json cannot be read"}
+        status = self._json("status.json") or {}
+        if not {"state", "step", "steps"} <= status.keys():
+            status = {"state": "failed", "step": 0, "steps": 0, "error": "status.json cannot be read"}
         if status["state"] not in FINAL_STATES and not self.is_alive():
             status |= {"state": "failed", "eta_seconds": None, "error": f"its process ended without a word at step {status['step']}"}
         return status
@@ -71,10 +72,16 @@ class Run:
             return False
 
     def rows(self, cursor: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The rows of metrics.jsonl from byte `cursor` on, and the cursor to go on from. A line still being written waits."""
+        """The rows of metrics.jsonl from byte `cursor` on, and the cursor to go on from. A line still being written waits.
+
+        A cursor that is no longer the beginning of a line (a resumed run forgets rows) starts anew from the first row.
+        """
         try:
             with open(self.path / "metrics.jsonl", "rb") as file:
-                file.seek(cursor)
+                file.seek(max(cursor - 1, 0))
+                if cursor and file.read(1) != b"\n":
+                    cursor = 0
+                    file.seek(0)
                 data = file.read()
         except FileNotFoundError:
             return [], cursor
@@ -115,9 +122,10 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any] | None:
         try:
-            return json.loads((self.path / name).read_text(encoding="utf-8"))
+            found = json.loads((self.path / name).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
             return None
+        return found if isinstance(found, dict) else None
 
 
 class RunWriter(Run):
@@ -135,6 +143,7 @@ class RunWriter(Run):
         except filelock.Timeout:
             raise RunError(f"run {self.name} is already training in another process") from None
         (self.path / "control").unlink(missing_ok=True)
+        self._status = self._json("status.json") or {}
         return self
 
     def __exit__(self, *exc) -> None:
@@ -265,15 +274,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 def _damage_is_told(path: Path) -> Iterator[None]:
     try:
         yield
-    except (SafetensorError, ConfigError, OSError, KeyError, RuntimeError, json.JSONDecodeError, struct.error) as error:
+    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError, struct.error) as error:  # ValueError: CONFIG, JSON, UTF-8
         raise RunError(f"{path} is damaged or belongs to another CONFIG ({type(error).__name__}): "
                        f"{' '.join(str(error).split())[:200]}") from error
 
 
 def _save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    new = path.with_name(path.name + ".new")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, new)
-    os.replace(new, path)
+    write_atomically(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
 
 
 def _split_tensors(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:

@@ -49,7 +49,9 @@ class Session:
             raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
         if not exists and self.resumes:
             raise RunError(f"there is no run {name} in {root} to resume")
-        self.config = dict(validate(config or self.writer.config()["config"]))
+        if self.resumes and self.writer.status()["state"] == "done":
+            raise RunError(f"run {name} is finished: there is nothing left to resume")
+        self.config = dict(validate(self.writer.config()["config"] if self.resumes else config))
         self.device = choose_device(self.config["device"])
         self.clock = Clock()
         self._stop = False
@@ -68,7 +70,8 @@ class Session:
                 raise RunError("another run is training on this machine: wait for it or stop it") from None
             held.enter_context(self.writer)
             try:
-                self.writer.write_status(state="starting", step=0, steps=0, val_loss=None, bits_per_byte=None, error=None)
+                begin = {} if self.resumes else {"step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}
+                self.writer.write_status(state="starting", error=None, **begin)
                 self._prepare()
             except UserError as error:
                 self._fail(error)
@@ -77,6 +80,9 @@ class Session:
                 raise
             try:
                 yield from self._train()
+            except GeneratorExit:  # whoever listened has stopped listening
+                self._finish()
+                raise
             except UserError as error:
                 self._fail(error)
                 raise
@@ -105,7 +111,8 @@ class Session:
             self._load_last()
         else:
             self.writer.write_config(self._description(text), self.tokenizer)
-        self.warnings = [*corpus.notes, self.trainer.precision_reason]
+            for note in corpus.notes:
+                self.writer.append({**self.trainer.position(), "kind": "warning", "text": note})
 
     def _description(self, text: TokenizedText) -> dict[str, Any]:
         trainer = self.trainer
@@ -152,8 +159,8 @@ class Session:
             if "loss" in event.row and self.clock.seconds() - told_at > STATUS_SECONDS:
                 self._tell_status(loss=event.row["loss"], tokens_per_second=event.row["tokens_per_second"])
                 told_at = self.clock.seconds()
-            if event.kind == "step":
-                self._obey()
+            if trainer.step and not (event.kind == "step" and trainer.evaluation_follows()):
+                self._obey()  # only here, between two steps, is what is saved and what is written of one and the same step
                 if self._stop:
                     break
         self._finish()

@@ -177,11 +177,14 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
             case "byte":
                 return ByteTokenizer()
             case "char":
-                return CharTokenizer(saved["characters"])
+                return CharTokenizer("".join(saved["characters"]))
             case "bpe":
-                return BPETokenizer("bpe", {base64.b64decode(token): i for i, token in enumerate(saved["tokens"])})
-        raise TokenizerError(f"{path} names an unknown tokenizer: {saved['name']!r}")
-    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+                ranks = {base64.b64decode(token): i for i, token in enumerate(saved["tokens"])}
+                if len(ranks) < len(saved["tokens"]) or not ranks.keys() >= {bytes([byte]) for byte in range(256)}:
+                    raise ValueError("tokens are missing or stand twice")
+                return BPETokenizer("bpe", ranks)
+        raise ValueError(f"there is no tokenizer {saved['name']!r}")
+    except (OSError, KeyError, TypeError, ValueError) as error:  # ValueError is also what JSON, UTF-8 and base64 raise
         raise TokenizerError(f"{path} cannot be read as a tokenizer ({type(error).__name__}: {error})") from error
 
 

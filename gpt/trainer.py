@@ -71,27 +71,33 @@ class Trainer:
         self.steps = planned_steps(config, len(text.train))
         self.step = 0
         self.best_loss = math.inf
+        self._pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of the steps since the last training row
+        self._ends = False
         torch.manual_seed(config["seed"])
 
     def events(self) -> Iterator[Event]:
         """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""
-        yield from self._warnings()
         if self.step == 0:
+            yield from self._warnings()
             yield self.evaluation()
         steps_a_row = max(1, math.ceil(self.steps / MOST_ROWS))
-        pending, since = [], self.clock.seconds()
-        ends = self.progress() >= 1
-        while not ends:
-            pending.append(self._update())
+        since = self.clock.seconds()
+        self._ends = self.progress() >= 1
+        while not self._ends:
+            self._pending.append(self._update())
             self.step += 1
-            ends = self.progress() >= 1
-            due = self.step % steps_a_row == 0 or ends
-            yield Event("step", self._training_row(pending, since) if due else {})
+            self._ends = self.progress() >= 1
+            due = self.step % steps_a_row == 0 or self._ends
+            yield Event("step", self._training_row(since) if due else {})
             if due:
-                pending, since = [], self.clock.seconds()
-            if self.step % self.config["eval_every"] == 0 or ends:
+                since = self.clock.seconds()
+            if self.evaluation_follows():
                 yield self.evaluation()
                 since = self.clock.seconds()
+
+    def evaluation_follows(self) -> bool:
+        """Whether the event after this step's is its evaluation: only then is all that belongs to the step done."""
+        return self.step % self.config["eval_every"] == 0 or self._ends
 
     def progress(self) -> float:
         """The share of the run that is done, 0 to 1, by whichever of epoch, max_steps and max_minutes ends it first."""
@@ -112,7 +118,7 @@ class Trainer:
                 n_bytes += self.text.token_bytes[targets].sum()
                 tokens += targets.numel()
         self.model.train(was_training)
-        val_loss = float(nats) / tokens
+        val_loss = self._finite(float(nats) / tokens)
         self.best_loss = min(self.best_loss, val_loss)
         return Event("evaluation", {**self.position(), "val_loss": val_loss,
                                     "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
@@ -154,14 +160,19 @@ class Trainer:
         self.scaler.update()
         return loss, norm
 
-    def _training_row(self, pending: list[tuple[Tensor, Tensor]], since: float) -> dict[str, Any]:
-        loss, norm = (torch.stack(values).mean().item() for values in zip(*pending, strict=True))
+    def _training_row(self, since: float) -> dict[str, Any]:
+        loss, norm = (torch.stack(values).mean().item() for values in zip(*self._pending, strict=True))
+        n_tokens, position = len(self._pending) * self.tokens_per_step, self.position()
+        self._pending = []
+        return {**position, "loss": self._finite(loss), "lr": self.optimizers[0].param_groups[0]["lr"],
+                "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; such a step is left out
+                "tokens_per_second": n_tokens / max(position["seconds"] - since, 1e-9)}
+
+    def _finite(self, loss: float) -> float:
         if not math.isfinite(loss):
             raise DivergedError(f"the loss stopped being a number by step {self.step}: set learning_rate below "
                                 f"{self.config['learning_rate']:g}, or warmup above {self.config['warmup']}")
-        position = self.position()
-        return {**position, "loss": loss, "lr": self.optimizers[0].param_groups[0]["lr"], "grad_norm": norm,
-                "tokens_per_second": len(pending) * self.tokens_per_step / max(position["seconds"] - since, 1e-9)}
+        return loss
 
     def position(self) -> dict[str, Any]:
         return {"step": self.step, "tokens": self.step * self.tokens_per_step, "seconds": round(self.clock.seconds(), 3)}
@@ -177,10 +188,12 @@ class Trainer:
         if self.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.device)
         return {"step": self.step, "best_loss": self.best_loss, "seconds": self.clock.seconds(), "generators": generators,
-                "scaler": self.scaler.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+                "pending": self._pending, "scaler": self.scaler.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.step, self.best_loss, self.clock = state["step"], state["best_loss"], Clock(state["seconds"])
+        self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in state["pending"]]
         torch.set_rng_state(state["generators"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["generators"]:
             torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
@@ -220,4 +233,4 @@ def snapshot_steps(steps: int, count: int) -> list[int]:
         return [steps] if count and steps else []
     if not steps:
         return [0, *(2 ** i for i in range(count - 1))]
-    return sorted({0} | {round(steps ** (i / max(count - 2, 1))) for i in range(count - 1)})
+    return sorted({0, steps} | {round(steps ** (i / (count - 2))) for i in range(count - 2)})

@@ -17,20 +17,24 @@ PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day
 MOST_TOKENS = 256  # a figure of more cells would be larger than the page should carry
 
 
-def build(jobs: Jobs) -> tuple[gr.Dropdown, gr.Slider, dict[str, Any]]:
-    """Lay the tab out and connect it. Returns run and weights controls, and the event's arguments that draw the tab."""
+def build(jobs: Jobs, tab: gr.Tab) -> None:
+    """Lay the tab out and connect it; it is drawn when it is first shown."""
     looks = Looks(jobs)
+
+    def head(asked: dict[str, Any]) -> dict[str, Any]:
+        return looks.head(asked)
+
     with gr.Row():
-        run = gr.Dropdown(label="Run", elem_id="attention-run", scale=1)
-        weights = library.snapshot_slider("attention-weights")
+        chooser = library.Chooser(jobs.root, "attention")
     with gr.Row():
         prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4)
         look = gr.Button("Look", variant="primary", elem_id="look", min_width=60, scale=0)
-    explorer = component("explorer", elem_id="explorer", server_functions=[looks.head])
-    event = {"fn": looks.look, "inputs": [run, weights, prompt], "outputs": explorer, "show_progress": "hidden"}
+    explorer = component("explorer", elem_id="explorer", server_functions=[head])
+    event = {"fn": looks.look, "inputs": [chooser.run, chooser.weights, prompt], "outputs": explorer, "show_progress": "hidden",
+             "preprocess": False}
     gr.on([look.click, prompt.submit], **event, api_name="attention")
-    gr.on([weights.release, run.input], **event, api_visibility="private", trigger_mode="always_last")
-    return run, weights, event
+    for changed in (chooser.offered_on(tab), chooser.changed):
+        changed.then(**event, api_visibility="private")
 
 
 class Looks:
@@ -38,36 +42,35 @@ class Looks:
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
-        self._inspect = functools.lru_cache(maxsize=16)(self._read)
+        self._inspect = functools.lru_cache(maxsize=8)(inspect)
 
     def look(self, run: str, weights: float, prompt: str) -> dict[str, Any]:
         """What the explorer shows of a prompt: all heads, small."""
         try:
-            seen = self._inspect(run, weights, prompt)
+            seen = self._seen(run, weights, prompt)
         except UserError as error:
             return {"error": str(error)}
         note = f"The prompt is longer than what is shown: its last {len(seen.tokens)} tokens are read." if seen.n_dropped else ""
         return {"key": json.dumps([run, weights, prompt]), "mosaic": figures.mosaic(seen.maps), "note": note,
                 "next": [[token_label(token), probability] for token, probability in seen.next_tokens[:5]]}
 
-    def head(self, key: str, layer: int, head: int, scale: str) -> dict[str, Any]:
-        """One head in full, and what it does in words. `key` is the one that `look` gave."""
+    def head(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """One head in full, and what it does in words: {"key" that `look` gave, "layer", "head", "scale"}."""
         try:
-            run, weights, prompt = json.loads(key)
-            seen = self._inspect(run, weights, prompt)
-            if scale not in figures.SCALES:
-                raise UserError(f"there is no colour scale {scale!r}")
-            one = seen.head(int(layer), int(head))
+            run, weights, prompt = json.loads(asked["key"])
+            layer, head = int(asked["layer"]), int(asked["head"])
+            seen = self._seen(run, weights, prompt)
+            one = seen.head(layer, head)
+            labels = [token_label(token) for token in seen.tokens]
+            return {"figure": figures.head_map(one, labels, asked["scale"]), "sentence": in_words(layer, head, one)}
         except UserError as error:
             return {"error": str(error)}
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, KeyError, OverflowError, RecursionError):
             return {"error": "that head cannot be looked up: press Look again"}
-        labels = [token_label(token) for token in seen.tokens]
-        return {"figure": figures.head_map(one, labels, scale), "sentence": in_words(int(layer), int(head), one)}
 
-    def _read(self, run: str, weights: float, prompt: str) -> Inspection:
+    def _seen(self, run: str, weights: float, prompt: Any) -> Inspection:
         model, tokenizer, _ = library.load(self.jobs.root, run, weights)
-        return inspect(model, tokenizer, prompt, MOST_TOKENS)
+        return self._inspect(model, tokenizer, str(prompt or ""), MOST_TOKENS)
 
 
 def in_words(layer: int, head: int, weights: Any) -> str:

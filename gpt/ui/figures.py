@@ -1,6 +1,7 @@
 """Figures as JSON for the Plotly view: pure functions from numbers to {"data", "layout"}. Colours are names of CSS variables."""
 
 import base64
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ LINES = (ACCENT, AMBER, GREEN, "var(--gpt-rose)", "var(--gpt-sky)", MUTED)
 # Viridis at equal steps (Smith and van der Walt 2015): perceptually uniform and safe for colour-blind readers.
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 LARGEST_TILE = 40  # cells of one head in the mosaic, each way
-MOST_TICKS = 40
+MOST_CELLS = 350_000  # of the whole mosaic: 0.47 MB on the way to the page
 SCALES = {"linear": lambda w: w, "square root": np.sqrt, "row maximum": lambda w: w / np.nanmax(w, axis=-1, keepdims=True)}
 
 
@@ -69,7 +70,8 @@ def mosaic(maps: np.ndarray) -> dict[str, Any]:
     shrink by the maximum of neighbouring cells, since the mean would erase diagonals.
     """
     L, H, T, _ = maps.shape
-    tiles = [[_tile(maps[layer, head]) for head in range(H)] for layer in range(L)]
+    largest = min(LARGEST_TILE, int(0.88 * math.sqrt(MOST_CELLS / (L * H))) - 2)  # 12 % and 2 cells are left for the gaps
+    tiles = [[_tile(maps[layer, head], largest) for head in range(H)] for layer in range(L)]
     size = tiles[0][0].shape[0]
     pitch = size + max(2, size // 8)
     canvas = np.zeros((L * pitch, H * pitch), dtype=np.uint8)
@@ -91,16 +93,21 @@ def mosaic(maps: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _tile(weights: np.ndarray) -> np.ndarray:
-    """(T, T) weights -> at most LARGEST_TILE squared bytes, 0 above the diagonal."""
+def _tile(weights: np.ndarray, largest: int) -> np.ndarray:
+    """(T, T) weights -> at most `largest` squared bytes, 0 above the diagonal."""
     T = len(weights)
-    block = -(-T // LARGEST_TILE)
+    block = -(-T // largest)
     padded = -(-T // block) * block
     full = np.zeros((padded, padded), dtype=np.float32)
     full[:T, :T] = weights
     n = padded // block
     pooled = full.reshape(n, block, n, block).max(axis=(1, 3))  # (n, n)
-    return np.where(np.tri(n, dtype=bool), 1 + np.rint(254 * np.sqrt(pooled)), 0).astype(np.uint8)
+    return _coded(np.sqrt(pooled))
+
+
+def _coded(values: np.ndarray) -> np.ndarray:
+    """(n, n) values from 0 to 1 -> bytes from 1 to 255, 0 above the diagonal."""
+    return np.where(np.tri(len(values), dtype=bool), 1 + np.rint(254 * values), 0).astype(np.uint8)
 
 
 def _scale_with_absent() -> list[list[Any]]:
@@ -114,22 +121,20 @@ def _scale_with_absent() -> list[list[Any]]:
 def head_map(weights: np.ndarray, labels: list[str], scale: str = "linear") -> dict[str, Any]:
     """One head's (T, T) weights: rows are the tokens being processed, columns the tokens they read.
 
-    Masked cells are NaN, drawn as nothing. The exact weights travel beside the coloured values, for the pointer.
+    Coloured cells are bytes as in the mosaic. The exact weights, NaN where masked, and all labels travel beside them: the page
+    shows the weight under the pointer, and as many labels as fit.
     """
     T = len(weights)
     absent = np.where(np.tri(T, dtype=bool), weights, np.nan).astype(np.float32)
-    shown = list(range(0, T, -(-T // MOST_TICKS)))
-    ticks = {"tickvals": shown, "ticktext": [labels[i] for i in shown], "showgrid": False, "zeroline": False,
-             "tickfont": {"family": "var(--gpt-mono)"}}
-    values = np.array([0, 0.05, 0.2, 0.5, 1])
+    ticks = {"showgrid": False, "zeroline": False, "tickfont": {"family": "var(--gpt-mono)"}, "ticks": ""}
+    gap = 0.5 if T <= LARGEST_TILE else 0
+    values = np.array([0, 0.05, 0.2, 0.5, 1] if scale == "square root" else [0, 0.2, 0.4, 0.6, 0.8, 1])
+    heights = np.sqrt(values) if scale == "square root" else values
     bar = {"title": {"text": "weight" if scale != "row maximum" else "share of the row's largest", "side": "right"}, "thickness": 12,
-           "outlinewidth": 0}
-    if scale == "square root":
-        bar |= {"tickvals": np.sqrt(values).tolist(), "ticktext": [f"{value:g}" for value in values]}
+           "outlinewidth": 0, "tickvals": (1 + 254 * heights).tolist(), "ticktext": [f"{value:g}" for value in values]}
     return {
-        "data": [{"type": "heatmap", "z": packed(SCALES[scale](absent).astype(np.float32)), "zmin": 0, "zmax": 1,
-                  "colorscale": [[float(x), c] for x, c in zip(np.linspace(0, 1, len(VIRIDIS)), VIRIDIS, strict=True)],
-                  "colorbar": bar, "hoverinfo": "none", "xgap": 0.5 if T <= MOST_TICKS else 0, "ygap": 0.5 if T <= MOST_TICKS else 0}],
+        "data": [{"type": "heatmap", "z": packed(_coded(SCALES[scale](absent))), "zmin": 0, "zmax": 255,
+                  "colorscale": _scale_with_absent(), "colorbar": bar, "hoverinfo": "none", "xgap": gap, "ygap": gap}],
         "layout": {
             "xaxis": {**ticks, "title": {"text": "reads this token"}, "side": "top", "tickangle": -60, "constrain": "domain"},
             "yaxis": {**ticks, "title": {"text": "the token being processed"}, "autorange": "reversed", "scaleanchor": "x",

@@ -18,26 +18,25 @@ from gpt.ui.view import component
 REDRAW_SECONDS = 0.05
 
 
-def build(jobs: Jobs) -> tuple[gr.Dropdown, gr.Slider]:
-    """Lay the tab out and connect it. Returns run and weights controls, which follow the list of runs."""
+def build(jobs: Jobs, tab: gr.Tab) -> None:
+    """Lay the tab out and connect it."""
     with gr.Row():
-        run = gr.Dropdown(label="Run", elem_id="generate-run", scale=1)
-        weights = library.snapshot_slider("generate-weights")
+        chooser = library.Chooser(jobs.root, "generate")
     prompt = gr.Textbox("Once there was", label="Prompt", lines=2, elem_id="prompt")
     with gr.Row(elem_classes="gpt-buttons"):
         begin = gr.Button("Generate", variant="primary", elem_id="generate")
         stop = gr.Button("Stop", elem_id="stop-writing")
     writing = component("writing", elem_id="writing")
     with gr.Row(elem_id="sampling"):
-        sampling = [control(field, min_width=150) for field in SAMPLING_FIELDS]
+        sampling = [control(field, min_width=250) for field in SAMPLING_FIELDS]
 
     def generate(run: str, weights: float, prompt: str, *values: Any) -> Iterator[dict[str, Any]]:
-        yield from written(jobs, run, weights, prompt, typed(SAMPLING_FIELDS, list(values)))
+        yield from written(jobs, run, weights, str(prompt or ""), typed(SAMPLING_FIELDS, list(values)))
 
-    event = begin.click(generate, [run, weights, prompt, *sampling], writing, api_name="generate", show_progress="hidden",
-                        concurrency_limit=4)
-    stop.click(None, cancels=event)
-    return run, weights
+    event = begin.click(generate, [chooser.run, chooser.weights, prompt, *sampling], writing, api_name="generate", show_progress="hidden",
+                        concurrency_limit=4, preprocess=False)
+    stop.click(stopped, writing, writing, cancels=event, show_progress="hidden", queue=False, api_visibility="private")
+    chooser.offered_on(tab)
 
 
 def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -46,8 +45,8 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
     try:
         sampling = Sampling(**settings)
         model, tokenizer, weights = library.load(jobs.root, run, position)
-        n_prompt = len(tokenizer.encode(prompt))
-        note = f" The prompt has {n_prompt} tokens: the model reads the last {model.context_length}." if n_prompt > model.context_length else ""
+        n_prompt, most = len(tokenizer.encode(prompt)), model.context_length
+        note = f" The prompt has {n_prompt} tokens: the model reads the last {most}." if n_prompt > most else ""
         began = drawn = time.monotonic()
         for piece in write(model, tokenizer, prompt, sampling):
             pieces.append(as_json(piece, tokenizer))
@@ -56,12 +55,20 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
                 drawn = now
                 yield {"prompt": prompt, "pieces": pieces, "note": f"Writing, {len(pieces)} tokens.{note}"}
         seconds = max(time.monotonic() - began, 1e-9)
+        n_tokens = sum(bool(piece["likeliest"]) for piece in pieces)  # text held back until the end is a piece, but no token
         yield {"prompt": prompt, "pieces": pieces, "done": True,
-               "note": f"{len(pieces)} tokens, {len(pieces) / seconds:,.0f} per second ({weights}).{note}"}
+               "note": f"{n_tokens} tokens, {n_tokens / seconds:,.0f} per second ({weights}).{note}"}
     except ConfigError as error:
         yield {"prompt": prompt, "pieces": pieces, "error": ". ".join(error.problems.values())}
     except UserError as error:
         yield {"prompt": prompt, "pieces": pieces, "error": str(error)}
+
+
+def stopped(shown: dict[str, Any] | None) -> dict[str, Any]:
+    """What the view shows after Stop: all that was written until then."""
+    if not isinstance(shown, dict) or shown.get("done") or not shown.get("pieces"):
+        return gr.skip()
+    return {**shown, "done": True, "note": f"Stopped after {len(shown['pieces'])} tokens."}
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:

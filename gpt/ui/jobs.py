@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from gpt.config import CONFIG, PRESETS, as_flags, validate
-from gpt.run import FINAL_STATES, Run, RunError, check_name, list_runs
+from gpt.run import FINAL_STATES, RunError, check_name, find_run, list_runs
 from gpt.session import machine_lock
 
 PROJECT = Path(__file__).resolve().parents[2]  # the folder from which `python -m gpt.pretrain` runs
@@ -56,7 +56,7 @@ class Jobs:
 
     def resume(self, name: str) -> None:
         """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""
-        if Run(self.root / check_name(name)).status()["state"] == "done":
+        if find_run(self.root, name).status()["state"] == "done":
             raise RunError(f"run {name} is finished: there is nothing left to resume")
         self._launch(resuming_words(name, self.root), name)
 

@@ -1,47 +1,71 @@
-"""Runs as the page offers them: names to choose from, snapshots on a slider, models kept loaded."""
+"""Runs as the page offers them: a list of names, snapshots on a slider, models kept loaded."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from gpt.run import Run, RunError, find_run, list_runs, load_run
+from gpt.run import RunError, find_run, list_runs, load_run
+from gpt.ui.controls import told_to_the_person
+
+BEST = "weights: the best of the run"
 
 
-def run_names(root: Path) -> list[str]:
-    """Names of the runs that have weights to look at, newest first."""
-    return [run.name for run in list_runs(root) if (run.path / "best.safetensors").exists()]
+class Chooser:
+    """Two controls beside each other: a run, and a slider over its snapshots with the best weights at its right end.
+
+    `changed` is the event after which both are consistent, for the tab to go on with.
+    """
+
+    def __init__(self, root: Path, prefix: str):
+        self.root = root
+        self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
+        self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
+        self._quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private", "preprocess": False}
+        self.changed = gr.on([self.run.input, self.weights.release], self._fit, [self.run, self.weights], self.weights,
+                             trigger_mode="always_last", **self._quietly)
+
+    def offered_on(self, tab: gr.Tab) -> Any:
+        """Bring the list of runs up to date whenever `tab` is shown."""
+        return tab.select(self._offer, self.run, [self.run, self.weights], **self._quietly)
+
+    def _offer(self, chosen: str | None) -> tuple[Any, Any]:
+        """The choice stays if the run is still there; else the newest run with its best weights."""
+        names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
+        if chosen in names:
+            return gr.update(choices=names), gr.update(maximum=self._last(chosen))
+        newest = names[0] if names else None
+        return gr.update(choices=names, value=newest), self._at_best(newest) if newest else gr.skip()
+
+    def _fit(self, chosen: str, position: float) -> Any:
+        """The slider named by what it points at; at the best weights if it pointed past the snapshots of the run."""
+        with told_to_the_person():
+            step = snapshot_at(self.root, chosen, position)
+        return self._at_best(chosen) if step is None else gr.update(maximum=self._last(chosen), label=f"weights: at training step {step:,}")
+
+    def _at_best(self, name: str) -> Any:
+        return gr.update(maximum=self._last(name), value=self._last(name), label=BEST)
+
+    def _last(self, name: str) -> int:
+        return max(1, len(find_run(self.root, name).snapshots()))
 
 
-def chosen_step(run: Run, position: int) -> int | None:
-    """The snapshot at `position` of the slider; past the last one (and with no snapshots) the best weights, None."""
-    steps = run.snapshots()
-    return steps[position] if 0 <= position < len(steps) else None
+def snapshot_at(root: Path, name: str | None, position: float) -> int | None:
+    """The step of the snapshot at `position` of the slider, or None for the best weights, at its end. Raises RunError."""
+    if not name:
+        raise RunError("choose a run; if there is none yet, train one in the Train tab")
+    steps = find_run(root, name).snapshots()
+    if not isinstance(position, (int, float)) or not 0 <= position < math.inf:
+        raise RunError(f"there are no weights at place {position!r}: choose some on the slider")
+    return steps[int(position)] if position < len(steps) else None
 
 
-def label_of(root: Path, name: str, position: int) -> str:
-    """The slider's label in words: which weights its position stands for."""
-    step = chosen_step(find_run(root, name), int(position))
-    return "weights: the best of the run" if step is None else f"weights: at training step {step:,}"
-
-
-def snapshot_slider(elem_id: str) -> gr.Slider:
-    return gr.Slider(0, 1, value=1, step=1, label="weights: the best of the run", elem_id=elem_id, buttons=[])
-
-
-def fit_slider(root: Path, name: str) -> Any:
-    """The slider's range for the snapshots of run `name`, at its right end: the best weights."""
-    last = len(find_run(root, name).snapshots())
-    return gr.update(maximum=max(last, 1), value=max(last, 1), label="weights: the best of the run")
-
-
-def load(root: Path, name: str, position: int) -> tuple[Any, Any, str]:
+def load(root: Path, name: str, position: float) -> tuple[Any, Any, str]:
     """(model, tokenizer, words for which weights they are). Raises RunError."""
+    step = snapshot_at(root, name, position)
     run = find_run(root, name)
-    if not isinstance(position, (int, float)) or position != position:
-        raise RunError("choose weights on the slider")
-    step = chosen_step(run, int(position))
     path = run.weights(step)
     model, tokenizer = _loaded(run.path, step, path.stat().st_mtime_ns)
     return model, tokenizer, f"{name}, " + ("best weights" if step is None else f"step {step:,}")

@@ -7,6 +7,12 @@ from gpt.ui import figures
 from gpt.ui.jobs import Jobs
 
 SHIPPED = "stories"  # the run that comes with the project
+HINTS = {  # one sentence each, shown on hover
+    "loss": "How surprised the model is by each next token of its training text, in nats; the mean of the last steps.",
+    "validation loss": "The same on text that it never trains on: what it has understood and not memorised.",
+    "bits per byte": "Validation loss per byte of text, in bits: it compares models with different tokenizers.",
+    "tokens per second": "Tokens the training reads each second.",
+}
 STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "paused": "Paused", "stopping": "Stopping",
           "done": "Done", "stopped": "Stopped", "failed": "Failed"}
 
@@ -21,8 +27,8 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
     run = watched(jobs)
     if run is None:
         return {"run": None, **_message("Nothing yet", "Press Train: the loss will appear here.")}
-    begins = run.name != name
-    status, (rows, end) = run.status(), run.rows(0 if begins else cursor)
+    status, (rows, end) = run.status(), run.rows(cursor if run.name == name else 0)
+    begins = run.name != name or end < cursor  # a resumed run may have forgotten rows
     return {
         "run": run.name, "state": status["state"], "active": status["state"] not in FINAL_STATES,
         "facts": facts(status), "progress": status.get("progress") or 0, "sentence": sentence(run, status),
@@ -52,7 +58,7 @@ def facts(status: dict[str, Any]) -> list[dict[str, str]]:
         shown += [(f"{status['val_loss']:.2f}", "validation loss"), (f"{status['bits_per_byte']:.2f}", "bits per byte")]
     if status.get("tokens_per_second"):
         shown.append((f"{status['tokens_per_second'] / 1000:.1f} k", "tokens per second"))
-    return [{"value": value, "label": label} for value, label in shown]
+    return [{"value": value, "label": label, "hint": HINTS.get(label, "")} for value, label in shown]
 
 
 def duration(seconds: float) -> str:
@@ -77,5 +83,5 @@ def sentence(run: Run, status: dict[str, Any]) -> str:
 
 
 def _message(state: str, text: str) -> dict[str, Any]:
-    return {"state": state.lower(), "facts": [{"value": state, "label": text}], "progress": 0, "rows": [], "cursor": 0, "chart": None,
-            "steps": 0, "active": state == "Starting", "error": None, "log": "", "sentence": ""}
+    return {"state": state.lower(), "facts": [{"value": state, "label": text, "hint": ""}], "progress": 0, "rows": [], "cursor": 0,
+            "chart": None, "steps": 0, "active": state == "Starting", "error": None, "log": "", "sentence": ""}

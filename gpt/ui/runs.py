@@ -17,10 +17,10 @@ COLUMNS = [{"key": key, "label": label} for key, label in (
     ("val_loss", "best validation loss"), ("bits_per_byte", "bits per byte"), ("seconds", "time"), ("created", "begun"))]
 
 
-def build(jobs: Jobs) -> dict[str, Any]:
-    """Lay the tab out and connect it. Returns the event's arguments that fill it."""
+def build(jobs: Jobs, tab: gr.Tab) -> None:
+    """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
     table = component("table", elem_id="runs-table")
-    selected = gr.Textbox(visible="hidden", elem_id="runs-selected")
+    selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
     with gr.Row(elem_classes="gpt-buttons"):
         resume = gr.Button("Resume", elem_id="resume", min_width=60)
         delete = gr.Button("Delete", elem_id="delete", min_width=60)
@@ -52,7 +52,8 @@ def build(jobs: Jobs) -> dict[str, Any]:
         names = [name for name in selected.split("\n") if name]
         if not names:
             raise gr.Error("select the runs to delete first", print_exception=False)
-        return gr.update(visible=False), gr.update(visible=True, value=f"Yes, delete {', '.join(names)[:60]} for ever"), gr.update(visible=True)
+        question = f"Yes, delete {', '.join(names)[:60]} for ever"
+        return gr.update(visible=False), gr.update(visible=True, value=question), gr.update(visible=True)
 
     def delete_runs(selected: str) -> None:
         with told_to_the_person():
@@ -70,24 +71,25 @@ def build(jobs: Jobs) -> dict[str, Any]:
     delete.click(ask, selected, buttons, **quietly)
     keep.click(calm, None, buttons, **quietly)
     confirm.click(delete_runs, selected, **quietly).then(calm, None, buttons, **quietly).then(**filled)
-    return filled
+    tab.select(**filled)
 
 
 def table_row(run: Run) -> dict[str, Any] | None:
-    """A run as text for each column, and under "sort" the numbers behind it. None for a run that has not begun."""
+    """A run as text for each column, and under "sort" the numbers behind it. None for a run that has not begun or is damaged."""
     try:
         saved, status = run.config(), run.status()
-    except RunError:
+        text, tokenizer, parameters = saved["corpus"]["name"], saved["tokenizer"], saved["parameters"]
+    except (RunError, KeyError):
         return None
     best, bits = best_evaluation(run)
     seconds, created = status.get("seconds") or 0, saved.get("created", 0)
     return {
-        "name": run.name, "state": STATES[status["state"]], "text": saved["corpus"]["name"],
-        "tokenizer": f"{saved['tokenizer']['name']}, {saved['tokenizer']['n_vocab']:,}",
-        "parameters": f"{saved['parameters'] / 1e6:.2f} M", "step": f"{status['step']:,}", "seconds": duration(seconds),
+        "name": run.name, "state": STATES[status["state"]], "text": text,
+        "tokenizer": f"{tokenizer['name']}, {tokenizer['n_vocab']:,}",
+        "parameters": f"{parameters / 1e6:.2f} M", "step": f"{status['step']:,}", "seconds": duration(seconds),
         "val_loss": f"{best:.4f}" if best is not None else "", "bits_per_byte": f"{bits:.4f}" if bits is not None else "",
         "created": f"{datetime.fromtimestamp(created):%Y-%m-%d %H:%M}",
-        "sort": {"parameters": saved["parameters"], "step": status["step"], "seconds": seconds, "created": created,
+        "sort": {"parameters": parameters, "step": status["step"], "seconds": seconds, "created": created,
                  "val_loss": best if best is not None else float(10**9), "bits_per_byte": bits if bits is not None else float(10**9)},
     }
 

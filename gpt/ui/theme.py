@@ -2,14 +2,15 @@
 
 import gradio as gr
 
-# Named as plain strings, fonts would be fetched from elsewhere; LocalFont takes the files that come with Gradio.
-SANS, MONO, SERIF = gr.themes.LocalFont("IBM Plex Sans"), gr.themes.LocalFont("IBM Plex Mono"), gr.themes.LocalFont("Lora")
+# Named as plain strings, fonts would be fetched from elsewhere; LocalFont takes the files that come with Gradio. Weight 600
+# and the serif Lora are left out: Gradio's files of those hold no Latin letters. The serif is the reader's own.
+SANS, MONO = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700))
 
 
 def theme() -> gr.themes.Base:
     return gr.themes.Base(
         primary_hue="indigo", secondary_hue="amber", neutral_hue="slate", spacing_size="sm", radius_size="sm", text_size="md",
-        font=[SANS, SERIF, "sans-serif"], font_mono=[MONO, "monospace"],
+        font=[SANS, "sans-serif"], font_mono=[MONO, "monospace"],
     ).set(
         body_background_fill="#ffffff", body_background_fill_dark="#0f172a",
         block_background_fill="transparent", block_background_fill_dark="transparent",

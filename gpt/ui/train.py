@@ -37,7 +37,7 @@ def build(jobs: Jobs) -> dict[str, Any]:
                 controls = {**controls_of("text"), "corpus": source, **controls_of("model")}
             with gr.Accordion("Training", open=False, elem_id="training-settings"):
                 controls |= controls_of("training")
-                name = gr.Textbox(label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
+                name = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
         with gr.Column(scale=2, min_width=320):
             component("monitor", elem_id="monitor", server_functions=[_poll(jobs)])
 
@@ -45,7 +45,7 @@ def build(jobs: Jobs) -> dict[str, Any]:
 
     def show_price(preset: str, name: str, *values: Any) -> tuple[dict, dict]:
         config = typed(FIELDS, list(values))
-        return price_of(jobs, preset, name.strip(), config), preview_of(jobs, config)
+        return price_of(jobs, preset, str(name or "").strip(), config), preview_of(jobs, config)
 
     def take_preset(preset: str, *values: Any) -> list[Any]:
         config = PRESETS[preset].config
@@ -55,7 +55,7 @@ def build(jobs: Jobs) -> dict[str, Any]:
         with told_to_the_person():
             config = typed(FIELDS, list(values))
             texts.check_source(jobs.root, config["corpus"])
-            jobs.start(config, preset, name.strip() or suggested_name(jobs, config))
+            jobs.start(config, preset, str(name or "").strip() or suggested_name(jobs, config))
 
     def control_run(command: str) -> None:
         with told_to_the_person():
@@ -81,10 +81,11 @@ def build(jobs: Jobs) -> dict[str, Any]:
         return gr.update(choices=texts.choices(jobs.root), value=str(path))
 
     quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    priced = {"fn": show_price, "inputs": [preset, name, *form], "outputs": [price, preview], "trigger_mode": "always_last", **quietly}
+    priced = {"fn": show_price, "inputs": [preset, name, *form], "outputs": [price, preview], "trigger_mode": "always_last",
+              "preprocess": False, **quietly}
     preset.input(take_preset, [preset, *form], [preset, *form], **quietly).then(**priced)
     gr.on([name.change, source.change, *(_settled(control) for control in form if control is not source)], **priced)
-    train.click(start, [preset, name, *form], None, api_name="start", show_progress="hidden").then(**priced)
+    train.click(start, [preset, name, *form], None, api_name="start", show_progress="hidden", preprocess=False).then(**priced)
     pause.click(toggle_pause, **quietly)
     stop.click(lambda: control_run("stop"), api_name="stop", show_progress="hidden")
     keep.click(use_text, pasted, [source, pasted], **quietly)
@@ -126,11 +127,11 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict
         if text["train_tokens"] <= config["context_length"]:
             raise UserError(f"the text has {text['train_tokens']} tokens to train on; context_length {config['context_length']} needs at "
                             f"least {config['context_length'] + 1}: lower it or add text")
+        cost = estimate(config | {"vocab_size": text["vocab_size"]}, text["train_tokens"], config["device"])
     except ConfigError as error:
         return {"problems": list(error.problems.values())}
     except UserError as error:
         return {"problems": [str(error)]}
-    cost = estimate(config | {"vocab_size": text["vocab_size"]}, text["train_tokens"], config["device"])
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
     words = training_words(config, preset, name or suggested_name(jobs, config), jobs.root)
     shares = [(part, n / cost.n_parameters) for part, n in cost.parameters.items() if n]
@@ -148,8 +149,9 @@ def size(n_bytes: float) -> str:
 
 
 def _poll(jobs: Jobs):
-    def poll(run: str | None, cursor: int) -> dict[str, Any]:
-        return monitor.poll(jobs, run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and cursor >= 0 else 0)
+    def poll(asked: dict[str, Any]) -> dict[str, Any]:
+        run, cursor = (asked.get(key) for key in ("run", "cursor")) if isinstance(asked, dict) else (None, 0)
+        return monitor.poll(jobs, run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and 0 <= cursor < 2**40 else 0)
 
     return poll
 

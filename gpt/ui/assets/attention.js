@@ -1,22 +1,24 @@
 // The Attention tab: all heads as a mosaic, the selected one large, a sentence in words under both.
 
-// {key, mosaic: figure, labels, note, next: [[label, probability]], error}; server.head(key, layer, head, scale) -> {figure, sentence}
+// {key, mosaic: figure, labels, note, next: [[label, probability]], error}; server.head({key, layer, head, scale}) -> {figure, sentence}
 gpt.views.explorer = function (element, props, { watch, server }) {
     const error = gpt.make("p", "gpt-error"), note = gpt.make("p", "gpt-small");
     const panes = gpt.make("div", "gpt-panes"), left = gpt.make("div", "gpt-mosaic"), right = gpt.make("div", "gpt-head");
-    const title = gpt.make("p", "gpt-title"), sentence = gpt.make("p", "gpt-sentence"), next = gpt.make("p", "gpt-small");
+    const title = gpt.make("div", "gpt-title"), name = gpt.make("span"), sentence = gpt.make("p", "gpt-sentence"), next = gpt.make("p", "gpt-small");
     const reading = gpt.make("p", "gpt-reading"), option = gpt.make("label", "gpt-option"), scale = gpt.make("select");
     for (const name of ["linear", "square root", "row maximum"]) scale.append(gpt.make("option", "", name));
     scale.value = "square root";
-    option.append("Colour scale ", scale);
+    option.append("colour scale ", scale);
     left.tabIndex = 0;
     left.setAttribute("aria-label", "All heads. Arrow keys choose one.");
     sentence.setAttribute("role", "status");
+    title.append(name, option);
+    left.append(gpt.make("div", "gpt-title", "All heads"));
     right.append(title);
     panes.append(left, right);
-    element.replaceChildren(error, note, panes, reading, sentence, next, option);
-    const mosaic = gpt.plot(left, { aspect: 1.05, label: "attention of all heads" });
-    const map = gpt.plot(right, { aspect: 1.05, label: "attention of the selected head" });
+    element.replaceChildren(error, note, panes, reading, sentence, next);
+    const mosaic = gpt.plot(left, { aspect: 1.25, label: "attention of all heads" });
+    const map = gpt.plot(right, { aspect: 1.25, label: "attention of the selected head" });
     let selected = { layer: 0, head: 0 }, asked = 0;
 
     const grid = () => props.value.mosaic.layout.meta;
@@ -29,12 +31,12 @@ gpt.views.explorer = function (element, props, { watch, server }) {
                                          line: { color: "var(--gpt-amber)", width: 3 } }];
         mosaic.draw();
         const mine = ++asked;
-        title.textContent = `Layer ${selected.layer}, head ${selected.head}`;
+        name.textContent = `Layer ${selected.layer}, head ${selected.head}`;
         try {
-            const answer = await server.head(props.value.key, selected.layer, selected.head, scale.value);
+            const answer = await server.head({ key: props.value.key, ...selected, scale: scale.value });
             if (mine !== asked) return;                             // another head was chosen meanwhile
             error.textContent = answer.error || "";
-            if (answer.figure) map.show(escaped(answer.figure));
+            if (answer.figure) map.show(answer.figure);
             sentence.textContent = answer.sentence || "";
             element.dataset.shown = `${selected.layer},${selected.head}`;
         } catch (problem) {
@@ -42,10 +44,14 @@ gpt.views.explorer = function (element, props, { watch, server }) {
         }
     };
 
-    // Token labels are text, Plotly reads tags: escape them for the axes.
-    const escaped = (figure) => {
-        for (const axis of [figure.layout.xaxis, figure.layout.yaxis]) axis.ticktext = axis.ticktext.map(gpt.plain);
-        return figure;
+    // As many token labels as fit without touching; they are text, and Plotly reads tags: escape them for the axes.
+    map.fit = (layout, width) => {
+        const { labels } = layout.meta, every = Math.ceil(labels.length * 14 / (0.62 * width));
+        const shown = labels.map((_, i) => i).filter((i) => i % every === 0);
+        for (const axis of [layout.xaxis, layout.yaxis]) {
+            axis.tickvals = shown;
+            axis.ticktext = shown.map((i) => gpt.plain(labels[i]));
+        }
     };
 
     mosaic.onclick = (point) => {
@@ -74,7 +80,8 @@ gpt.views.explorer = function (element, props, { watch, server }) {
         const value = props.value || {};
         error.textContent = value.error || "";
         note.textContent = value.note || "";
-        panes.hidden = option.hidden = !value.mosaic;
+        panes.hidden = !value.mosaic;
+        if (!props.value) note.textContent = "Choose a run: its heads will appear here.";
         reading.textContent = value.mosaic ? "Point at a cell to read its exact weight." : "";
         next.replaceChildren();
         if (!value.mosaic) return;

@@ -30,7 +30,7 @@ gpt.views.writing = function (element, props, { watch }) {
 
     let pieces = [];
     const show = () => {
-        const value = props.value || {};
+        const value = props.value || { note: "Press Generate, or Ctrl+Enter: the run goes on with the prompt." };
         error.textContent = value.error || "";
         status.textContent = value.note || "";
         pieces = value.pieces || [];

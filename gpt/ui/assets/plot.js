@@ -4,7 +4,7 @@ window.gpt = window.gpt || { views: {} };
 
 gpt.plots = new Set();
 
-// gpt.plot(element, {aspect, height, label}) -> {show(figure), extend(indices, points), onclick, onhover}
+// gpt.plot(element, {aspect, height, label}) -> {show(figure), extend(points), onclick, onhover, fit(layout, width)}
 gpt.plot = function (element, options) {
     const area = document.createElement("div");
     area.className = "gpt-plot";
@@ -24,7 +24,9 @@ gpt.plot = function (element, options) {
         const width = element.clientWidth;
         if (!plot.figure || !width) return;                       // hidden in another tab: the observer below draws it later
         plot.drawnWidth = width;
-        const height = options.aspect ? Math.round(width / options.aspect) : options.height;
+        plot.fit?.(plot.figure.layout, width);
+        const narrow = width < 480;
+        const height = options.aspect ? Math.round(width / (narrow ? 1 : options.aspect)) : narrow ? Math.round(0.8 * width) : options.height;
         const layout = gpt.themed(area, plot.figure.layout, width, height);
         const data = gpt.coloured(area, plot.figure.data);
         Plotly.react(area, data, layout, { displayModeBar: false, scrollZoom: false, doubleClick: "reset" });

@@ -47,18 +47,18 @@ gpt.views.price = function (element, props, { watch }) {
     show();
 };
 
-// Watches a run by polling its folder: server.poll(run, cursor) -> see gpt/ui/monitor.py.
+// Watches a run by polling its folder: server.poll({run, cursor}) -> see gpt/ui/monitor.py.
 gpt.views.monitor = function (element, props, { server }) {
     const facts = gpt.make("div", "gpt-facts"), progress = gpt.make("div", "gpt-progress"), done = gpt.make("span");
     facts.setAttribute("role", "status");
     const sentence = gpt.make("p", "gpt-small"), error = gpt.make("p", "gpt-error"), log = gpt.make("details", "gpt-log");
-    const chart = gpt.make("div", "gpt-chart"), samples = gpt.make("div", "gpt-samples"), options = gpt.make("label", "gpt-option");
+    const chart = gpt.make("div", "gpt-chart"), samples = gpt.make("div", "gpt-samples"), warnings = gpt.make("div"), options = gpt.make("label", "gpt-option");
     const logarithmic = gpt.make("input"), logText = gpt.make("pre");
     logarithmic.type = "checkbox";
     options.append(logarithmic, " log scale");
     log.append(gpt.make("summary", "", "Last lines of the log"), logText);
     progress.append(done);
-    element.replaceChildren(facts, progress, error, log, chart, options, sentence, samples);
+    element.replaceChildren(facts, progress, error, log, chart, options, sentence, warnings, samples);
     const plot = gpt.plot(chart, { height: 380, label: "training and validation loss over steps" });
     let run = null, cursor = 0, smoothed = null, weight = 0, busy = false;
 
@@ -69,10 +69,10 @@ gpt.views.monitor = function (element, props, { server }) {
         plot.draw();
     };
 
-    // Exponential moving average over about twenty rows, corrected for its start at nothing (Kingma and Ba 2014, section 3).
+    // Exponential moving average over about ten rows, corrected for its start at nothing (Kingma and Ba 2014, section 3).
     const smooth = (loss) => {
-        smoothed = 0.95 * (smoothed ?? 0) + 0.05 * loss;
-        weight = 0.95 * weight + 0.05;
+        smoothed = 0.9 * (smoothed ?? 0) + 0.1 * loss;
+        weight = 0.9 * weight + 0.1;
         return smoothed / weight;
     };
 
@@ -85,6 +85,7 @@ gpt.views.monitor = function (element, props, { server }) {
             }
             if (row.val_loss !== undefined) points[2].x.push(row.step), points[2].y.push(row.val_loss);
             if (row.kind === "sample") addSample(row);
+            if (row.kind === "warning") warnings.append(gpt.make("p", "gpt-warning", row.text));
         }
         plot.extend(points);
         const last = plot.figure.data.map((trace) => trace.y.at(-1)).filter((value) => value !== undefined);
@@ -102,6 +103,7 @@ gpt.views.monitor = function (element, props, { server }) {
         if (seen.run !== run || seen.chart) {
             run = seen.run, smoothed = null, weight = 0;
             samples.replaceChildren();
+            warnings.replaceChildren();
             chart.hidden = options.hidden = !seen.chart;
             if (seen.chart) {
                 seen.chart.layout.uirevision = run;
@@ -112,8 +114,9 @@ gpt.views.monitor = function (element, props, { server }) {
         cursor = seen.cursor;
         if (plot.figure && seen.steps && plot.figure.layout.xaxis.range?.[1] !== seen.steps) plot.figure.layout.xaxis.range = [0, seen.steps];
         if (seen.rows.length) addRows(seen.rows);
-        facts.replaceChildren(...seen.facts.map(({ value, label }) => {
+        facts.replaceChildren(...seen.facts.map(({ value, label, hint }) => {
             const fact = gpt.make("div", "gpt-fact");
+            fact.title = hint;
             fact.append(gpt.make("b", "", value), gpt.make("span", "", label));
             return fact;
         }));
@@ -135,7 +138,7 @@ gpt.views.monitor = function (element, props, { server }) {
         if (busy || document.hidden || !element.isConnected) return;
         busy = true;
         try {
-            show(await server.poll(run, cursor));
+            show(await server.poll({ run, cursor }));
             element.classList.remove("gpt-offline");
         } catch (problem) {
             element.classList.add("gpt-offline");

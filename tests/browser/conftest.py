@@ -1,0 +1,91 @@
+"""A real browser on the real page: `python demo.py` in a process of its own, over a folder with one small run."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from gpt.config import CONFIG
+from gpt.session import Session
+
+PROJECT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+QUIET = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+         "--disable-sync").split()
+HOSTILE = "<b>${1+1}</b> `tick` <img src=x onerror=alert(1)> {{value}}\n"  # must show as it stands, everywhere
+SMALL = {**CONFIG, "tokenizer": "char", "vocab_size": 40, "n_layers": 2, "n_heads": 2, "emb_dim": 32, "context_length": 64,
+         "batch": 8, "max_steps": 40, "eval_every": 20, "snapshots": 5, "precision": "float32", "device": "cpu"}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Browser:
+    if not Path(CHROMIUM).exists():
+        message = "no Chromium on this machine: install the system's package chromium"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory) -> Path:
+    """A folder of runs that holds one: `hostile`, trained on text full of markup."""
+    folder = tmp_path_factory.mktemp("page") / "checkpoints"
+    text = folder.parent / "hostile.txt"
+    text.write_text(HOSTILE * 60, encoding="utf-8")
+    for _ in Session(folder, "hostile", {**SMALL, "corpus": str(text)}).events():
+        pass
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(root) -> str:
+    """Where `python demo.py` serves the page."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "demo.py", "--port", str(port), "--checkpoints", str(root)]
+    demo = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    lines = []
+    for line in demo.stdout:
+        lines.append(line)
+        if "Running on" in line:
+            break
+    else:
+        pytest.fail("demo.py ended before it served the page:\n" + "".join(lines))
+    yield f"http://127.0.0.1:{port}"
+    demo.terminate()
+    assert demo.wait(30) == 0, "demo.py did not end cleanly"
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """open_page(width, height, dark) -> a page. The test fails on any console error, script error, or request elsewhere."""
+    contexts, faults = [], []
+
+    def open_one(width: int = 1280, height: int = 800, dark: bool = False) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: faults.append(f"request to {request.url}") if _leaves(request.url, address) else None)
+        page.goto(address + ("/?__theme=dark" if dark else ""))
+        page.wait_for_selector("#monitor .gpt-fact")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not faults, faults
+
+
+def _leaves(url: str, address: str) -> bool:
+    return not url.startswith((address, "data:", "blob:"))

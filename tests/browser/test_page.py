@@ -1,0 +1,261 @@
+"""Journeys of a person through the page, in a real browser."""
+
+import re
+import shutil
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from gpt.run import list_runs
+from tests.browser.conftest import HOSTILE
+
+PATIENT = 20_000  # milliseconds a step may take on a busy machine
+
+
+def show(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab).click()
+
+
+def open_box(page: Page, title: str) -> None:
+    page.locator("button.label-wrap", has_text=title).click()
+
+
+def set_number(page: Page, field: str, value: int) -> None:
+    box = page.get_by_label(f"number input for {field}").or_(page.get_by_label(field, exact=True)).first
+    box.fill(str(value))
+    box.press("Tab")
+
+
+def points(page: Page, trace: int = 0) -> int:
+    return page.evaluate(f"document.querySelector('#monitor .js-plotly-plot')?.data[{trace}].x.length ?? 0")
+
+
+def wait_for_points(page: Page, n: int) -> None:
+    page.wait_for_function(f"(document.querySelector('#monitor .js-plotly-plot')?.data[0].x.length ?? 0) > {n}", timeout=PATIENT)
+
+
+def state(page: Page):
+    return page.locator("#monitor .gpt-fact b").first
+
+
+@pytest.fixture
+def small_training(open_page, root):
+    """A page on which a small model has begun a training long enough to be watched; it is stopped afterwards."""
+    page = open_page()
+    open_box(page, "Model")
+    for field, value in (("n_layers", 1), ("emb_dim", 32), ("context_length", 32)):
+        set_number(page, field, value)
+    open_box(page, "Training")
+    set_number(page, "max_steps", 5000)
+    set_number(page, "batch", 2)
+    expect(page.locator("#price .gpt-command")).to_contain_text("--batch 2", timeout=PATIENT)
+    page.locator("#train").click()
+    expect(state(page)).to_have_text("Running", timeout=PATIENT)
+    yield page
+    for run in list_runs(root):
+        if run.is_alive():
+            run.ask("stop")
+    expect(state(page)).to_have_text(re.compile("Stopped|Done"), timeout=PATIENT)
+
+
+def test_a_run_is_watched_zoomed_reloaded_seen_by_a_second_page_and_stopped(small_training, open_page, root):
+    page = small_training
+    run = next(run for run in list_runs(root) if run.is_alive())
+    wait_for_points(page, 3)
+
+    area = page.locator("#monitor .nsewdrag").first.bounding_box()
+    page.mouse.move(area["x"] + 20, area["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 220, area["y"] + 160, steps=5)
+    page.mouse.up()
+    zoomed = page.evaluate("document.querySelector('#monitor .js-plotly-plot').layout.xaxis.range")
+    assert zoomed[1] < 5000
+    wait_for_points(page, points(page) + 5)
+    assert page.evaluate("document.querySelector('#monitor .js-plotly-plot').layout.xaxis.range") == zoomed
+
+    page.reload()
+    wait_for_points(page, 5)
+    expect(state(page)).to_have_text("Running")
+    second = open_page()
+    wait_for_points(second, 5)
+    assert second.locator("#monitor .gpt-small").last.inner_text() == page.locator("#monitor .gpt-small").last.inner_text()
+    expect(second.locator("#train")).to_be_disabled()
+
+    second.locator("#pause").click()
+    expect(state(page)).to_have_text("Paused", timeout=PATIENT)
+    expect(page.locator("#pause")).to_have_text("Resume")
+    page.locator("#pause").click()
+    expect(state(second)).to_have_text("Running", timeout=PATIENT)
+    page.locator("#stop").click()
+    expect(state(page)).to_have_text("Stopped", timeout=PATIENT)
+    assert run.status()["state"] == "stopped"
+    assert run.weights().exists()
+
+
+def test_a_config_that_cannot_be_built_is_told_at_the_price_and_starts_nothing(open_page, root):
+    page = open_page()
+    before = [run.name for run in list_runs(root)]
+    open_box(page, "Model")
+    set_number(page, "n_heads", 3)
+    expect(page.locator("#price .gpt-error")).to_contain_text("emb_dim 128 cannot be split into 3 heads", timeout=PATIENT)
+    page.locator("#train").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("cannot be split into 3 heads", timeout=PATIENT)
+    assert [run.name for run in list_runs(root)] == before
+
+
+def test_pasted_text_becomes_a_choice_and_shows_literally(open_page):
+    page = open_page()
+    open_box(page, "Your own text")
+    page.locator("#pasted textarea").fill(HOSTILE * 40)
+    page.locator("#keep").click()
+    expect(page.locator("#preview .gpt-opening")).to_contain_text(HOSTILE.strip(), timeout=PATIENT)
+
+
+def test_generation_streams_and_shows_probabilities(open_page):
+    page = open_page()
+    show(page, "Generate")
+    expect(page.locator("#generate-run input")).to_have_value("hostile", timeout=PATIENT)
+    page.locator("#prompt textarea").fill("<b>")
+    set_number(page, "max_new_tokens", 400)
+    page.locator("#generate").click()
+    writing = page.locator("#writing")
+    expect(writing).to_contain_text("Writing,", timeout=PATIENT)
+    growing = writing.locator(".gpt-token").count()
+    expect(writing).to_contain_text("400 tokens", timeout=PATIENT)
+    assert growing < writing.locator(".gpt-token").count()
+    text = writing.locator(".gpt-written").inner_text()
+    assert text.startswith("<b>")
+    assert len(text) == 403
+    writing.locator(".gpt-token").nth(5).hover()
+    expect(writing.locator(".gpt-bar-row")).to_have_count(6)
+    assert page.locator("#writing img").count() == 0
+
+
+def test_generation_stops_when_asked(open_page):
+    page = open_page()
+    show(page, "Generate")
+    expect(page.locator("#generate-run input")).to_have_value("hostile", timeout=PATIENT)
+    page.locator("#prompt textarea").fill("<b>")
+    set_number(page, "max_new_tokens", 2000)
+    page.locator("#generate").click()
+    expect(page.locator("#writing")).to_contain_text("Writing,", timeout=PATIENT)
+    page.locator("#stop-writing").click()
+    expect(page.locator("#writing")).to_contain_text("Stopped after", timeout=PATIENT)
+    assert page.locator("#writing .gpt-token").count() < 2000
+
+
+def test_an_older_snapshot_writes_something_else(open_page):
+    page = open_page()
+    show(page, "Generate")
+    expect(page.locator("#generate-run input")).to_have_value("hostile", timeout=PATIENT)
+    page.locator("#prompt textarea").fill("<b>")
+    written = []
+    for place, label in ((0, "at training step 0"), (5, "the best of the run")):
+        box = page.locator("#generate-weights input[type=number]")
+        box.fill(str(place))
+        box.press("Enter")
+        expect(page.locator("#generate-weights")).to_contain_text(label, timeout=PATIENT)
+        page.locator("#generate").click()
+        expect(page.locator("#writing")).to_contain_text("per second (hostile, " + ("step 0" if place == 0 else "best"), timeout=PATIENT)
+        written.append(page.locator("#writing .gpt-written").inner_text())
+    assert written[0] != written[1]
+
+
+def test_heads_are_chosen_by_click_and_by_arrow_keys(open_page):
+    page = open_page()
+    show(page, "Attention")
+    explorer = page.locator("#explorer .gpt-view")
+    expect(page.locator("#attention-run input")).to_have_value("hostile", timeout=PATIENT)
+    page.locator("#attention-prompt textarea").fill("<b>${1+1}</b> `tick`")
+    page.locator("#look").click()
+    expect(explorer).to_have_attribute("data-shown", "0,0", timeout=PATIENT)
+    tile = page.locator("#explorer .gpt-mosaic .nsewdrag").first.bounding_box()
+    page.mouse.click(tile["x"] + 0.6 * tile["width"], tile["y"] + 0.85 * tile["height"])
+    expect(explorer).to_have_attribute("data-shown", "1,1", timeout=PATIENT)
+    expect(explorer.locator(".gpt-title").last).to_contain_text("Layer 1, head 1")
+    page.keyboard.press("ArrowLeft")
+    page.locator("#explorer .gpt-mosaic").focus()
+    page.keyboard.press("ArrowUp")
+    expect(explorer).to_have_attribute("data-shown", re.compile("0,"), timeout=PATIENT)
+    labels = page.evaluate("document.querySelector('.gpt-head .js-plotly-plot').layout.meta.labels")
+    assert "".join(labels[:3]) == "<b>"
+    assert page.locator("#explorer .gpt-head text", has_text="<").count() > 0
+
+    cell = page.locator("#explorer .gpt-head .nsewdrag").first.bounding_box()
+    page.mouse.move(cell["x"] + 4, cell["y"] + cell["height"] - 4)
+    page.mouse.move(cell["x"] + 6, cell["y"] + cell["height"] - 6)
+    expect(explorer.locator(".gpt-reading")).to_contain_text("with weight", timeout=PATIENT)
+
+
+def test_an_unknown_character_and_an_empty_prompt_are_told(open_page):
+    page = open_page()
+    show(page, "Attention")
+    expect(page.locator("#attention-run input")).to_have_value("hostile", timeout=PATIENT)
+    for prompt, sentence in (("Ω", "never saw 'Ω'"), ("", "the prompt is empty")):
+        page.locator("#attention-prompt textarea").fill(prompt)
+        page.locator("#look").click()
+        expect(page.locator("#explorer .gpt-error")).to_contain_text(sentence, timeout=PATIENT)
+
+
+def test_runs_are_compared_and_deleted_after_a_confirmation(open_page, root):
+    for name in ("copy-a", "copy-b"):
+        shutil.copytree(root / "hostile", root / name)
+    page = open_page()
+    show(page, "Runs")
+    table = page.locator("#runs-table")
+    for name in ("copy-a", "copy-b"):
+        box = table.get_by_label(f"select run {name}")
+        expect(box).to_be_visible(timeout=PATIENT)
+        box.check()
+        expect(page.locator("#runs-chart .gpt-small")).to_contain_text(name, timeout=PATIENT)
+    for run in list_runs(root):
+        if not run.name.startswith("copy-"):
+            box = table.get_by_label(f"select run {run.name}", exact=True)
+            if box.is_checked():
+                box.uncheck()
+                expect(page.locator("#runs-chart .gpt-small")).not_to_contain_text(f"{run.name} ends", timeout=PATIENT)
+    assert page.evaluate("document.querySelector('#runs-chart .js-plotly-plot').data.length") == 2
+    page.locator("#delete").click()
+    assert (root / "copy-a").exists()
+    page.locator("#confirm-delete").click()
+    expect(table).not_to_contain_text("copy-a", timeout=PATIENT)
+    assert not (root / "copy-a").exists()
+    assert not (root / "copy-b").exists()
+    assert (root / "hostile").exists()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nothing_overlaps_or_sticks_out(open_page, width, height, dark):
+    page = open_page(width, height, dark)
+    assert page.evaluate("document.body.classList.contains('dark')") is dark
+    wait_for_points(page, 1)
+    for tab, ready in (("Train", "#price .gpt-command"), ("Generate", "#writing .gpt-small"),
+                       ("Attention", "#explorer [data-shown], #explorer.gpt-view[data-shown]"), ("Runs", "#runs-table table")):
+        show(page, tab)
+        page.locator(ready).first.wait_for(timeout=PATIENT)
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width, f"{tab} is wider than the window"
+        assert page.evaluate(OVERLAPS) == [], f"controls overlap in {tab}"
+
+
+def test_what_matters_is_in_view_without_scrolling(open_page):
+    page = open_page()
+    wait_for_points(page, 1)
+    for part in ("#train", "#monitor .gpt-facts", "#monitor .js-plotly-plot"):
+        box = page.locator(part).first.bounding_box()
+        assert box["y"] + box["height"] <= 800, part
+
+
+OVERLAPS = """() => {
+    const shown = [...document.querySelectorAll("button, input, textarea, select, .js-plotly-plot, .gpt-fact, .gpt-sentence")]
+        .filter((element) => element.offsetParent && getComputedStyle(element).opacity !== "0" && element.type !== "file")
+        .map((element) => [element, element.getBoundingClientRect()]).filter(([, box]) => box.width > 2 && box.height > 2);
+    const found = [];
+    for (const [a, p] of shown) for (const [b, q] of shown) {
+        if (a === b || a.contains(b) || b.contains(a)) continue;
+        const x = Math.min(p.right, q.right) - Math.max(p.left, q.left), y = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
+        if (x > 2 && y > 2 && a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING)
+            found.push(`${a.tagName}.${a.className}#${a.id} and ${b.tagName}.${b.className}#${b.id}`);
+    }
+    return found;
+}"""

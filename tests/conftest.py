@@ -1,0 +1,88 @@
+"""What the tests share: a tiny CONFIG, a tiny text, one trained run, and temporary files of their own."""
+
+import os
+import tempfile
+
+import pytest
+import torch
+from hypothesis import settings
+
+from gpt.config import CONFIG
+from gpt.dataset import TokenizedText
+from gpt.model import GPT2
+from gpt.session import Session
+from gpt.tokenizer import CharTokenizer
+
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("steady")
+torch.set_num_threads(1)  # these models are so small that a second thread only waits
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "gpu: needs a CUDA GPU")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder(tmp_path_factory):
+    """The lock that lets one run train per machine lies in the temporary folder: here each test session has its own."""
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    tempfile.tempdir = os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("temporary"))
+    yield
+    tempfile.tempdir = before[0]
+    os.environ.pop("TMPDIR")
+    if before[1] is not None:
+        os.environ["TMPDIR"] = before[1]
+
+
+TEXT = "\n".join(f"{n} green bottles hanging on the wall" for n in range(60))  # about 2,300 characters
+TINY = {**CONFIG, "tokenizer": "char", "vocab_size": len(set(TEXT)), "n_layers": 2, "n_heads": 2, "emb_dim": 16,
+        "context_length": 8, "batch": 4, "max_steps": 12, "warmup": 2, "eval_every": 4, "snapshots": 4,
+        "precision": "float32", "device": "cpu"}
+
+
+@pytest.fixture
+def tiny() -> dict:
+    """A valid CONFIG that trains in a fraction of a second."""
+    return dict(TINY)
+
+
+@pytest.fixture
+def text() -> str:
+    return TEXT
+
+
+@pytest.fixture
+def text_file(tmp_path) -> str:
+    """The path of a file that holds the text."""
+    path = tmp_path / "bottles.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def tokenizer() -> CharTokenizer:
+    return CharTokenizer(TEXT)
+
+
+@pytest.fixture
+def tokens(tokenizer) -> TokenizedText:
+    """The text, split and encoded."""
+    cut = int(0.9 * len(TEXT))
+    return TokenizedText.encode(TEXT[:cut], TEXT[cut:], tokenizer)
+
+
+@pytest.fixture
+def model(tiny) -> GPT2:
+    """An untrained model in evaluation mode."""
+    return GPT2(tiny).eval()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a finished run called `bottles`; its parent is the checkpoints folder. For reading only."""
+    root = tmp_path_factory.mktemp("checkpoints")
+    corpus = tmp_path_factory.mktemp("corpus") / "bottles.txt"
+    corpus.write_text(TEXT, encoding="utf-8")
+    for _ in Session(root, "bottles", {**TINY, "corpus": str(corpus)}).events():
+        pass
+    return root / "bottles"

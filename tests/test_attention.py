@@ -1,0 +1,147 @@
+"""The ladder: one head, one causal head, many heads in one product, by two ways that give the same numbers."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from gpt.attention import CausalAttention, KVCache, MultiHeadAttention, SelfAttention, rotate, rotation_angles
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def side_by_side(many: MultiHeadAttention, context_length: int, emb_dim: int) -> list[CausalAttention]:
+    """CausalAttention heads that hold the slices of `many`'s product."""
+    heads, D = [], many.head_dim
+    for h in range(many.n_heads):
+        head = CausalAttention(emb_dim, D, context_length, qkv_bias=many.qkv.bias is not None)
+        for i, layer in enumerate((head.query, head.key, head.value)):
+            rows = slice(i * emb_dim + h * D, i * emb_dim + (h + 1) * D)
+            layer.weight.data = many.qkv.weight.data[rows]
+            if layer.bias is not None:
+                layer.bias.data = many.qkv.bias.data[rows]
+        heads.append(head)
+    return heads
+
+
+def test_one_head_is_softmax_of_scaled_products():
+    head = SelfAttention(emb_dim=2, head_dim=2)
+    for layer in (head.query, head.key, head.value):
+        layer.weight.data = torch.eye(2)
+    x = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
+    first, second = math.exp(1 / math.sqrt(2)), math.exp(4 / math.sqrt(2))  # against exp(0) = 1 for the other token
+    expected = torch.tensor([[[first / (first + 1), 1 / (first + 1)], [1 / (second + 1), second / (second + 1)]]])
+    torch.testing.assert_close(head.weights(x), expected)
+    torch.testing.assert_close(head(x), expected @ x)
+
+
+def test_without_a_mask_every_token_looks_at_every_token():
+    weights = SelfAttention(emb_dim=4, head_dim=3).weights(torch.randn(2, 5, 4))
+    assert (weights > 0).all()
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 5))
+
+
+def test_a_causal_head_gives_the_future_no_weight():
+    weights = CausalAttention(emb_dim=4, head_dim=3, context_length=6).weights(torch.randn(2, 5, 4))
+    assert (weights.triu(diagonal=1) == 0).all()
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, 5))
+
+
+def test_a_causal_head_drops_weights_in_training_only():
+    head, x = CausalAttention(emb_dim=4, head_dim=3, context_length=6, dropout_rate=0.5), torch.randn(1, 6, 4)
+    assert (head.train().weights(x).tril() == 0).sum() > (head.eval().weights(x).tril() == 0).sum()
+
+
+def test_constants_stay_out_of_saved_weights(tiny):
+    assert set(CausalAttention(4, 2, context_length=6).state_dict()) == {"query.weight", "key.weight", "value.weight"}
+    saved = set(MultiHeadAttention({**tiny, "position": "rope"}).state_dict())
+    assert saved == {"qkv.weight", "qkv.bias", "projection.weight", "projection.bias"}
+
+
+@pytest.mark.parametrize("qkv_bias", [False, True])
+def test_many_heads_equal_single_heads_side_by_side(tiny, qkv_bias):
+    many = MultiHeadAttention({**tiny, "position": "learned", "qk_norm": False, "qkv_bias": qkv_bias}).eval()
+    heads = side_by_side(many, tiny["context_length"], tiny["emb_dim"])
+    x = torch.randn(3, 7, tiny["emb_dim"])
+    expected = many.projection(torch.cat([head(x) for head in heads], dim=-1))
+    torch.testing.assert_close(many(x), expected)
+    torch.testing.assert_close(many.explicit(x)[1], torch.stack([head.weights(x) for head in heads], dim=1))
+
+
+@pytest.mark.parametrize(("position", "qk_norm", "qkv_bias"),
+                         list(itertools.product(["learned", "rope"], [False, True], [False, True])))
+def test_fused_equals_explicit(tiny, position, qk_norm, qkv_bias):
+    attention = MultiHeadAttention({**tiny, "position": position, "qk_norm": qk_norm, "qkv_bias": qkv_bias}).eval()
+    x = torch.randn(3, 8, tiny["emb_dim"])
+    torch.testing.assert_close(attention(x), attention.explicit(x)[0])
+
+
+@pytest.mark.parametrize("position", ["learned", "rope"])
+def test_a_later_token_never_changes_an_earlier_output(tiny, position):
+    attention = MultiHeadAttention({**tiny, "position": position}).eval()
+    x = torch.randn(1, 8, tiny["emb_dim"])
+    changed = x.clone()
+    changed[:, 5:] = torch.randn(1, 3, tiny["emb_dim"])
+    for before, after in ((attention(x), attention(changed)), (attention.explicit(x)[0], attention.explicit(changed)[0])):
+        torch.testing.assert_close(before[:, :5], after[:, :5], rtol=0, atol=0)
+        assert not torch.allclose(before[:, 5:], after[:, 5:])
+
+
+def test_explicit_refuses_training_mode(tiny):
+    with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):
+        MultiHeadAttention(tiny).train().explicit(torch.randn(1, 3, tiny["emb_dim"]))
+
+
+def test_an_edit_of_one_head_takes_its_part_out_of_the_output(tiny):
+    attention = MultiHeadAttention(tiny).eval()
+    x, D = torch.randn(1, 6, tiny["emb_dim"]), attention.head_dim
+    kept = []
+
+    def silence_head_0(heads):
+        kept.append(heads[:, 0])
+        return heads * torch.tensor([0.0, 1.0]).view(1, 2, 1, 1)
+
+    silenced = attention.explicit(x, silence_head_0)[0]
+    part = kept[0] @ attention.projection.weight[:, :D].T  # (B, T, D) @ (D, C)
+    torch.testing.assert_close(silenced, attention.explicit(x)[0] - part)
+
+
+def test_rotation_by_hand():
+    angles = rotation_angles(context_length=3, head_dim=4)
+    torch.testing.assert_close(angles, torch.tensor([[0.0, 0.0], [1.0, 0.01], [2.0, 0.02]]))
+    turned = rotate(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[math.cos(1)]]), torch.tensor([[math.sin(1)]]))
+    torch.testing.assert_close(turned, torch.tensor([[[math.cos(1), math.sin(1)]]]))
+
+
+def test_products_of_rotated_vectors_depend_on_the_distance_only():
+    angles = rotation_angles(context_length=20, head_dim=8).double()
+    query, key = torch.randn(2, 8, dtype=torch.double)
+
+    def product(i, j):
+        turned = [rotate(x[None], angles[at].cos(), angles[at].sin()) for x, at in ((query, i), (key, j))]
+        return (turned[0] * turned[1]).sum()
+
+    torch.testing.assert_close(product(3, 1), product(19, 17))
+    torch.testing.assert_close(product(2, 9), product(12, 19))
+    assert not torch.isclose(product(3, 1), product(3, 2))
+
+
+def test_normalised_queries_and_keys_ignore_the_size_of_what_made_them(tiny):
+    attention = MultiHeadAttention({**tiny, "qk_norm": True, "qkv_bias": False}).eval()
+    x, C = torch.randn(1, 6, tiny["emb_dim"]), tiny["emb_dim"]
+    before = attention.explicit(x)[1]
+    attention.qkv.weight.data[:2 * C] *= 10
+    torch.testing.assert_close(attention.explicit(x)[1], before, rtol=1e-4, atol=1e-5)
+
+
+def test_a_cache_holds_all_that_was_appended():
+    cache, rows = KVCache(), torch.randn(1, 2, 5, 3)
+    cache.append(rows[:, :, :2], -rows[:, :, :2])
+    key, value = cache.append(rows[:, :, 2:], -rows[:, :, 2:])
+    assert cache.length == 5
+    assert torch.equal(key, rows)
+    assert torch.equal(value, -rows)

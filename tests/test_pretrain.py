@@ -1,0 +1,200 @@
+"""`python -m gpt.pretrain`: what it prints, where it ends, and how it answers mistakes."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gpt.config import CONFIG, PRESETS, as_flags
+from gpt.pretrain import main, session_from_flags
+from gpt.run import Run, RunWriter
+from gpt.session import Session
+
+
+@pytest.fixture(autouse=True)
+def own_signal_handlers():
+    """The command line takes SIGINT and SIGTERM for itself: give them back."""
+    before = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for which, handler in before.items():
+        signal.signal(which, handler)
+
+
+@pytest.fixture
+def words(tiny, tmp_path, text_file) -> list[str]:
+    """The words of a command line that trains the tiny CONFIG as the run `a`."""
+    changes = {name: value for name, value in tiny.items() if value != CONFIG[name] and name != "vocab_size"}
+    return ["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--corpus", text_file, *as_flags(changes)]
+
+
+def fails(capsys, argv: list[str]) -> str:
+    """Run `argv`, which must end with exit code 2, nothing on stdout and one line on stderr. Returns that line."""
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    out, err = capsys.readouterr()
+    assert caught.value.code == 2
+    assert out == ""
+    assert re.fullmatch(r"python -m gpt\.pretrain: .+\n", err)
+    return err.strip().removeprefix("python -m gpt.pretrain: ")
+
+
+LAST_LINE = r"validation loss \d+\.\d{4}, \d+\.\d{4} bits per byte, [\d,]+ tokens per second, "
+
+
+def test_a_finished_run_ends_with_a_line_that_says_how_it_went(words, tmp_path, capsys):
+    main(words)
+    lines = capsys.readouterr().out.splitlines()
+    run = Run(tmp_path / "runs" / "a")
+    status = run.status()
+    assert re.fullmatch(LAST_LINE + re.escape(str(run.path)), lines[-1])
+    assert lines[-1].startswith(f"validation loss {status['val_loss']:.4f}, {status['bits_per_byte']:.4f} bits per byte")
+    assert status["state"] == "done"
+    assert "parameters" in lines[0]
+    assert run.log(1000).splitlines() == lines
+
+
+def test_every_evaluation_and_sample_gets_a_line(words, capsys):
+    main(words)
+    out = capsys.readouterr().out
+    assert re.findall(r"^step +(\d+)  validation loss", out, re.MULTILINE) == ["0", "4", "8", "12"]
+    assert len(re.findall(r"^step +\d+  0 green bottles", out, re.MULTILINE)) == 4
+
+
+def test_damage_in_a_text_is_told(words, text_file, capsys):
+    Path(text_file).write_bytes(Path(text_file).read_bytes() + b"\xff")
+    main(words)
+    assert "bottles.txt is not all UTF-8: 1 bytes could not be read" in capsys.readouterr().out
+
+
+def test_a_stopped_run_is_resumed_by_name(tmp_path, capsys, tiny, text_file):
+    session = Session(tmp_path / "runs", "a", {**tiny, "corpus": text_file})
+    for event in session.events():
+        if event.kind == "step" and session.trainer.step == 6:
+            session.stop()
+    main(["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
+    assert re.search(LAST_LINE, capsys.readouterr().out.splitlines()[-1])
+    assert Run(tmp_path / "runs" / "a").status()["state"] == "done"
+
+
+def test_a_resumed_run_that_is_stopped_before_an_evaluation_ends_well(tmp_path, capsys, tiny, text_file, monkeypatch):
+    session = Session(tmp_path / "runs", "a", {**tiny, "corpus": text_file})
+    for event in session.events():
+        if event.kind == "step" and session.trainer.step == 5:
+            session.stop()
+    monkeypatch.setattr(Session, "_obey", Session.stop)  # SIGTERM in the first step
+    main(["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
+    run = Run(tmp_path / "runs" / "a")
+    assert re.search(LAST_LINE, capsys.readouterr().out.splitlines()[-1])
+    assert (run.status()["state"], run.status()["step"]) == ("stopped", 6)
+
+
+def test_a_run_killed_after_its_last_save_is_finished_by_a_resume(words, tmp_path, capsys):
+    main(words)
+    with RunWriter(tmp_path / "runs" / "a") as run:
+        run.write_status(state="running")
+    main(["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
+    assert re.search(LAST_LINE, capsys.readouterr().out.splitlines()[-1])
+    assert run.status()["state"] == "done"
+
+
+def test_a_signal_stops_a_run_which_is_saved_and_can_go_on(words, tmp_path):
+    argv = [sys.executable, "-m", "gpt.pretrain", *words, "--max_steps", "0", "--max_minutes", "100"]
+    env = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert any("step      4" in line for line in process.stdout)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert re.search(LAST_LINE, out.splitlines()[-1])
+    run = Run(tmp_path / "runs" / "a")
+    assert run.status()["state"] == "stopped"
+    assert (run.path / "last" / "trainer.json").exists()
+
+
+def test_without_a_name_a_new_one_is_made_from_the_text(words, tmp_path, capsys):
+    i = words.index("--run")
+    nameless = words[:i] + words[i + 2:] + ["--max_steps", "1"]
+    main(nameless)
+    main(nameless)
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["bottles-1", "bottles-2"]
+
+
+def test_flags_change_a_preset(tmp_path):
+    given = {"run": "a", "checkpoints": str(tmp_path), "resume": False, "preset": "gpt2-classic", "emb_dim": 64}
+    assert session_from_flags(given).config == {**PRESETS["gpt2-classic"].config, "emb_dim": 64}
+
+
+@pytest.mark.parametrize(("flags", "sentence"), [
+    (["--emb_dmi", "64"], "unknown flag --emb_dmi: did you mean --emb_dim?"),
+    (["--xyzzy=1"], "unknown flag --xyzzy: --help lists all"),
+    (["--batch", "many"], "batch is 'many': set it to a whole number from 1 to 1024"),
+    (["--batch", "1.5"], "batch is '1.5': set it to a whole number from 1 to 1024"),
+    (["--learning_rate", "nan"], "learning_rate is nan: set it to a number from 0 to 0.1"),
+    (["--tie_weights", "perhaps"], "tie_weights is 'perhaps': set it to true or false"),
+    (["--tokenizer", "words"], "tokenizer is 'words': set it to one of bpe, gpt2, char, byte"),
+    (["--seed", "9" * 400], "seed is 9"),
+    (["--emb_dim", "18", "--n_heads", "4"], "emb_dim 18 cannot be split into 4 heads: use 16 or 20"),
+    (["--emb_dim", "6", "--n_heads", "2", "--position", "rope"], "rope turns pairs of numbers"),
+    (["--emb_dim", "18", "--n_heads", "4", "--batch", "0"], "batch is 0: set it to a whole number from 1 to 1024; emb_dim 18"),
+    (["--max_steps", "0"], "epoch, max_steps and max_minutes are all 0"),
+    (["--run", "../a"], "'../a' cannot name a run: use up to 64 letters"),
+    (["--run", ""], "'' cannot name a run"),
+    (["--preset", "huge"], "argument --preset: invalid choice: 'huge'"),
+    (["--batch"], "argument --batch: expected one argument"),
+    (["--corpus", "no/such.txt"], "the text 'no/such.txt' cannot be read (No such file or directory): give a text file"),
+    (["--context_length", "4000"], "the training part of the text has 1988 tokens; context_length 4000 needs at least 4001:"),
+    (["--resume", "--run", "other"], "--resume goes on with the run's own CONFIG: leave out --corpus, or start a new run"),
+])
+def test_a_mistake_ends_with_one_sentence_and_leaves_nothing(words, tmp_path, capsys, flags, sentence):
+    assert fails(capsys, [*words, *flags]).startswith(sentence)
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
+def test_cuda_asked_for_and_absent_is_told(words, capsys):
+    assert fails(capsys, [*words, "--device", "cuda"]).endswith("finds no CUDA GPU here: set device to auto or cpu")
+
+
+def test_an_empty_text_is_told(words, text_file, capsys):
+    Path(text_file).write_text(" \n")
+    assert fails(capsys, words).endswith("is empty: give one with a few hundred characters at least")
+
+
+def test_a_name_that_is_taken_is_told(trained, text_file, capsys):
+    argv = ["--checkpoints", str(trained.parent), "--run", "bottles"]
+    assert fails(capsys, [*argv, "--corpus", text_file]).startswith("there is a run bottles already: choose another name")
+
+
+@pytest.mark.parametrize(("flags", "sentence"), [
+    (["--resume"], "--resume needs --run: name the run to go on with"),
+    (["--resume", "--run", "other"], "there is no run other in"),
+    (["--resume", "--run", "bottles"], "run bottles is finished: there is nothing left to resume"),
+    (["--resume", "--run", "bottles", "--batch", "2"], "--resume goes on with the run's own CONFIG: leave out --batch"),
+    (["--resume", "--run", "bottles", "--preset", "quick"], "--resume goes on with the run's own CONFIG: leave out --preset"),
+    (["--resume", "--run", "../bottles"], "'../bottles' cannot name a run"),
+])
+def test_a_mistake_in_resuming_is_told(trained, capsys, flags, sentence):
+    assert fails(capsys, ["--checkpoints", str(trained.parent), *flags]).startswith(sentence)
+
+
+def test_a_damaged_run_is_told_when_resumed(tmp_path, capsys, tiny, text_file):
+    session = Session(tmp_path / "runs", "a", {**tiny, "corpus": text_file})
+    for event in session.events():
+        if event.kind == "step":
+            session.stop()
+    (session.writer.path / "last" / "model.safetensors").write_bytes(b"\0" * 100)
+    sentence = fails(capsys, ["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
+    assert "is damaged or belongs to another CONFIG" in sentence
+
+
+def test_help_names_every_field_with_its_limits(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert caught.value.code == 0
+    assert all(f"--{name}" in text for name in CONFIG)

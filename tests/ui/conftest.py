@@ -1,0 +1,57 @@
+"""What the tests of the page share: a folder with two finished runs, jobs over folders, and waiting without guessing how long."""
+
+import base64
+import time
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpt.session import Session
+from gpt.ui.jobs import Jobs
+from tests.conftest import TEXT, TINY
+
+
+@pytest.fixture(scope="session")
+def root(trained, tmp_path_factory) -> Path:
+    """A checkpoints folder with the finished runs `bottles` (characters) and, the newer one, `bytes`. For reading only."""
+    root = tmp_path_factory.mktemp("page") / "checkpoints"
+    copytree(trained.parent, root)
+    corpus = root.parent / "bottles.txt"
+    corpus.write_text(TEXT, encoding="utf-8")
+    for _ in Session(root, "bytes", {**TINY, "tokenizer": "byte", "context_length": 32, "corpus": str(corpus)}).events():
+        pass
+    return root
+
+
+@pytest.fixture
+def library_jobs(root) -> Jobs:
+    """Jobs over the folder with the two finished runs."""
+    return Jobs(root)
+
+
+@pytest.fixture
+def jobs(tmp_path, monkeypatch):
+    """Jobs over an empty folder; a process still running at the end of the test is ended."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    jobs = Jobs(tmp_path / "runs")
+    yield jobs
+    jobs.close()
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first value of `condition()` that is true; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"it did not come true in {seconds} s"
+        time.sleep(0.02)
+    return value
+
+
+def unpacked(array: dict[str, Any]) -> np.ndarray:
+    """The array that Plotly's JavaScript makes of a packed one."""
+    shape = [int(n) for n in array["shape"].split(", ")]
+    return np.frombuffer(base64.b64decode(array["bdata"]), dtype={"u1": "u1", "f4": "<f4"}[array["dtype"]]).reshape(shape)

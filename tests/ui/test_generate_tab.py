@@ -1,0 +1,136 @@
+"""The Generate tab: text that grows on the page, its probabilities, and what is told instead when it cannot be written."""
+
+import json
+import math
+
+import gradio as gr
+import pytest
+
+from gpt.generate import Sampling, write
+from gpt.run import load_run
+from gpt.ui import generate
+from gpt.ui.generate import stopped, written
+
+BEST = 99  # a place at the right end of the slider
+PROMPT = "7 green"
+
+
+def settings(**changes) -> dict:
+    return {**Sampling(max_new_tokens=12).__dict__, **changes}
+
+
+@pytest.fixture
+def ask(library_jobs):
+    """ask(prompt, run, place, **settings) -> everything the view shows, one after the other."""
+    def ask(prompt: str = PROMPT, run: str = "bottles", place: float = BEST, **changes) -> list[dict]:
+        return [json.loads(json.dumps(shown)) for shown in written(library_jobs, run, place, prompt, settings(**changes))]
+
+    return ask
+
+
+def text_of(shown: dict) -> str:
+    return "".join(piece["text"] for piece in shown["pieces"])
+
+
+def test_pieces_come_one_after_the_other(ask, monkeypatch):
+    monkeypatch.setattr(generate, "REDRAW_SECONDS", -1)
+    shown = ask()
+    assert [len(view["pieces"]) for view in shown] == [*range(1, 13), 12]
+    assert [view["note"] for view in shown[:2]] == ["Writing, 1 tokens.", "Writing, 2 tokens."]
+    assert all(text_of(after).startswith(text_of(before)) for before, after in zip(shown, shown[1:], strict=False))
+    assert [view.get("done", False) for view in shown] == [False] * 12 + [True]
+
+
+def test_the_view_is_not_redrawn_more_often_than_a_person_can_see(ask, monkeypatch):
+    monkeypatch.setattr(generate, "REDRAW_SECONDS", math.inf)
+    shown = ask()
+    assert [len(view["pieces"]) for view in shown] == [12]
+
+
+def test_what_is_shown_is_what_the_model_writes(ask, root):
+    model, tokenizer = load_run(root / "bottles")
+    wanted = "".join(piece.text for piece in write(model, tokenizer, PROMPT, Sampling(max_new_tokens=12)))
+    assert text_of(ask()[-1]) == wanted
+    assert ask()[-1]["prompt"] == PROMPT
+    assert text_of(ask(seed=2)[-1]) != wanted
+
+
+def test_the_end_says_how_fast_and_with_which_weights(ask):
+    assert ask()[-1]["note"].startswith("12 tokens, ")
+    assert ask()[-1]["note"].endswith(" per second (bottles, best weights).")
+    assert ask(place=0)[-1]["note"].endswith(" per second (bottles, step 0).")
+
+
+def test_each_piece_tells_what_the_model_expected_there(ask):
+    for piece in ask(temperature=5)[-1]["pieces"]:
+        probabilities = [probability for _, probability, _ in piece["likeliest"]]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert 0 < sum(probabilities) <= 1.001
+        chosen = [probability for _, probability, is_chosen in piece["likeliest"] if is_chosen]
+        assert chosen in ([], [piece["probability"]])
+        assert 0 < piece["probability"] <= 1
+
+
+def test_greedy_writing_always_takes_the_likeliest(ask):
+    pieces = ask(temperature=0)[-1]["pieces"]
+    assert [[is_chosen for _, _, is_chosen in piece["likeliest"]].index(True) for piece in pieces] == [0] * 12
+
+
+def test_a_stop_text_ends_the_writing_and_is_left_out(ask):
+    free = text_of(ask(temperature=0)[-1])
+    stop = free[3:5]
+    assert text_of(ask(temperature=0, stop=stop)[-1]) == free[:free.index(stop)]
+
+
+def test_a_prompt_longer_than_the_context_is_told(ask):
+    prompt = "12 green bottles hanging"
+    shown = ask(prompt)
+    assert shown[-1]["note"].endswith(f" The prompt has {len(prompt)} tokens: the model reads the last 8.")
+    assert shown[-1]["prompt"] == prompt
+    assert "The prompt has" not in ask("12 green")[-1]["note"]
+
+
+@pytest.mark.parametrize(("asked", "told"), [
+    ({"prompt": ""}, "the prompt is empty: write at least one character"),
+    ({"prompt": "7 grün <b>"}, "this model reads characters and never saw 'ü', '<', '>' in its text: leave them out"),
+    ({"run": "cups"}, "there is no run cups in "), ({"run": None}, "choose a run"), ({"run": "../bottles"}, "cannot name a run"),
+    ({"place": math.nan}, "there are no weights at place nan"), ({"place": None}, "there are no weights at place None"),
+    ({"temperature": math.nan}, "temperature is nan: set it to a number from 0 to 5"),
+    ({"max_new_tokens": None}, "max_new_tokens is missing: set it to a whole number from 1 to 2000"),
+])
+def test_what_cannot_be_written_is_told_in_a_sentence(ask, asked, told):
+    shown, = ask(**asked)
+    assert told in shown["error"]
+    assert shown["pieces"] == []
+    assert "done" not in shown
+
+
+def test_all_settings_out_of_range_are_told_together(ask):
+    shown, = ask(max_new_tokens=0, temperature=-1, top_k=-1, top_p=2, min_p=1.5, repetition_penalty=0, seed=-1, stop=5)
+    assert shown["error"].count(": set it to ") == 8
+    for name in settings():
+        assert f"{name} is " in shown["error"]
+
+
+@pytest.mark.parametrize("prompt", ["<script>alert(1)</script>", "${1+1}`", "\n\n\t", "😀שלום", "\ud800", "\0"])
+def test_a_model_of_bytes_goes_on_with_any_prompt(ask, prompt):
+    shown = ask(prompt, "bytes")[-1]
+    assert shown["done"]
+    assert shown["prompt"] == prompt
+
+
+def test_text_held_back_until_the_end_is_no_token(ask):
+    tokens = 5
+    shown = next(view for seed in range(1000) if len((view := ask(run="bytes", max_new_tokens=tokens, seed=seed)[-1])["pieces"]) > tokens)
+    assert shown["pieces"][-1]["likeliest"] == []
+    assert shown["note"].startswith(f"{tokens} tokens, ")
+
+
+def test_what_was_written_before_stop_stays():
+    shown = {"prompt": "a", "pieces": [{"text": "b"}, {"text": "c"}], "note": "Writing, 2 tokens."}
+    assert stopped(shown) == {**shown, "done": True, "note": "Stopped after 2 tokens."}
+
+
+@pytest.mark.parametrize("shown", [None, "", {}, {"pieces": []}, {"pieces": [{"text": "b"}], "done": True}])
+def test_stop_changes_nothing_where_nothing_is_being_written(shown):
+    assert stopped(shown) == gr.skip()

@@ -1,0 +1,244 @@
+"""Training as a child process: the command line says all of CONFIG, one run at a time, and nothing learned is lost."""
+
+import string
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, Field, validate
+from gpt.corpus import BUILT_IN
+from gpt.pretrain import make_parser, session_from_flags
+from gpt.run import RunError, RunWriter, find_run, list_runs, load_run
+from gpt.session import Session, machine_lock
+from gpt.ui.jobs import PROJECT, resuming_words, training_words
+from tests.conftest import TINY
+from tests.ui.conftest import until
+
+
+def values_of(field: Field) -> st.SearchStrategy:
+    """Values that `field` allows by itself."""
+    if field.choices:
+        return st.sampled_from(field.choices)
+    if field.kind is bool:
+        return st.booleans()
+    if field.kind is str:
+        return st.sampled_from([*BUILT_IN, "/home/ann/my texts/Größe & 'quotes' \"$HOME\".txt", "a b.txt"])
+    return st.integers(field.minimum, field.maximum) if field.kind is int else st.floats(field.minimum, field.maximum)
+
+
+@st.composite
+def configs(draw) -> dict:
+    """Valid CONFIGs that a machine without a GPU can train."""
+    changed = draw(st.sets(st.sampled_from(FIELDS)))
+    config = CONFIG | {field.name: draw(values_of(field)) for field in changed}
+    heads, width = draw(st.integers(1, 32)), draw(st.integers(2, 32))
+    config |= {"n_heads": heads, "emb_dim": 2 * heads * width, "vocab_size": draw(st.integers(256, 65536)),
+               "device": draw(st.sampled_from(["auto", "cpu"])), "max_steps": config["max_steps"] or 1}
+    return validate(config)
+
+
+def typed_values(config: dict) -> dict:
+    return {name: (type(value), value) for name, value in config.items()}
+
+
+@given(configs(), st.sampled_from([*PRESETS, "none of them"]))
+def test_the_command_line_says_all_of_a_config(config, preset):
+    words = training_words(config, preset, "run-1", Path("/nowhere/at all"))
+    assert words[:2] == ["-m", "gpt.pretrain"]
+    session = session_from_flags(vars(make_parser().parse_args(words[2:])))
+    assert typed_values(session.config) == typed_values(config)
+    assert session.writer.path == Path("/nowhere/at all/run-1")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_its_name_on_the_command_line(preset, tmp_path):
+    assert training_words(PRESETS[preset].config, preset, "a", tmp_path) == [
+        "-m", "gpt.pretrain", "--preset", preset, "--run", "a", "--checkpoints", str(tmp_path)]
+
+
+def test_the_usual_folder_needs_no_flag():
+    assert training_words(CONFIG, "quick", "a", PROJECT / "checkpoints")[-2:] == ["--run", "a"]
+    assert resuming_words("a", PROJECT / "checkpoints") == ["-m", "gpt.pretrain", "--run", "a", "--resume"]
+
+
+def test_the_command_line_of_a_resumed_run_is_understood(tmp_path):
+    given_flags = make_parser().parse_args(resuming_words("a", tmp_path)[2:])
+    assert (given_flags.run, given_flags.resume, given_flags.checkpoints) == ("a", True, str(tmp_path))
+
+
+@pytest.fixture
+def nothing_starts(monkeypatch):
+    def popen(*_, **__):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr("gpt.ui.jobs.subprocess.Popen", popen)
+
+
+@pytest.mark.usefixtures("nothing_starts")
+class TestRefused:
+    """Nothing is started, and nothing is left behind."""
+
+    def test_a_bad_config_with_all_its_problems(self, jobs, tiny):
+        with pytest.raises(ConfigError) as caught:
+            jobs.start({**tiny, "batch": 0, "emb_dim": 15, "tokenizer": "words"}, "quick", "a")
+        assert set(caught.value.problems) == {"batch", "emb_dim", "tokenizer"}
+        assert not jobs.root.exists()
+
+    @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "/tmp/a", "a\n", "-a", ".a", "a" * 65, "ä", None, 5])
+    def test_a_name_that_names_no_run(self, jobs, tiny, name):
+        with pytest.raises(RunError, match="cannot name a run"):
+            jobs.start(tiny, "quick", name)
+        with pytest.raises(RunError, match="cannot name a run"):
+            jobs.resume(name)
+
+    def test_a_name_that_is_taken(self, library_jobs, tiny):
+        with pytest.raises(RunError, match="there is a run bottles already: choose another name"):
+            library_jobs.start(tiny, "quick", "bottles")
+
+    def test_resuming_a_finished_run(self, library_jobs):
+        with pytest.raises(RunError, match="run bottles is finished: there is nothing left to resume"):
+            library_jobs.resume("bottles")
+
+    def test_resuming_an_unknown_run(self, library_jobs):
+        with pytest.raises(RunError, match="there is no run cups in .*; there are: bottles, bytes"):
+            library_jobs.resume("cups")
+
+    def test_a_start_while_another_program_trains(self, jobs, tiny):
+        with machine_lock().acquire(timeout=0), pytest.raises(RunError, match="another program is training on this machine"):
+            jobs.start(tiny, "quick", "a")
+        assert jobs.running() is None
+
+    def test_a_start_while_a_run_of_the_folder_trains_elsewhere(self, jobs, tiny):
+        with RunWriter(jobs.root / "busy") as writer:
+            writer.write_status(state="running", step=1, steps=2)
+            assert jobs.running() == "busy"
+            with pytest.raises(RunError, match="run busy is training: wait for it, or stop it first"):
+                jobs.start(tiny, "quick", "a")
+        assert jobs.running() is None
+
+
+def test_a_run_is_trained_by_a_process_of_its_own(jobs, tiny, text_file):
+    config = {**tiny, "corpus": text_file, "optimizer": "adamw"}
+    jobs.start(config, "quick", "a")
+    assert jobs.running() == jobs.starting() == "a"
+    until(lambda: jobs.running() is None)
+    run = find_run(jobs.root, "a")
+    assert run.status()["state"] == "done"
+    assert run.status()["step"] == tiny["max_steps"]
+    assert run.config()["config"] == {**config, "vocab_size": run.config()["tokenizer"]["n_vocab"]}
+    assert jobs.failure() is None
+    assert load_run(run.path)[0].context_length == tiny["context_length"]
+    assert f"step {tiny['max_steps']:>6}  validation loss" in run.log()
+
+
+def test_while_a_run_trains_no_other_begins_and_the_control_file_stops_it(jobs, tiny, text_file):
+    config = {**tiny, "corpus": text_file, "optimizer": "adamw", "max_steps": 50_000, "eval_every": 50_000, "snapshots": 0}
+    jobs.start(config, "quick", "a")
+    until(lambda: jobs.starting() is None)
+    for start in (lambda: jobs.start(config, "quick", "b"), lambda: jobs.resume("a")):
+        with pytest.raises(RunError, match="run a is training: wait for it, or stop it first"):
+            start()
+    run = find_run(jobs.root, "a")
+    until(lambda: run.status()["step"] > 0)
+    run.ask("stop")
+    until(lambda: jobs.running() is None)
+    assert run.status()["state"] == "stopped"
+    assert [run.name for run in list_runs(jobs.root)] == ["a"]
+    assert jobs.failure() is None
+
+
+def test_closing_the_page_saves_what_a_resumed_run_has_learned(jobs, tiny, text_file):
+    session = Session(jobs.root, "a", {**tiny, "corpus": text_file, "optimizer": "adamw", "max_steps": 50_000, "eval_every": 50})
+    events = session.events()
+    for _ in range(7):  # the first evaluation, its sample, and five steps
+        next(events)
+    events.close()
+    run = find_run(jobs.root, "a")
+    before = run.status()["step"]
+    assert (run.status()["state"], before) == ("stopped", 5)
+    jobs.resume("a")
+    until(lambda: run.status()["state"] == "running" and run.status()["step"] > before)
+    jobs.close()
+    assert jobs.running() is None
+    assert run.status()["state"] == "stopped"
+    after = run.status()["step"]
+    assert after > before
+    with RunWriter(run.path) as writer:
+        assert writer.load_last()[1]["step"] == after
+
+
+class TestProcess:
+    """What is told of the process itself, with small programs in the trainer's place."""
+
+    @pytest.fixture
+    def start(self, jobs, tiny, monkeypatch):
+        def start(program: str) -> None:
+            monkeypatch.setattr("gpt.ui.jobs.training_words", lambda *_: ["-c", program])
+            jobs.start(tiny, "quick", "a")
+
+        return start
+
+    @pytest.mark.parametrize(("program", "told"), [
+        ("raise SystemExit('first words\\npython -m gpt.pretrain: the text is empty')", "the text is empty"),
+        ("import nothing_of_this_name", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
+        ("raise SystemExit(3)", "the training process ended without a word"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "the training process ended without a word"),
+        ("import sys; sys.stderr.buffer.write(b'caf\\xe9\\n'); sys.exit(1)", "caf\N{REPLACEMENT CHARACTER}"),
+    ], ids=["sentence", "traceback", "silent", "killed", "not utf-8"])
+    def test_a_process_that_dies_before_its_folder_exists_is_told(self, jobs, start, program, told):
+        start(program)
+        assert until(jobs.failure) == ("a", told)
+        assert jobs.running() is None
+
+    def test_a_failure_is_forgotten_with_the_next_start(self, jobs, start):
+        start("raise SystemExit('first')")
+        until(jobs.failure)
+        start("input()")  # its input is empty, so this ends with EOFError
+        assert until(jobs.failure)[1].startswith("EOFError")
+
+    def test_there_is_no_failure_before_anything_started(self, jobs):
+        assert jobs.failure() is None
+        assert jobs.running() is None
+
+    def test_a_process_is_starting_until_it_has_a_folder(self, jobs, start, tiny):
+        start("import time; time.sleep(600)")
+        assert jobs.starting() == jobs.running() == "a"
+        assert jobs.failure() is None
+        with pytest.raises(RunError, match="run a is training"):
+            jobs.start(tiny, "quick", "b")
+        with RunWriter(jobs.root / "a") as writer:
+            writer.write_status(state="starting", step=0, steps=0)
+            assert jobs.starting() is None
+            assert jobs.running() == "a"
+        jobs.close()
+        assert jobs.running() is None
+
+    def test_a_process_that_will_not_stop_is_ended(self, jobs, start, tmp_path):
+        deaf = tmp_path / "deaf"
+        start(f"import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); pathlib.Path({str(deaf)!r}).touch(); "
+              "time.sleep(600)")
+        until(deaf.exists)
+        jobs.close(seconds=0.1)
+        assert jobs.running() is None
+
+    def test_the_process_runs_this_python_in_the_project_and_alone(self, jobs, start, tmp_path):
+        out = tmp_path / "out"
+        start(f"import os, pathlib, sys; pathlib.Path({str(out)!r}).write_text('\\n'.join([sys.executable, os.getcwd(), "
+              "str(os.getsid(0) == os.getpid()), sys.stdin.read()]))")
+        until(lambda: jobs.running() is None)
+        assert out.read_text().split("\n") == [sys.executable, str(PROJECT), "True", ""]
+
+    def test_closing_twice_or_without_a_process_is_no_mistake(self, jobs, start):
+        jobs.close()
+        start("pass")
+        jobs.close()
+        jobs.close()
+        assert jobs.running() is None
+
+
+def test_names_of_runs_made_of_allowed_characters_are_free(jobs):
+    for name in ("a", "A.b-c_d", string.ascii_letters[:26] + "-1", "_", "0"):
+        jobs.check_free(name)

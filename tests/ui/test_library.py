@@ -1,0 +1,131 @@
+"""Runs as the page offers them: names, snapshots on a slider, models kept loaded."""
+
+import math
+from shutil import copytree, rmtree
+
+import gradio as gr
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gpt.run import RunError, RunWriter, find_run
+from gpt.ui.library import BEST, Chooser, load, snapshot_at
+
+
+@pytest.fixture
+def own_root(root, tmp_path):
+    """A copy of the folder of runs, for writing."""
+    return copytree(root, tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def chooser(own_root) -> Chooser:
+    with gr.Blocks(analytics_enabled=False):
+        return Chooser(own_root, "test")
+
+
+def test_each_place_on_the_slider_is_a_snapshot_and_its_end_the_best_weights(root):
+    steps = find_run(root, "bottles").snapshots()
+    assert len(steps) > 2
+    assert [snapshot_at(root, "bottles", place) for place in range(len(steps))] == steps
+    assert [snapshot_at(root, "bottles", place + 0.9) for place in range(len(steps))] == steps
+    assert snapshot_at(root, "bottles", len(steps)) is None
+    assert snapshot_at(root, "bottles", 10**400) is None
+
+
+@pytest.mark.parametrize("place", [math.nan, math.inf, -math.inf, -1, -0.5, None, "1", [1], {}])
+def test_a_place_that_is_none_is_told(root, place):
+    with pytest.raises(RunError, match=r"there are no weights at place .*: choose some on the slider"):
+        snapshot_at(root, "bottles", place)
+    with pytest.raises(RunError):
+        load(root, "bottles", place)
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("cups", r"there is no run cups in .*; there are: bottles, bytes"), ("../bottles", "cannot name a run"), (5, "cannot name a run"),
+    (None, "choose a run"), ("", "choose a run"), ([], "choose a run"),
+])
+def test_a_run_that_is_none_is_told(root, name, told):
+    for ask in (snapshot_at, load):
+        with pytest.raises(RunError, match=told):
+            ask(root, name, 0)
+
+
+def test_weights_come_with_words_for_which_they_are(root):
+    last = len(find_run(root, "bottles").snapshots())
+    model, tokenizer, told = load(root, "bottles", last)
+    assert told == "bottles, best weights"
+    assert (model.vocab_size, model.training) == (tokenizer.n_vocab, False)
+    first, _, told = load(root, "bottles", 0)
+    assert told == "bottles, step 0"
+    assert not torch.equal(next(first.parameters()), next(model.parameters()))
+
+
+def test_weights_stay_loaded(root):
+    assert load(root, "bottles", 99)[0] is load(root, "bottles", 99)[0]
+    assert load(root, "bottles", 0)[0] is not load(root, "bottles", 99)[0]
+
+
+def test_a_changed_file_is_loaded_anew(own_root):
+    before, _, _ = load(own_root, "bottles", 99)
+    path = find_run(own_root, "bottles").weights()
+    save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
+    after, _, _ = load(own_root, "bottles", 99)
+    torch.testing.assert_close(next(after.parameters()), next(before.parameters()) + 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 1000])
+def test_damaged_weights_are_told(own_root, content):
+    find_run(own_root, "bottles").weights().write_bytes(content)
+    with pytest.raises(RunError, match="is damaged or belongs to another CONFIG"):
+        load(own_root, "bottles", 99)
+
+
+def test_a_run_without_weights_yet_is_told(own_root):
+    with RunWriter(own_root / "new") as writer:
+        writer.write_status(state="starting", step=0, steps=0)
+    with pytest.raises(RunError, match="run new has no weights; its snapshots: none yet"):
+        load(own_root, "new", 0)
+
+
+class TestChooser:
+    """The two controls are brought up to date whenever the tab is shown, and agree with each other."""
+
+    def test_the_newest_run_is_offered_with_its_best_weights(self, chooser):
+        run, weights = chooser._offer(None)
+        assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
+        last = len(find_run(chooser.root, "bytes").snapshots())
+        assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
+
+    def test_a_choice_stays_while_the_run_is_there(self, chooser):
+        run, weights = chooser._offer("bottles")
+        assert "value" not in run
+        assert "value" not in weights
+        rmtree(chooser.root / "bottles")
+        run, _ = chooser._offer("bottles")
+        assert (run["choices"], run["value"]) == (["bytes"], "bytes")
+
+    def test_a_run_without_weights_is_not_offered(self, chooser):
+        with RunWriter(chooser.root / "new") as writer:
+            writer.write_status(state="starting", step=0, steps=0)
+        assert chooser._offer(None)[0]["choices"] == ["bytes", "bottles"]
+
+    def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
+        with gr.Blocks(analytics_enabled=False):
+            run, weights = Chooser(tmp_path, "test")._offer(None)
+        assert (run["choices"], run["value"]) == ([], None)
+        assert weights == gr.skip()
+
+    def test_the_slider_is_named_by_what_it_points_at(self, chooser):
+        steps = find_run(chooser.root, "bottles").snapshots()
+        assert [chooser._fit("bottles", place)["label"] for place in range(len(steps) + 1)] == [
+            *(f"weights: at training step {step:,}" for step in steps), BEST]
+
+    def test_a_place_past_the_snapshots_of_another_run_becomes_its_end(self, chooser):
+        last = len(find_run(chooser.root, "bottles").snapshots())
+        fitted = chooser._fit("bottles", 99)
+        assert (fitted["maximum"], fitted["value"]) == (last, last)
+
+    def test_a_run_deleted_meanwhile_is_told_to_the_person(self, chooser):
+        with pytest.raises(gr.Error, match="there is no run cups"):
+            chooser._fit("cups", 1)

@@ -1,0 +1,176 @@
+"""What the Train tab shows of a run while it is written, from one poll to the next."""
+
+import json
+
+import pytest
+
+from gpt.run import RunWriter, find_run
+from gpt.ui.figures import loss_chart
+from gpt.ui.jobs import Jobs
+from gpt.ui.monitor import duration, facts, poll, sentence, watched
+
+STEP = {"step": 1, "tokens": 32, "seconds": 0.5, "loss": 3.5}
+
+
+@pytest.fixture
+def writer(jobs) -> RunWriter:
+    """A run called `a` that is being trained."""
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_status(state="running", step=0, steps=100, progress=0.0)
+        yield writer
+
+
+def words(answer: dict) -> dict[str, str]:
+    return {fact["label"]: fact["value"] for fact in answer["facts"]}
+
+
+def test_before_the_first_run_the_person_is_told_what_to_press(jobs):
+    answer = poll(jobs, None, 0)
+    assert words(answer) == {"Press Train: the loss will appear here.": "Nothing yet"}
+    assert (answer["run"], answer["active"], answer["rows"], answer["chart"], answer["error"]) == (None, False, [], None, None)
+
+
+def test_a_process_without_a_folder_is_starting(jobs, monkeypatch):
+    monkeypatch.setattr(Jobs, "starting", lambda self: "a")
+    answer = poll(jobs, None, 0)
+    assert (answer["run"], answer["state"], answer["active"]) == ("a", "starting", True)
+
+
+def test_a_process_that_died_without_a_folder_says_why(jobs, monkeypatch):
+    monkeypatch.setattr(Jobs, "failure", lambda self: ("a", "the text is empty"))
+    answer = poll(jobs, None, 0)
+    assert (answer["run"], answer["state"], answer["active"]) == ("a", "failed", False)
+    assert words(answer) == {"the text is empty": "Failed"}
+
+
+def test_every_answer_has_the_same_keys(jobs, monkeypatch, library_jobs):
+    nothing = poll(jobs, None, 0)
+    done = poll(library_jobs, None, 0)
+    assert nothing.keys() == done.keys()
+    for fact in (*nothing["facts"], *done["facts"]):
+        assert fact.keys() == {"value", "label", "hint"}
+    json.dumps([nothing, done], allow_nan=False)
+
+
+def test_rows_come_once_each(jobs, writer):
+    first = poll(jobs, None, 0)
+    assert (first["rows"], first["chart"], first["active"]) == ([], loss_chart(100), True)
+    writer.append(STEP)
+    second = poll(jobs, "a", first["cursor"])
+    assert (second["rows"], second["chart"]) == ([STEP], None)
+    assert poll(jobs, "a", second["cursor"])["rows"] == []
+    writer.append({**STEP, "step": 2})
+    writer.append({**STEP, "step": 3})
+    third = poll(jobs, "a", second["cursor"])
+    assert [row["step"] for row in third["rows"]] == [2, 3]
+    assert third["cursor"] == (writer.path / "metrics.jsonl").stat().st_size
+
+
+def test_a_page_that_comes_later_gets_everything(jobs, writer):
+    writer.append(STEP)
+    writer.append({**STEP, "step": 2})
+    answer = poll(jobs, None, 0)
+    assert [row["step"] for row in answer["rows"]] == [1, 2]
+    assert answer["chart"] == loss_chart(100)
+
+
+def test_another_run_begins_anew_whatever_the_cursor_says(jobs, writer):
+    writer.append(STEP)
+    answer = poll(jobs, "the-one-before", 10**6)
+    assert (answer["run"], answer["rows"], answer["chart"]) == ("a", [STEP], loss_chart(100))
+
+
+def test_a_resumed_run_that_has_forgotten_rows_begins_anew(jobs, writer):
+    for step in range(1, 9):
+        writer.append({**STEP, "step": step})
+    cursor = poll(jobs, None, 0)["cursor"]
+    writer.cut_rows_after(3)
+    answer = poll(jobs, "a", cursor)
+    assert [row["step"] for row in answer["rows"]] == [1, 2, 3]
+    assert answer["chart"] == loss_chart(100)
+
+
+def test_a_failed_run_shows_its_error_and_the_end_of_its_log(jobs):
+    with RunWriter(jobs.root / "a") as writer:
+        writer.append_log("\n".join(f"line {i}" for i in range(50)))
+        writer.write_status(state="failed", step=7, steps=100, error="the loss stopped being a number by step 7")
+    answer = poll(jobs, None, 0)
+    assert (answer["state"], answer["active"]) == ("failed", False)
+    assert answer["error"] == "the loss stopped being a number by step 7"
+    assert answer["log"].splitlines() == [f"line {i}" for i in range(30, 50)]
+
+
+def test_a_run_whose_process_is_gone_has_failed(jobs):
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_status(state="running", step=7, steps=100)
+    answer = poll(jobs, None, 0)
+    assert (answer["state"], answer["error"]) == ("failed", "its process ended without a word at step 7")
+
+
+def test_a_run_that_went_well_shows_no_log(library_jobs):
+    answer = poll(library_jobs, None, 0)
+    assert (answer["run"], answer["state"], answer["progress"], answer["log"], answer["error"]) == ("bytes", "done", 1, "", None)
+    assert {row.get("kind", "row") for row in answer["rows"]} >= {"sample", "row"}
+
+
+def test_the_run_that_trains_is_watched_before_newer_ones(jobs, writer):
+    with RunWriter(jobs.root / "b") as newer:
+        newer.write_status(state="done", step=1, steps=1)
+    assert watched(jobs).name == "a"
+
+
+def test_without_a_run_that_trains_the_newest_is_watched(library_jobs):
+    assert watched(library_jobs).name == "bytes"
+
+
+def test_facts_are_words_a_person_reads():
+    status = {"state": "running", "step": 1200, "steps": 5000, "eta_seconds": 75, "seconds": 20, "loss": 3.456, "val_loss": 3.6,
+              "bits_per_byte": 1.987, "tokens_per_second": 12345}
+    told = facts(status)
+    assert [(fact["value"], fact["label"]) for fact in told] == [
+        ("Running", "step 1,200 of 5,000"), ("1 min 15 s", "left"), ("3.46", "loss"), ("3.60", "validation loss"), ("1.99", "bits per byte"),
+        ("12.3 k", "tokens per second")]
+    assert [fact["label"] for fact in told if fact["hint"]] == ["loss", "validation loss", "bits per byte", "tokens per second"]
+
+
+@pytest.mark.parametrize(("status", "wanted"), [
+    ({"state": "starting", "step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}, [("Starting", "step 0")]),
+    ({"state": "done", "step": 10, "steps": 10, "eta_seconds": None, "seconds": 3661.2}, [("Done", "step 10 of 10"), ("1 h 1 min", "of work")]),
+    ({"state": "paused", "step": 3, "steps": 0, "seconds": 5.4, "loss": 0.0}, [("Paused", "step 3"), ("5 s", "of work"), ("0.00", "loss")]),
+])
+def test_facts_that_are_not_known_are_left_out(status, wanted):
+    assert [(fact["value"], fact["label"]) for fact in facts(status)] == wanted
+
+
+@pytest.mark.parametrize(("seconds", "told"), [
+    (0, "0 s"), (0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (3599.6, "1 h 0 min"), (7384, "2 h 3 min"),
+    (400_000, "111 h 6 min"),
+])
+def test_a_duration_is_told_in_two_units(seconds, told):
+    assert duration(seconds) == told
+
+
+class TestSentence:
+    """The line under the chart."""
+
+    def of(self, jobs: Jobs, name: str) -> str:
+        run = find_run(jobs.root, name)
+        return sentence(run, run.status())
+
+    def test_a_run_says_where_it_trains_and_in_which_number_format(self, library_jobs):
+        assert self.of(library_jobs, "bottles") == "Run bottles, on CPU, 1 threads, float32: asked for."
+
+    def test_a_run_without_a_config_reads_its_text(self, jobs, writer):
+        assert self.of(jobs, "a") == "Run a: reading the text and learning its tokens."
+
+    @pytest.mark.parametrize("state", ["stopped", "failed"])
+    def test_a_run_that_was_saved_can_go_on(self, jobs, writer, state):
+        writer.write_status(state=state)
+        assert "can go on" not in self.of(jobs, "a")
+        (writer.path / "last").mkdir()
+        assert self.of(jobs, "a") == "Run a can go on from where it stopped: select it under Runs."
+
+    def test_the_run_that_comes_with_the_project_says_so(self, jobs):
+        with RunWriter(jobs.root / "stories") as writer:
+            writer.write_status(state="done", step=1, steps=1)
+        assert "comes with the project" in self.of(jobs, "stories")

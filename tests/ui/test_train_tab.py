@@ -1,0 +1,154 @@
+"""The Train tab: the price of a CONFIG or all that is wrong with it, what the text looks like, and the command that is run."""
+
+import shlex
+import sys
+
+import gradio as gr
+import pytest
+import torch
+
+from gpt.config import CONFIG, PRESETS
+from gpt.estimate import count_parameters
+from gpt.ui import texts, train
+from gpt.ui.train import preview_of, price_of, size, suggested_name
+
+
+@pytest.fixture
+def known_speed(monkeypatch):
+    """The time of a run is not what these tests measure."""
+    monkeypatch.setattr("gpt.estimate.machine_speed", lambda device: 1e10)
+
+
+@pytest.fixture
+def own_text(jobs, text) -> str:
+    """A text that a person has uploaded."""
+    return str(texts.save_text(jobs.root, "My bottles.txt", text.encode()))
+
+
+@pytest.fixture
+def config(own_text) -> dict:
+    return {**CONFIG, "corpus": own_text, "tokenizer": "char"}
+
+
+def test_everything_wrong_with_a_config_is_told_together(jobs):
+    bad = {**CONFIG, "batch": 0, "emb_dim": 130, "learning_rate": float("nan"), "tokenizer": "words", "max_steps": 0, "seed": None}
+    told = price_of(jobs, "quick", "../a", bad)
+    assert told.keys() == {"problems"}
+    assert sorted(problem.split()[0] for problem in told["problems"]) == ["batch", "emb_dim", "epoch,", "learning_rate", "seed", "tokenizer"]
+
+
+@pytest.mark.usefixtures("known_speed")
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_a_price(jobs, preset):
+    told = price_of(jobs, preset, "", PRESETS[preset].config)
+    assert [label for _, label in told["numbers"]] == ["parameters", "of weights", "to train", "steps", "here"]
+    assert all(number[0].isdigit() or number.startswith("about ") for number, _ in told["numbers"])
+    assert sum(share for _, share, _ in told["parts"]) == pytest.approx(1)
+    assert shlex.split(told["command"])[:5] == ["python", "-m", "gpt.pretrain", "--preset", preset]
+
+
+@pytest.mark.usefixtures("known_speed")
+def test_the_price_counts_with_the_vocabulary_that_the_text_offers(jobs, config):
+    told = price_of(jobs, "quick", "a", config)
+    n = sum(count_parameters({**config, "vocab_size": 26}).values())
+    assert told["numbers"][:2] == [[f"{n / 1e6:.2f} M", "parameters"], [size(4 * n), "of weights"]]
+    assert told["numbers"][3] == ["500", "steps"]
+    unknown = price_of(jobs, "quick", "a", {**config, "max_steps": 0, "max_minutes": 2.0})
+    assert unknown["numbers"][3:] == [["as many as fit", "steps"], ["about 2 min 0 s", "here"]]
+
+
+@pytest.mark.usefixtures("known_speed")
+def test_each_part_of_the_model_has_a_colour_of_its_own(jobs, config):
+    parts = price_of(jobs, "quick", "a", {**config, "tie_weights": False})["parts"]
+    assert [part for part, _, _ in parts] == ["embeddings", "attention", "feed-forward", "head", "norms"]
+    assert len({colour for _, _, colour in parts}) == 5
+    assert all(colour.startswith("var(--gpt-") for _, _, colour in parts)
+
+
+def test_a_text_too_short_for_the_context_is_told_with_the_remedy(jobs):
+    source = str(texts.save_text(jobs.root, "a.txt", b"forty characters in all, the last 4 kept"))
+    told = price_of(jobs, "quick", "", {**CONFIG, "corpus": source, "tokenizer": "char"})
+    assert told == {"problems": ["the text has 36 tokens to train on; context_length 64 needs at least 65: lower it or add text"]}
+
+
+@pytest.mark.parametrize(("name", "problem"), [("bottles", "there is a run bottles already"), ("../a", "cannot name a run")])
+def test_a_name_that_cannot_be_used_is_told_before_the_start(library_jobs, name, problem):
+    told, = price_of(library_jobs, "quick", name, CONFIG)["problems"]
+    assert problem in told
+
+
+@pytest.mark.parametrize("source", ["/etc/passwd", "../a.txt", ""])
+def test_a_text_that_is_not_on_the_page_has_no_price_and_no_preview(jobs, source):
+    config = {**CONFIG, "corpus": source}
+    told = "that text is not on this page: choose one from the list, upload or paste it"
+    assert price_of(jobs, "quick", "", config) == {"problems": [told]}
+    assert preview_of(jobs, config) == {"sentence": "", "opening": "", "notes": told}
+
+
+def test_a_gpu_asked_for_and_absent_is_told(jobs, config, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    told = price_of(jobs, "quick", "", {**config, "device": "cuda"})
+    assert told == {"problems": ["device cuda was asked for, but PyTorch finds no CUDA GPU here: set device to auto or cpu"]}
+
+
+@pytest.mark.usefixtures("known_speed")
+@pytest.mark.parametrize("name", ["my-run", ""])
+def test_the_command_shown_is_the_one_that_is_run(jobs, config, name, monkeypatch):
+    ran = []
+
+    class Process:
+        def __init__(self, words, **_):
+            ran.append(words)
+
+        def poll(self):
+            return 0
+
+    monkeypatch.setattr("gpt.ui.jobs.subprocess.Popen", Process)
+    config |= {"n_layers": 2, "qk_norm": False, "learning_rate": 0.0035}
+    shown = shlex.split(price_of(jobs, "induction", name, config)["command"])
+    jobs.start(config, "induction", name or suggested_name(jobs, config))
+    assert [[sys.executable, *shown[1:]]] == ran
+    assert shown[shown.index("--corpus") + 1] == config["corpus"]
+
+
+def test_a_run_is_named_after_its_text(jobs, library_jobs, config):
+    assert suggested_name(jobs, CONFIG) == "stories-1"
+    (jobs.root / "stories-1").mkdir()
+    assert suggested_name(jobs, CONFIG) == "stories-2"
+    assert suggested_name(jobs, config).startswith("My-bottles-")
+
+
+def test_the_preview_says_how_much_there_is_to_learn(jobs, config, text):
+    told = preview_of(jobs, config)
+    assert told["sentence"] == (f"{len(text) / 1e6:.2f} million characters; {int(0.9 * len(text)):,} tokens to train on, 1.0 bytes each; "
+                                "the last tenth is kept for validation.")
+    assert told["opening"] == text[:280]
+    assert told["notes"] == ""
+
+
+def test_the_tokens_of_a_long_text_are_told_as_an_estimate(jobs):
+    assert " million characters; about " in preview_of(jobs, {**CONFIG, "corpus": "repeats", "tokenizer": "char"})["sentence"]
+
+
+def test_text_that_could_not_be_read_is_told_in_the_preview(jobs):
+    source = str(texts.save_text(jobs.root, "old.txt", "schön und gut ".encode("latin-1") * 50))
+    assert "is not all UTF-8: 50 bytes could not be read" in preview_of(jobs, {**CONFIG, "corpus": source, "tokenizer": "char"})["notes"]
+
+
+@pytest.mark.parametrize("vocab_size", [None, 2, -1, 10**400, 300.5])
+def test_a_vocabulary_that_cannot_be_learned_still_has_a_preview(jobs, config, vocab_size):
+    config |= {"tokenizer": "bpe", "vocab_size": vocab_size}
+    assert "tokens to train on" in preview_of(jobs, config)["sentence"]
+    assert price_of(jobs, "quick", "", config)["problems"][0].startswith("vocab_size is ")
+
+
+@pytest.mark.parametrize(("n_bytes", "told"), [(400, "0.0 MB"), (3_700_000, "3.7 MB"), (43_000_000, "43 MB"), (16_400_000_000, "16.4 GB")])
+def test_sizes_are_told_in_two_digits(n_bytes, told):
+    assert size(n_bytes) == told
+
+
+def test_a_slider_is_settled_when_it_is_let_go():
+    with gr.Blocks(analytics_enabled=False):
+        slider, box = gr.Slider(0, 1), gr.Checkbox()
+        assert train._settled(slider).event_name == "release"
+        assert train._settled(box).event_name == "input"
