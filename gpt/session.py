@@ -52,6 +52,8 @@ class Session:
         if self.resumes and self.writer.status()["state"] == "done":
             raise RunError(f"run {name} is finished: there is nothing left to resume")
         self.config = dict(validate(self.writer.config()["config"] if self.resumes else config))
+        if self.resumes:  # what was decided once stays decided: another number format would be another run
+            self.config["precision"] = self.writer.config()["precision"]
         self.device = choose_device(self.config["device"])
         self.clock = Clock()
         self._stop = False
@@ -65,7 +67,7 @@ class Session:
         """Every event of the trainer, after it has been written to the folder, with samples (kind "sample") between them."""
         with ExitStack() as held:
             try:
-                held.enter_context(machine_lock().acquire(timeout=0))
+                held.enter_context(machine_lock().acquire(timeout=1))
             except filelock.Timeout:
                 raise RunError("another run is training on this machine: wait for it or stop it") from None
             held.enter_context(self.writer)
@@ -184,6 +186,8 @@ class Session:
             while command not in ("resume", "stop") and not self._stop:
                 time.sleep(0.1)
                 command = self.writer.command()
+                if command == "snapshot":
+                    self.writer.save_weights(self.trainer.model, self.trainer.step)
             self.clock.go_on()
             self._tell_status(state="running")
         if command == "stop":

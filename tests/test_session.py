@@ -18,6 +18,11 @@ from gpt.run import Run, RunError, load_run
 from gpt.session import Session
 
 
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    monkeypatch.setattr(gpt.session, "SAMPLE_TOKENS", 8)
+
+
 @pytest.fixture
 def config(tiny, text_file) -> dict:
     return {**tiny, "corpus": text_file}
@@ -41,7 +46,7 @@ def timeless(run: Run) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in ("seconds", "tokens_per_second")} for row in run.rows()[0]]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Poll until `condition` holds; fail after a deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -57,7 +62,7 @@ def in_background(tmp_path, config) -> Iterator[Session]:
     thread.start()
     yield session
     session.stop()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -206,8 +211,8 @@ def test_a_paused_run_can_be_stopped(in_background):
     run.ask("pause")
     wait_until(lambda: run.status()["state"] == "paused")
     run.ask("stop")
-    wait_until(lambda: run.status()["state"] == "stopped")
-    assert not run.is_alive()
+    wait_until(lambda: not run.is_alive())
+    assert run.status()["state"] == "stopped"
 
 
 def test_a_pause_changes_nothing(tmp_path, config):
@@ -219,7 +224,7 @@ def test_a_pause_changes_nothing(tmp_path, config):
             run.ask("pause")
             thread = threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.ask("resume")))
             thread.start()
-    thread.join(30)
+    thread.join(60)
     assert timeless(run) == timeless(whole)
 
 

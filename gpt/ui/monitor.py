@@ -18,8 +18,8 @@ STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "p
 
 
 def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
-    """What has happened since byte `cursor` of the run that the page should watch. If that is another run than `name`, the
-    answer begins anew (`chart` is then the empty chart to fill)."""
+    """What has happened since byte `cursor` of the run that the page should watch. If that is another run than `name`, or
+    nothing of it was seen yet, or it has forgotten rows since, the answer begins anew: `chart` is the empty chart to fill."""
     if failure := jobs.failure():
         return {"run": failure[0], **_message("Failed", failure[1])}
     if starting := jobs.starting():
@@ -28,7 +28,7 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
     if run is None:
         return {"run": None, **_message("Nothing yet", "Press Train: the loss will appear here.")}
     status, (rows, end) = run.status(), run.rows(cursor if run.name == name else 0)
-    begins = run.name != name or end < cursor  # a resumed run may have forgotten rows
+    begins = run.name != name or not 0 < cursor <= end
     return {
         "run": run.name, "state": status["state"], "active": status["state"] not in FINAL_STATES,
         "facts": facts(status), "progress": status.get("progress") or 0, "sentence": sentence(run, status),

@@ -1,5 +1,7 @@
 """The drawing itself, on a page of two tabs that holds nothing else."""
 
+from urllib.parse import quote
+
 import gradio as gr
 import pytest
 from playwright.sync_api import Page, expect
@@ -10,17 +12,15 @@ from tests.browser.conftest import HOSTILE, _leaves
 
 LABELS = [HOSTILE.strip(), "&lt;i&gt;", "$x^2$", "%{y}"]
 
-# A view that forwards clicks to Python. Inline scripts run before deferred ones, hence the wait.
-PROBE = """<script>
-document.addEventListener("DOMContentLoaded", () => {
-    gpt.views.probe = (element, props, { trigger }) => {
-        const plot = gpt.plot(element, { aspect: 2, label: "probe" });
-        plot.onclick = ({ x, y, curveNumber, pointNumber, customdata }) => trigger("click", { x, y, curveNumber, pointNumber, customdata });
-        props.value.layout.xaxis.ticktext = props.value.layout.xaxis.ticktext.map(gpt.plain);
-        plot.show(props.value);
-    };
-});
-</script>"""
+# A view that forwards clicks to Python. Its address is its text, because only scripts with an address run in their order.
+PROBE = """
+gpt.views.probe = (element, props, { trigger }) => {
+    const plot = gpt.plot(element, { aspect: 2, label: "probe" });
+    plot.onclick = ({ x, y, curveNumber, customdata }) => trigger("click", { x, y, curveNumber, customdata });
+    props.value.layout.xaxis.ticktext = props.value.layout.xaxis.ticktext.map(gpt.plain);
+    plot.show(props.value);
+};
+"""
 
 
 def figure(*y: float) -> dict:
@@ -49,6 +49,8 @@ def two_tabs() -> str:
             first = component("figure", {"figure": figure(1, 3, 2, 4)}, elem_id="first")
             probe = component("probe", labelled(), elem_id="probe")
             clicked = gr.Textbox(label="clicked")
+            gr.Dropdown(["a", "b"], label="a list", interactive=True)
+            stop = gr.Button("Stop", elem_id="stop")
         with gr.Tab("Second"):
             second = component("figure", {"empty": "Nothing yet."}, elem_id="second")
             clear = gr.Button("Clear", elem_id="clear")
@@ -59,8 +61,10 @@ def two_tabs() -> str:
         update.click(lambda: [{"figure": figure(1, 3, 2, 9)}] * 2, None, [first, second], show_progress="hidden")
         clear.click(lambda: {"empty": "Cleared."}, None, second, show_progress="hidden")
         probe.click(tell, None, clicked, show_progress="hidden")
+        stop.click(lambda: "stopped", None, clicked, show_progress="hidden")
+    scripts = f'{head()}\n<script defer src="data:text/javascript,{quote(PROBE)}"></script>'
     _, address, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", share=False, quiet=True, ssr_mode=False,
-                                theme=theme(), css=CSS, head=head() + PROBE, footer_links=[], run_history=False)
+                                theme=theme(), css=CSS, head=scripts, footer_links=[], run_history=False)
     yield address
     page.close(verbose=False)
 
@@ -113,11 +117,26 @@ def test_zoom_and_dom_survive_an_update_and_the_text_twin_follows(page):
 
 
 def test_a_click_on_a_point_reaches_python(page):
+    page.locator("#probe .scatterlayer").scroll_into_view_if_needed()
     point = page.locator("#probe .scatterlayer .point").nth(2).bounding_box()
     page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
     page.mouse.down()
     page.mouse.up()
     expect(page.get_by_label("clicked")).to_have_value("point 2 of curve 0 at 2, 1")
+
+
+def test_escape_closes_an_open_list_before_it_stops_anything(page):
+    page.evaluate("window.stops = 0; document.querySelector('#stop').addEventListener('click', () => window.stops++)")
+    choices = page.get_by_label("a list").first
+    choices.focus()
+    page.keyboard.press("ArrowDown")
+    expect(choices).to_have_attribute("aria-expanded", "true")
+    page.keyboard.press("Escape")
+    expect(choices).to_have_attribute("aria-expanded", "false")
+    assert page.evaluate("window.stops") == 0
+    page.keyboard.press("Escape")
+    assert page.evaluate("window.stops") == 1
+    expect(page.get_by_label("clicked")).to_have_value("stopped")
 
 
 def test_dark_mode_recolours_what_is_drawn(page):

@@ -52,8 +52,8 @@ def test_every_setting_but_the_text_has_one_control():
 
 @pytest.mark.parametrize(("default", "sent", "wanted"), [
     (1, 4.0, 4), (1, 4, 4), (1.0, 4, 4.0), (1.0, 4.0, 4.0), (1, -0.0, 0), (1, 1e20, 10**20),
-    (1, 4.5, 4.5), (1, "4", "4"), (1, None, None), (1.0, None, None), (1.0, True, True), (1, True, True), (True, 1, 1), (True, False, False),
-    ("a", 5, 5), (1, math.inf, math.inf), (1, [4.0], [4.0]),
+    (1, 4.5, 4.5), (1, "4", "4"), (1, None, None), (1.0, None, None), (1.0, True, True), (1, True, True), (True, 1, 1),
+    (True, False, False), ("a", 5, 5), (1, math.inf, math.inf), (1, [4.0], [4.0]),
 ])
 def test_whole_numbers_come_back_as_the_field_wants_them_and_the_rest_as_it_is(default, sent, wanted):
     got = typed((Field("x", default, ""),), [sent])["x"]

@@ -1,5 +1,6 @@
 """The Generate tab: text that grows on the page, its probabilities, and what is told instead when it cannot be written."""
 
+import itertools
 import json
 import math
 
@@ -37,7 +38,7 @@ def test_pieces_come_one_after_the_other(ask, monkeypatch):
     shown = ask()
     assert [len(view["pieces"]) for view in shown] == [*range(1, 13), 12]
     assert [view["note"] for view in shown[:2]] == ["Writing, 1 tokens.", "Writing, 2 tokens."]
-    assert all(text_of(after).startswith(text_of(before)) for before, after in zip(shown, shown[1:], strict=False))
+    assert all(text_of(after).startswith(text_of(before)) for before, after in itertools.pairwise(shown))
     assert [view.get("done", False) for view in shown] == [False] * 12 + [True]
 
 

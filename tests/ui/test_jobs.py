@@ -14,7 +14,6 @@ from gpt.pretrain import make_parser, session_from_flags
 from gpt.run import RunError, RunWriter, find_run, list_runs, load_run
 from gpt.session import Session, machine_lock
 from gpt.ui.jobs import PROJECT, resuming_words, training_words
-from tests.conftest import TINY
 from tests.ui.conftest import until
 
 
@@ -103,7 +102,7 @@ class TestRefused:
             library_jobs.resume("bottles")
 
     def test_resuming_an_unknown_run(self, library_jobs):
-        with pytest.raises(RunError, match="there is no run cups in .*; there are: bottles, bytes"):
+        with pytest.raises(RunError, match=r"there is no run cups in .*; there are: bottles, bytes"):
             library_jobs.resume("cups")
 
     def test_a_start_while_another_program_trains(self, jobs, tiny):

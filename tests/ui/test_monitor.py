@@ -36,6 +36,15 @@ def test_a_process_without_a_folder_is_starting(jobs, monkeypatch):
     assert (answer["run"], answer["state"], answer["active"]) == ("a", "starting", True)
 
 
+def test_a_page_that_saw_the_run_starting_gets_its_chart(jobs, writer, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "starting", lambda self: "a")
+        before = poll(jobs, None, 0)
+    writer.append(STEP)
+    answer = poll(jobs, before["run"], before["cursor"])
+    assert (answer["chart"], answer["rows"]) == (loss_chart(100), [STEP])
+
+
 def test_a_process_that_died_without_a_folder_says_why(jobs, monkeypatch):
     monkeypatch.setattr(Jobs, "failure", lambda self: ("a", "the text is empty"))
     answer = poll(jobs, None, 0)
@@ -53,16 +62,17 @@ def test_every_answer_has_the_same_keys(jobs, monkeypatch, library_jobs):
 
 
 def test_rows_come_once_each(jobs, writer):
-    first = poll(jobs, None, 0)
-    assert (first["rows"], first["chart"], first["active"]) == ([], loss_chart(100), True)
+    nothing = poll(jobs, None, 0)
+    assert (nothing["rows"], nothing["chart"], nothing["active"]) == ([], loss_chart(100), True)
     writer.append(STEP)
+    first = poll(jobs, "a", nothing["cursor"])
+    assert first["rows"] == [STEP]
     second = poll(jobs, "a", first["cursor"])
-    assert (second["rows"], second["chart"]) == ([STEP], None)
-    assert poll(jobs, "a", second["cursor"])["rows"] == []
+    assert (second["rows"], second["chart"], second["cursor"]) == ([], None, first["cursor"])
     writer.append({**STEP, "step": 2})
     writer.append({**STEP, "step": 3})
     third = poll(jobs, "a", second["cursor"])
-    assert [row["step"] for row in third["rows"]] == [2, 3]
+    assert ([row["step"] for row in third["rows"]], third["chart"]) == ([2, 3], None)
     assert third["cursor"] == (writer.path / "metrics.jsonl").stat().st_size
 
 
@@ -128,15 +138,17 @@ def test_facts_are_words_a_person_reads():
               "bits_per_byte": 1.987, "tokens_per_second": 12345}
     told = facts(status)
     assert [(fact["value"], fact["label"]) for fact in told] == [
-        ("Running", "step 1,200 of 5,000"), ("1 min 15 s", "left"), ("3.46", "loss"), ("3.60", "validation loss"), ("1.99", "bits per byte"),
-        ("12.3 k", "tokens per second")]
+        ("Running", "step 1,200 of 5,000"), ("1 min 15 s", "left"), ("3.46", "loss"), ("3.60", "validation loss"),
+        ("1.99", "bits per byte"), ("12.3 k", "tokens per second")]
     assert [fact["label"] for fact in told if fact["hint"]] == ["loss", "validation loss", "bits per byte", "tokens per second"]
 
 
 @pytest.mark.parametrize(("status", "wanted"), [
     ({"state": "starting", "step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}, [("Starting", "step 0")]),
-    ({"state": "done", "step": 10, "steps": 10, "eta_seconds": None, "seconds": 3661.2}, [("Done", "step 10 of 10"), ("1 h 1 min", "of work")]),
-    ({"state": "paused", "step": 3, "steps": 0, "seconds": 5.4, "loss": 0.0}, [("Paused", "step 3"), ("5 s", "of work"), ("0.00", "loss")]),
+    ({"state": "done", "step": 10, "steps": 10, "eta_seconds": None, "seconds": 3661.2},
+     [("Done", "step 10 of 10"), ("1 h 1 min", "of work")]),
+    ({"state": "paused", "step": 3, "steps": 0, "seconds": 5.4, "loss": 0.0},
+     [("Paused", "step 3"), ("5 s", "of work"), ("0.00", "loss")]),
 ])
 def test_facts_that_are_not_known_are_left_out(status, wanted):
     assert [(fact["value"], fact["label"]) for fact in facts(status)] == wanted

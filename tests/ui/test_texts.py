@@ -27,8 +27,9 @@ def test_another_text_of_the_same_name_is_another_text(tmp_path):
     assert [first.read_bytes(), second.read_bytes()] == [b"tiger", b"lamb"]
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..", ".", "", "\0", "a/b\\c:d.txt", "--corpus.txt", "x" * 5000, "诗.txt",
-                                  "<script>.txt", "a\nb.txt", "con.txt", "${HOME}.txt"])
+@pytest.mark.parametrize("name", [
+    "../../etc/passwd", "/etc/passwd", "..", ".", "", "\0", "a/b\\c:d.txt", "--corpus.txt", "x" * 5000, "诗.txt", "<script>.txt",
+    "a\nb.txt", "con.txt", "${HOME}.txt"])
 def test_a_hostile_name_stays_in_the_folder(tmp_path, name):
     path = save_text(tmp_path, name, b"text")
     assert path.parent == tmp_path / FOLDER
@@ -73,15 +74,17 @@ def test_what_can_be_chosen_is_allowed(tmp_path):
         assert check_source(tmp_path, source) == source
 
 
-@pytest.mark.parametrize("source", ["/etc/passwd", "../poem.txt", "poem.txt", "", ".", "/", "stories/", "STORIES", None, 5, ["stories"], {}])
+@pytest.mark.parametrize("source", [
+    "/etc/passwd", "../poem.txt", "poem.txt", "", ".", "/", "stories/", "STORIES", None, 5, ["stories"], {}])
 def test_no_other_source_is_read(tmp_path, source):
     save_text(tmp_path, "poem.txt", b"text")
     with pytest.raises(CorpusError, match="that text is not on this page"):
         check_source(tmp_path, source)
 
 
-@pytest.mark.parametrize("around", ["{folder}/../{folder_name}/{name}", "{folder}/./{name}", "{folder}//{name}", "{folder}/../../outside.txt",
-                                    "{folder}/{name}/", "{name}", "{folder}"])
+@pytest.mark.parametrize("around", [
+    "{folder}/../{folder_name}/{name}", "{folder}/./{name}", "{folder}//{name}", "{folder}/../../outside.txt", "{folder}/{name}/",
+    "{name}", "{folder}"])
 def test_a_path_is_not_allowed_in_other_words(tmp_path, around):
     root = tmp_path / "runs"
     path = save_text(root, "poem.txt", b"text")

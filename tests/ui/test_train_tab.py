@@ -34,7 +34,8 @@ def test_everything_wrong_with_a_config_is_told_together(jobs):
     bad = {**CONFIG, "batch": 0, "emb_dim": 130, "learning_rate": float("nan"), "tokenizer": "words", "max_steps": 0, "seed": None}
     told = price_of(jobs, "quick", "../a", bad)
     assert told.keys() == {"problems"}
-    assert sorted(problem.split()[0] for problem in told["problems"]) == ["batch", "emb_dim", "epoch,", "learning_rate", "seed", "tokenizer"]
+    first_words = {problem.split()[0] for problem in told["problems"]}
+    assert first_words == {"batch", "emb_dim", "epoch,", "learning_rate", "seed", "tokenizer"}
 
 
 @pytest.mark.usefixtures("known_speed")

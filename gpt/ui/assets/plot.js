@@ -103,9 +103,8 @@ gpt.make = function (tag, className, text) {
     return element;
 };
 
-new MutationObserver(() => gpt.plots.forEach((plot) => plot.draw()))
-    .observe(document.documentElement, { attributes: true, attributeFilter: ["class"], subtree: false });
-document.addEventListener("DOMContentLoaded", () => {
-    new MutationObserver(() => gpt.plots.forEach((plot) => plot.draw()))
-        .observe(document.body, { attributes: true, attributeFilter: ["class"] });
-});
+// Gradio puts the class "dark" on the body. It inserts these scripts after DOMContentLoaded, which must not be waited for.
+const repaint = new MutationObserver(() => gpt.plots.forEach((plot) => plot.draw()));
+for (const themed of [document.documentElement, document.body]) {
+    repaint.observe(themed, { attributes: true, attributeFilter: ["class"] });
+}

@@ -60,7 +60,7 @@ gpt.views.monitor = function (element, props, { server }) {
     progress.append(done);
     element.replaceChildren(facts, progress, error, log, chart, options, sentence, warnings, samples);
     const plot = gpt.plot(chart, { height: 380, label: "training and validation loss over steps" });
-    let run = null, cursor = 0, smoothed = null, weight = 0, busy = false;
+    let run = null, cursor = 0, lastStep = 0, smoothed = null, weight = 0, busy = false;
 
     logarithmic.onchange = () => {
         if (!plot.figure) return;
@@ -88,6 +88,7 @@ gpt.views.monitor = function (element, props, { server }) {
             if (row.kind === "warning") warnings.append(gpt.make("p", "gpt-warning", row.text));
         }
         plot.extend(points);
+        lastStep = rows.at(-1).step;
         const last = plot.figure.data.map((trace) => trace.y.at(-1)).filter((value) => value !== undefined);
         chart.firstChild.setAttribute("aria-label", `loss over steps; training, smoothed and validation now ${last.map((y) => y.toFixed(2)).join(", ")}`);
     };
@@ -99,11 +100,18 @@ gpt.views.monitor = function (element, props, { server }) {
         samples.prepend(sample);
     };
 
+    const forget = () => {
+        smoothed = null, weight = 0, lastStep = 0;
+        samples.replaceChildren();
+        warnings.replaceChildren();
+        plot.figure?.data.forEach((trace) => { trace.x = [], trace.y = []; });
+    };
+
     const show = (seen) => {
+        if (seen.rows[0]?.step < lastStep) forget();              // a resumed run has done some steps anew
         if (seen.run !== run || seen.chart) {
-            run = seen.run, smoothed = null, weight = 0;
-            samples.replaceChildren();
-            warnings.replaceChildren();
+            run = seen.run;
+            forget();
             chart.hidden = options.hidden = !seen.chart;
             if (seen.chart) {
                 seen.chart.layout.uirevision = run;
