@@ -21,14 +21,13 @@ def build(jobs: Jobs) -> gr.Blocks:
                     elem_id="title")
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Train", id="train"):
-                priced = train.build(jobs)
+                train.build(jobs, page)
             with gr.Tab("Generate", id="generate") as tab:
                 generate.build(jobs, tab)
             with gr.Tab("Attention", id="attention") as tab:
                 attention.build(jobs, tab)
             with gr.Tab("Runs", id="runs") as tab:
                 runs.build(jobs, tab)
-        page.load(**priced)
     return page
 
 

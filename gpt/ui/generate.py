@@ -1,5 +1,7 @@
 """The Generate tab: the model goes on with a prompt, token by token."""
 
+import json
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -40,8 +42,12 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
 
 
 def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What the writing view shows, again and again while the text grows."""
-    pieces: list[dict[str, Any]] = []
+    """What the writing view shows, again and again while the text grows.
+
+    `pieces` is one string with a line of JSON a piece: Gradio sends only what was added to a string that grows.
+    """
+    shown = {"id": secrets.token_hex(4), "prompt": prompt, "pieces": ""}
+    n_tokens = 0
     try:
         sampling = Sampling(**settings)
         model, tokenizer, weights = library.load(jobs.root, run, position)
@@ -49,26 +55,25 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
         note = f" The prompt has {n_prompt} tokens: the model reads the last {most}." if n_prompt > most else ""
         began = drawn = time.monotonic()
         for piece in write(model, tokenizer, prompt, sampling):
-            pieces.append(as_json(piece, tokenizer))
+            shown["pieces"] += json.dumps(as_json(piece, tokenizer)) + "\n"
+            n_tokens += piece.token is not None
             now = time.monotonic()
             if now - drawn > REDRAW_SECONDS:
                 drawn = now
-                yield {"prompt": prompt, "pieces": pieces, "note": f"Writing, {len(pieces)} tokens.{note}"}
+                yield {**shown, "note": f"Writing, {n_tokens} tokens.{note}"}
         seconds = max(time.monotonic() - began, 1e-9)
-        n_tokens = sum(bool(piece["likeliest"]) for piece in pieces)  # text held back until the end is a piece, but no token
-        yield {"prompt": prompt, "pieces": pieces, "done": True,
-               "note": f"{n_tokens} tokens, {n_tokens / seconds:,.0f} per second ({weights}).{note}"}
+        yield {**shown, "done": True, "note": f"{n_tokens} tokens, {n_tokens / seconds:,.0f} per second ({weights}).{note}"}
     except ConfigError as error:
-        yield {"prompt": prompt, "pieces": pieces, "error": ". ".join(error.problems.values())}
+        yield {**shown, "error": ". ".join(error.problems.values())}
     except UserError as error:
-        yield {"prompt": prompt, "pieces": pieces, "error": str(error)}
+        yield {**shown, "error": str(error)}
 
 
 def stopped(shown: dict[str, Any] | None) -> dict[str, Any]:
     """What the view shows after Stop: all that was written until then."""
     if not isinstance(shown, dict) or shown.get("done") or not shown.get("pieces"):
         return gr.skip()
-    return {**shown, "done": True, "note": f"Stopped after {len(shown['pieces'])} tokens."}
+    return {**shown, "done": True, "note": str(shown.get("note")).replace("Writing,", "Stopped after")}
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from gpt.config import CONFIG, PRESETS, as_flags, validate
-from gpt.run import FINAL_STATES, RunError, check_name, find_run, list_runs
+from gpt.run import FINAL_STATES, Run, RunError, check_name, find_run, list_runs
 from gpt.session import machine_lock
 
 PROJECT = Path(__file__).resolve().parents[2]  # the folder from which `python -m gpt.pretrain` runs
@@ -86,8 +86,11 @@ class Jobs:
         return self._name if began else None
 
     def failure(self) -> tuple[str, str] | None:
-        """(name, what its process said last) of a run that ended before it had a folder, or None."""
-        if self._child is None or not self._child.poll() or (self.root / self._name / "status.json").exists():
+        """(name, what its process said last) of a run that ended before its folder could tell, or None."""
+        if self._child is None or not self._child.poll():
+            return None
+        run = Run(self.root / self._name)
+        if (run.path / "status.json").exists() and run.status()["state"] == "failed":
             return None
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()

@@ -24,7 +24,7 @@ class Chooser:
         self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
         self._quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private", "preprocess": False}
-        self.changed = gr.on([self.run.input, self.weights.release], self._fit, [self.run, self.weights], self.weights,
+        self.changed = gr.on([self.run.input, self.weights.change], self._fit, [self.run, self.weights], self.weights,
                              trigger_mode="always_last", **self._quietly)
 
     def offered_on(self, tab: gr.Tab) -> Any:

@@ -1,6 +1,7 @@
 """The Train tab: choose a text and a CONFIG, see the price, train, watch."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from gpt.ui.jobs import Jobs, training_words
 from gpt.ui.view import component
 
 
-def build(jobs: Jobs) -> dict[str, Any]:
-    """Lay the tab out and connect it. Returns the arguments of the event that fills in the price, for the page's load."""
+def build(jobs: Jobs, page: gr.Blocks) -> None:
+    """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes."""
     with gr.Row(elem_classes="gpt-columns"):
         with gr.Column(scale=1, min_width=320, elem_classes="gpt-controls"):
             preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
@@ -42,55 +43,68 @@ def build(jobs: Jobs) -> dict[str, Any]:
             component("monitor", elem_id="monitor", server_functions=[_poll(jobs)])
 
     form = [controls[field.name] for field in FIELDS]
-
-    def show_price(preset: str, name: str, *values: Any) -> tuple[dict, dict]:
-        config = typed(FIELDS, list(values))
-        return price_of(jobs, preset, str(name or "").strip(), config), preview_of(jobs, config)
-
-    def take_preset(preset: str, *values: Any) -> list[Any]:
-        config = PRESETS[preset].config
-        return [gr.update(info=PRESETS[preset].sentence), *(config[field.name] for field in FIELDS)]
-
-    def start(preset: str, name: str, *values: Any) -> None:
-        with told_to_the_person():
-            config = typed(FIELDS, list(values))
-            texts.check_source(jobs.root, config["corpus"])
-            jobs.start(config, preset, str(name or "").strip() or suggested_name(jobs, config))
-
-    def control_run(command: str) -> None:
-        with told_to_the_person():
-            running = jobs.running()
-            if running is None:
-                raise UserError(f"nothing is training, so there is nothing to {command}")
-            find_run(jobs.root, running).ask(command)
-
-    def toggle_pause() -> None:
-        with told_to_the_person():
-            running = jobs.running()
-            paused = running is not None and find_run(jobs.root, running).status()["state"] == "paused"
-        control_run("resume" if paused else "pause")
-
-    def use_text(pasted: str) -> tuple[Any, str]:
-        with told_to_the_person():
-            path = texts.save_text(jobs.root, "pasted.txt", pasted.encode("utf-8", errors="replace"))
-        return gr.update(choices=texts.choices(jobs.root), value=str(path)), ""
-
-    def use_file(file: str) -> Any:
-        with told_to_the_person():
-            path = texts.save_text(jobs.root, Path(file).name, Path(file).read_bytes())
-        return gr.update(choices=texts.choices(jobs.root), value=str(path))
-
     quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    priced = {"fn": show_price, "inputs": [preset, name, *form], "outputs": [price, preview], "trigger_mode": "always_last",
-              "preprocess": False, **quietly}
-    preset.input(take_preset, [preset, *form], [preset, *form], **quietly).then(**priced)
-    gr.on([name.change, source.change, *(_settled(control) for control in form if control is not source)], **priced)
-    train.click(start, [preset, name, *form], None, api_name="start", show_progress="hidden", preprocess=False).then(**priced)
-    pause.click(toggle_pause, **quietly)
-    stop.click(lambda: control_run("stop"), api_name="stop", show_progress="hidden")
-    keep.click(use_text, pasted, [source, pasted], **quietly)
-    upload.upload(use_file, upload, source, **quietly)
-    return priced
+    # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
+    priced = {"fn": partial(show_price, jobs), "inputs": [preset, name, *form], "outputs": [price, preview], "preprocess": False, **quietly}
+    # One event for all causes: the last price asked for is the one that is shown.
+    gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
+    preset.input(take_preset, preset, [preset, *form], **quietly)
+    begun = train.click(partial(start, jobs), [preset, name, *form], None, api_name="start", show_progress="hidden", preprocess=False)
+    begun.then(**priced)
+    pause.click(partial(toggle_pause, jobs), **quietly)
+    stop.click(partial(ask, jobs, "stop"), api_name="stop", show_progress="hidden")
+    keep.click(partial(use_text, jobs), pasted, [source, pasted], **quietly)
+    upload.upload(partial(use_file, jobs), upload, source, **quietly)
+
+
+def show_price(jobs: Jobs, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
+    config = typed(FIELDS, list(values))
+    return price_of(jobs, preset, str(name or "").strip(), config), preview_of(jobs, config)
+
+
+def take_preset(preset: str) -> list[Any]:
+    """Put the preset's values into the form."""
+    chosen = PRESETS[preset]
+    return [gr.update(info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
+
+
+def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
+    with told_to_the_person():
+        config = typed(FIELDS, list(values))
+        texts.check_source(jobs.root, config["corpus"])
+        jobs.start(config, preset, str(name or "").strip() or suggested_name(jobs, config))
+
+
+def ask(jobs: Jobs, command: str) -> None:
+    """Ask the run that trains now to pause, resume or stop."""
+    with told_to_the_person():
+        running = jobs.running()
+        if running is None:
+            raise UserError(f"nothing is training, so there is nothing to {command}")
+        find_run(jobs.root, running).ask(command)
+
+
+def toggle_pause(jobs: Jobs) -> None:
+    with told_to_the_person():
+        running = jobs.running()
+        paused = running is not None and find_run(jobs.root, running).status()["state"] == "paused"
+    ask(jobs, "resume" if paused else "pause")
+
+
+def use_text(jobs: Jobs, pasted: str) -> tuple[Any, str]:
+    """Keep what was pasted and choose it."""
+    return _chosen(jobs, "pasted.txt", pasted.encode("utf-8", errors="replace")), ""
+
+
+def use_file(jobs: Jobs, file: str) -> Any:
+    """Keep an uploaded file and choose it."""
+    return _chosen(jobs, Path(file).name, Path(file).read_bytes())
+
+
+def _chosen(jobs: Jobs, name: str, data: bytes) -> Any:
+    with told_to_the_person():
+        path = texts.save_text(jobs.root, name, data)
+    return gr.update(choices=texts.choices(jobs.root), value=str(path))
 
 
 def suggested_name(jobs: Jobs, config: dict[str, Any]) -> str:
@@ -154,8 +168,3 @@ def _poll(jobs: Jobs):
         return monitor.poll(jobs, run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and 0 <= cursor < 2**40 else 0)
 
     return poll
-
-
-def _settled(control: gr.components.Component) -> Any:
-    """The event that says a person is done changing a control: a slider fires it when it is let go."""
-    return control.release if isinstance(control, gr.Slider) else control.input

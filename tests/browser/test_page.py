@@ -26,6 +26,15 @@ def set_number(page: Page, field: str, value: int) -> None:
     box.press("Tab")
 
 
+def choose_run(page: Page, tab: str, name: str) -> None:
+    box = page.locator(f"#{tab}-run input")
+    expect(box).not_to_have_value("", timeout=PATIENT)
+    if box.input_value() != name:
+        box.click()
+        page.get_by_role("option", name=name).click()
+    expect(box).to_have_value(name)
+
+
 def points(page: Page, trace: int = 0) -> int:
     return page.evaluate(f"document.querySelector('#monitor .js-plotly-plot')?.data[{trace}].x.length ?? 0")
 
@@ -114,7 +123,7 @@ def test_pasted_text_becomes_a_choice_and_shows_literally(open_page):
 def test_generation_streams_and_shows_probabilities(open_page):
     page = open_page()
     show(page, "Generate")
-    expect(page.locator("#generate-run input")).to_have_value("hostile", timeout=PATIENT)
+    choose_run(page, "generate", "hostile")
     page.locator("#prompt textarea").fill("<b>")
     set_number(page, "max_new_tokens", 400)
     page.locator("#generate").click()
@@ -134,7 +143,7 @@ def test_generation_streams_and_shows_probabilities(open_page):
 def test_generation_stops_when_asked(open_page):
     page = open_page()
     show(page, "Generate")
-    expect(page.locator("#generate-run input")).to_have_value("hostile", timeout=PATIENT)
+    choose_run(page, "generate", "hostile")
     page.locator("#prompt textarea").fill("<b>")
     set_number(page, "max_new_tokens", 2000)
     page.locator("#generate").click()
@@ -147,7 +156,7 @@ def test_generation_stops_when_asked(open_page):
 def test_an_older_snapshot_writes_something_else(open_page):
     page = open_page()
     show(page, "Generate")
-    expect(page.locator("#generate-run input")).to_have_value("hostile", timeout=PATIENT)
+    choose_run(page, "generate", "hostile")
     page.locator("#prompt textarea").fill("<b>")
     written = []
     for place, label in ((0, "at training step 0"), (5, "the best of the run")):
@@ -165,7 +174,7 @@ def test_heads_are_chosen_by_click_and_by_arrow_keys(open_page):
     page = open_page()
     show(page, "Attention")
     explorer = page.locator("#explorer .gpt-view")
-    expect(page.locator("#attention-run input")).to_have_value("hostile", timeout=PATIENT)
+    choose_run(page, "attention", "hostile")
     page.locator("#attention-prompt textarea").fill("<b>${1+1}</b> `tick`")
     page.locator("#look").click()
     expect(explorer).to_have_attribute("data-shown", "0,0", timeout=PATIENT)
@@ -190,7 +199,7 @@ def test_heads_are_chosen_by_click_and_by_arrow_keys(open_page):
 def test_an_unknown_character_and_an_empty_prompt_are_told(open_page):
     page = open_page()
     show(page, "Attention")
-    expect(page.locator("#attention-run input")).to_have_value("hostile", timeout=PATIENT)
+    choose_run(page, "attention", "hostile")
     for prompt, sentence in (("Ω", "never saw 'Ω'"), ("", "the prompt is empty")):
         page.locator("#attention-prompt textarea").fill(prompt)
         page.locator("#look").click()

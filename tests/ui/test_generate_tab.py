@@ -29,14 +29,18 @@ def ask(library_jobs):
     return ask
 
 
+def pieces_of(shown: dict) -> list[dict]:
+    return [json.loads(line) for line in shown["pieces"].splitlines()]
+
+
 def text_of(shown: dict) -> str:
-    return "".join(piece["text"] for piece in shown["pieces"])
+    return "".join(piece["text"] for piece in pieces_of(shown))
 
 
 def test_pieces_come_one_after_the_other(ask, monkeypatch):
     monkeypatch.setattr(generate, "REDRAW_SECONDS", -1)
     shown = ask()
-    assert [len(view["pieces"]) for view in shown] == [*range(1, 13), 12]
+    assert [len(pieces_of(view)) for view in shown] == [*range(1, 13), 12]
     assert [view["note"] for view in shown[:2]] == ["Writing, 1 tokens.", "Writing, 2 tokens."]
     assert all(text_of(after).startswith(text_of(before)) for before, after in itertools.pairwise(shown))
     assert [view.get("done", False) for view in shown] == [False] * 12 + [True]
@@ -45,7 +49,7 @@ def test_pieces_come_one_after_the_other(ask, monkeypatch):
 def test_the_view_is_not_redrawn_more_often_than_a_person_can_see(ask, monkeypatch):
     monkeypatch.setattr(generate, "REDRAW_SECONDS", math.inf)
     shown = ask()
-    assert [len(view["pieces"]) for view in shown] == [12]
+    assert [len(pieces_of(view)) for view in shown] == [12]
 
 
 def test_what_is_shown_is_what_the_model_writes(ask, root):
@@ -63,7 +67,7 @@ def test_the_end_says_how_fast_and_with_which_weights(ask):
 
 
 def test_each_piece_tells_what_the_model_expected_there(ask):
-    for piece in ask(temperature=5)[-1]["pieces"]:
+    for piece in pieces_of(ask(temperature=5)[-1]):
         probabilities = [probability for _, probability, _ in piece["likeliest"]]
         assert probabilities == sorted(probabilities, reverse=True)
         assert 0 < sum(probabilities) <= 1.001
@@ -73,7 +77,7 @@ def test_each_piece_tells_what_the_model_expected_there(ask):
 
 
 def test_greedy_writing_always_takes_the_likeliest(ask):
-    pieces = ask(temperature=0)[-1]["pieces"]
+    pieces = pieces_of(ask(temperature=0)[-1])
     assert [[is_chosen for _, _, is_chosen in piece["likeliest"]].index(True) for piece in pieces] == [0] * 12
 
 
@@ -102,7 +106,7 @@ def test_a_prompt_longer_than_the_context_is_told(ask):
 def test_what_cannot_be_written_is_told_in_a_sentence(ask, asked, told):
     shown, = ask(**asked)
     assert told in shown["error"]
-    assert shown["pieces"] == []
+    assert shown["pieces"] == ""
     assert "done" not in shown
 
 
@@ -122,16 +126,16 @@ def test_a_model_of_bytes_goes_on_with_any_prompt(ask, prompt):
 
 def test_text_held_back_until_the_end_is_no_token(ask):
     tokens = 5
-    shown = next(view for seed in range(1000) if len((view := ask(run="bytes", max_new_tokens=tokens, seed=seed)[-1])["pieces"]) > tokens)
-    assert shown["pieces"][-1]["likeliest"] == []
+    shown = next(view for seed in range(1000) if len(pieces_of(view := ask(run="bytes", max_new_tokens=tokens, seed=seed)[-1])) > tokens)
+    assert pieces_of(shown)[-1]["likeliest"] == []
     assert shown["note"].startswith(f"{tokens} tokens, ")
 
 
 def test_what_was_written_before_stop_stays():
-    shown = {"prompt": "a", "pieces": [{"text": "b"}, {"text": "c"}], "note": "Writing, 2 tokens."}
+    shown = {"prompt": "a", "pieces": "{}\n{}\n", "note": "Writing, 2 tokens."}
     assert stopped(shown) == {**shown, "done": True, "note": "Stopped after 2 tokens."}
 
 
-@pytest.mark.parametrize("shown", [None, "", {}, {"pieces": []}, {"pieces": [{"text": "b"}], "done": True}])
+@pytest.mark.parametrize("shown", [None, "", {}, {"pieces": ""}, {"pieces": "{}\n", "done": True}])
 def test_stop_changes_nothing_where_nothing_is_being_written(shown):
     assert stopped(shown) == gr.skip()

@@ -192,6 +192,20 @@ class TestProcess:
         assert until(jobs.failure) == ("a", told)
         assert jobs.running() is None
 
+    def test_a_resumed_run_that_cannot_go_on_is_told(self, jobs, monkeypatch):
+        with RunWriter(jobs.root / "a") as writer:
+            writer.write_status(state="stopped", step=5, steps=10)
+        monkeypatch.setattr("gpt.ui.jobs.resuming_words", lambda *_: ["-c", "raise SystemExit('this machine has no GPU')"])
+        jobs.resume("a")
+        assert until(jobs.failure) == ("a", "this machine has no GPU")
+
+    def test_what_the_folder_tells_is_not_told_twice(self, jobs, start):
+        start("raise SystemExit('the loss stopped being a number')")
+        until(jobs.failure)
+        with RunWriter(jobs.root / "a") as writer:
+            writer.write_status(state="failed", step=5, steps=10, error="the loss stopped being a number")
+        assert jobs.failure() is None
+
     def test_a_failure_is_forgotten_with_the_next_start(self, jobs, start):
         start("raise SystemExit('first')")
         until(jobs.failure)

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -9,6 +10,7 @@ import torch
 
 from gpt.config import CONFIG, PRESETS
 from gpt.estimate import count_parameters
+from gpt.run import RunWriter
 from gpt.ui import texts, train
 from gpt.ui.train import preview_of, price_of, size, suggested_name
 
@@ -148,8 +150,40 @@ def test_sizes_are_told_in_two_digits(n_bytes, told):
     assert size(n_bytes) == told
 
 
-def test_a_slider_is_settled_when_it_is_let_go():
-    with gr.Blocks(analytics_enabled=False):
-        slider, box = gr.Slider(0, 1), gr.Checkbox()
-        assert train._settled(slider).event_name == "release"
-        assert train._settled(box).event_name == "input"
+def test_a_preset_fills_the_form_in_the_order_of_the_fields():
+    told, *values = train.take_preset("induction")
+    assert told["info"] == PRESETS["induction"].sentence
+    assert dict(zip(CONFIG, values, strict=True)) == PRESETS["induction"].config
+
+
+def test_a_pasted_text_is_kept_and_chosen(jobs):
+    chosen, box = train.use_text(jobs, "größer \ud800")
+    assert box == ""
+    assert texts.check_source(jobs.root, chosen["value"])
+    assert [label for label, source in chosen["choices"] if source == chosen["value"]] == ["pasted"]
+    assert Path(chosen["value"]).read_text(encoding="utf-8") == "größer ?"
+
+
+def test_an_uploaded_file_is_kept_under_its_name_and_chosen(jobs, text_file, text):
+    chosen = train.use_file(jobs, text_file)
+    assert [label for label, source in chosen["choices"] if source == chosen["value"]] == ["bottles"]
+    assert Path(chosen["value"]).read_text(encoding="utf-8") == text
+
+
+def test_a_text_that_is_refused_is_told_to_the_person(jobs):
+    with pytest.raises(gr.Error, match="the text is empty"):
+        train.use_text(jobs, " \n")
+
+
+@pytest.mark.parametrize("command", ["pause", "stop"])
+def test_where_nothing_trains_there_is_nothing_to_control(library_jobs, command):
+    with pytest.raises(gr.Error, match=f"nothing is training, so there is nothing to {command}"):
+        train.toggle_pause(library_jobs) if command == "pause" else train.ask(library_jobs, command)
+
+
+@pytest.mark.parametrize(("state", "command"), [("running", "pause"), ("paused", "resume")])
+def test_pause_becomes_resume_while_a_run_is_paused(jobs, state, command):
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_status(state=state, step=1, steps=9)
+        train.toggle_pause(jobs)
+        assert writer.command() == command

@@ -1,6 +1,7 @@
 // The Generate tab: the prompt and what is written, one piece of text; each token's background by its probability on demand.
 
-// {prompt, pieces: [{text, probability, likeliest: [[label, probability]]}], note, speed, done, error}
+// {id, prompt, pieces, note, done, error}; pieces has a line of JSON each: {text, probability, likeliest: [[label, probability, chosen]]},
+// and only grows while id stays the same.
 gpt.views.writing = function (element, props, { watch }) {
     const error = gpt.make("p", "gpt-error"), page = gpt.make("div", "gpt-page");
     const text = gpt.make("p", "gpt-written"), side = gpt.make("div", "gpt-next"), status = gpt.make("p", "gpt-small");
@@ -28,24 +29,36 @@ gpt.views.writing = function (element, props, { watch }) {
         side.replaceChildren(gpt.make("p", "gpt-small", "What the model expected here"), ...rows);
     };
 
-    let pieces = [];
+    let pieces = [], read = 0;                                      // characters of value.pieces that are drawn
     const show = () => {
         const value = props.value || { note: "Press Generate, or Ctrl+Enter: the run goes on with the prompt." };
+        const lines = value.pieces || "";
         error.textContent = value.error || "";
         status.textContent = value.note || "";
-        pieces = value.pieces || [];
-        const written = pieces.map((piece, i) => {
-            const span = gpt.make("span", "gpt-token", piece.text);
-            span.tabIndex = 0;
-            span.dataset.index = i;
-            span.style.setProperty("--certainty", piece.probability.toFixed(3));
-            span.setAttribute("aria-label", `${piece.text}, probability ${(100 * piece.probability).toFixed(0)} %`);
-            return span;
-        });
-        text.replaceChildren(gpt.make("span", "gpt-prompt", value.prompt || ""), ...written);
-        if (!pieces.length) side.replaceChildren();
-        else tell(pieces.at(-1));
+        if (value.id !== text.dataset.id || lines.length < read) {
+            text.replaceChildren(gpt.make("span", "gpt-prompt", value.prompt || ""));
+            side.replaceChildren();
+            text.dataset.id = value.id;
+            pieces = [], read = 0;
+        }
+        for (const line of lines.slice(read).split("\n")) {         // only what is new: drawing all would take ever longer
+            if (!line) continue;
+            pieces.push(JSON.parse(line));
+            text.append(token(pieces.at(-1), pieces.length - 1));
+        }
+        read = lines.length;
+        if (pieces.length) tell(pieces.at(-1));
     };
+
+    const token = (piece, index) => {
+        const span = gpt.make("span", "gpt-token", piece.text);
+        span.tabIndex = 0;
+        span.dataset.index = index;
+        span.style.setProperty("--certainty", piece.probability.toFixed(3));
+        span.setAttribute("aria-label", `${piece.text}, probability ${(100 * piece.probability).toFixed(0)} %`);
+        return span;
+    };
+
     for (const kind of ["pointerover", "focusin"]) {
         text.addEventListener(kind, (event) => tell(pieces[event.target.dataset?.index]));
     }
