@@ -6,6 +6,7 @@ import threading
 import gradio as gr
 
 from gpt.cli import Parser
+from gpt.estimate import machine_speed
 from gpt.run import DEFAULT_ROOT
 from gpt.ui import attention, generate, runs, train
 from gpt.ui.jobs import Jobs
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     ended = threading.Event()
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: ended.set())
+    machine_speed()  # about a second now, so that the first price on the page comes at once
     page = launch(jobs, options.host, options.port)
     ended.wait()
     print("Stopping: a run in progress is saved first.", flush=True)

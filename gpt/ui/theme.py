@@ -23,5 +23,6 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill_hover="#4338ca", button_primary_background_fill_hover_dark="#4338ca",
         button_primary_text_color="#ffffff", button_primary_text_color_dark="#ffffff",
         input_background_fill="#f1f5f9", input_background_fill_dark="#1e293b",
+        input_placeholder_color="#5b6778", input_placeholder_color_dark="#9aa8bb",
         slider_color="#4f46e5", slider_color_dark="#818cf8",
     )

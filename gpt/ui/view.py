@@ -7,6 +7,7 @@ code. It reaches the page as JSON, and JavaScript writes it with textContent.
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 import plotly
@@ -24,7 +25,7 @@ def serve_assets() -> None:
 
 def head() -> str:
     """Script tags in order; the addresses are relative, so that they hold behind a path prefix too."""
-    return "\n".join(f'<script defer src="gradio_api/file={path}"></script>' for path in SCRIPTS)
+    return "\n".join(f'<script defer src="gradio_api/file={quote(str(path))}"></script>' for path in SCRIPTS)
 
 
 def component(kind: str, value: Any = None, server_functions: list[Callable] | None = None, **options: Any) -> gr.HTML:

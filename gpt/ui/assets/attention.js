@@ -32,16 +32,12 @@ gpt.views.explorer = function (element, props, { watch, server }) {
         mosaic.draw();
         const mine = ++asked;
         name.textContent = `Layer ${selected.layer}, head ${selected.head}`;
-        try {
-            const answer = await server.head({ key: props.value.key, ...selected, scale: scale.value });
-            if (mine !== asked) return;                             // another head was chosen meanwhile
-            error.textContent = answer.error || "";
-            if (answer.figure) map.show(answer.figure);
-            sentence.textContent = answer.sentence || "";
-            element.dataset.shown = `${selected.layer},${selected.head}`;
-        } catch (problem) {
-            error.textContent = "The page has lost its server: start python demo.py again.";
-        }
+        const answer = await server.head({ key: props.value.key, ...selected, scale: scale.value });   // undefined if it does not answer
+        if (mine !== asked) return;                                 // another head was chosen meanwhile
+        error.textContent = answer ? answer.error || "" : "The page has lost its server: start python demo.py again.";
+        if (answer?.figure) map.show(answer.figure);
+        sentence.textContent = answer?.sentence || "";
+        element.dataset.shown = `${selected.layer},${selected.head}`;
     };
 
     // As many token labels as fit without touching; they are text, and Plotly reads tags: escape them for the axes.

@@ -145,15 +145,11 @@ gpt.views.monitor = function (element, props, { server }) {
     const look = async () => {
         if (busy || document.hidden || !element.isConnected) return;
         busy = true;
-        try {
-            show(await server.poll({ run, cursor }));
-            element.classList.remove("gpt-offline");
-        } catch (problem) {
-            element.classList.add("gpt-offline");
-            error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
-        } finally {
-            busy = false;
-        }
+        const seen = await server.poll({ run, cursor });            // undefined when the server does not answer
+        element.classList.toggle("gpt-offline", !seen);
+        if (seen) show(seen);
+        else error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
+        busy = false;
     };
     look();
     setInterval(look, 500);
