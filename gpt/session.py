@@ -212,6 +212,7 @@ class Session:
         trainer = self.trainer
         progress, seconds = trainer.progress(), self.clock.seconds()
         done, spent = progress - self._began[0], seconds - self._began[1]
-        eta = None if done <= 0 else spent * (1 - progress) / done
+        known = done > 0 and spent > 1  # the first steps are slow and say little about the rest
+        eta = spent * (1 - progress) / done if known else None
         self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
                                     "eta_seconds": eta, **changes})

@@ -31,7 +31,7 @@ def loss_chart(steps: int) -> dict[str, Any]:
             line("validation", AMBER, mode="lines+markers", marker={"color": AMBER, "size": 6}),
         ],
         "layout": {
-            "xaxis": {"title": {"text": "step"}, "range": [0, steps] if steps else None, "rangemode": "tozero"},
+            "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", **({"range": [0, steps]} if steps else {})},
             "yaxis": {"title": {"text": "loss, nats per token"}},
             "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
             "hovermode": "x unified",

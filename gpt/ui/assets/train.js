@@ -145,11 +145,14 @@ gpt.views.monitor = function (element, props, { server }) {
     const look = async () => {
         if (busy || document.hidden || !element.isConnected) return;
         busy = true;
-        const seen = await server.poll({ run, cursor });            // undefined when the server does not answer
-        element.classList.toggle("gpt-offline", !seen);
-        if (seen) show(seen);
-        else error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
-        busy = false;
+        try {
+            const seen = await server.poll({ run, cursor });        // undefined when the server does not answer
+            element.classList.toggle("gpt-offline", !seen);
+            if (seen) show(seen);
+            else error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
+        } finally {
+            busy = false;
+        }
     };
     look();
     setInterval(look, 500);
