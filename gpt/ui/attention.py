@@ -33,7 +33,7 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     event = {"fn": looks.look, "inputs": [chooser.run, chooser.weights, prompt], "outputs": explorer, "show_progress": "hidden",
              "preprocess": False}
     gr.on([look.click, prompt.submit], **event, api_name="attention")
-    for changed in (chooser.offered_on(tab), chooser.changed):
+    for changed in (chooser.offered_on(tab), *chooser.changed):
         changed.then(**event, api_visibility="private")
 
 

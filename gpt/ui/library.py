@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.run import RunError, find_run, list_runs, load_run
+from gpt.run import FINAL_STATES, RunError, find_run, list_runs, load_run
 from gpt.ui.controls import told_to_the_person
 
 BEST = "weights: the best of the run"
@@ -16,7 +16,7 @@ BEST = "weights: the best of the run"
 class Chooser:
     """Two controls beside each other: a run, and a slider over its snapshots with the best weights at its right end.
 
-    `changed` is the event after which both are consistent, for the tab to go on with.
+    `changed` are the events after which both are consistent, for the tab to go on with.
     """
 
     def __init__(self, root: Path, prefix: str):
@@ -24,8 +24,9 @@ class Chooser:
         self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
         self._quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private", "preprocess": False}
-        self.changed = gr.on([self.run.input, self.weights.change], self._fit, [self.run, self.weights], self.weights,
-                             trigger_mode="always_last", **self._quietly)
+        self.changed = [
+            self.run.input(self._at_best, self.run, self.weights, trigger_mode="always_last", **self._quietly),
+            self.weights.change(self._named, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
     def offered_on(self, tab: gr.Tab) -> Any:
         """Bring the list of runs up to date whenever `tab` is shown."""
@@ -39,17 +40,23 @@ class Chooser:
         newest = names[0] if names else None
         return gr.update(choices=names, value=newest), self._at_best(newest) if newest else gr.skip()
 
-    def _fit(self, chosen: str, position: float) -> Any:
-        """The slider named by what it points at; at the best weights if it pointed past the snapshots of the run."""
+    def _named(self, chosen: str, position: float) -> Any:
+        """The slider, named by what it points at."""
         with told_to_the_person():
             step = snapshot_at(self.root, chosen, position)
-        return self._at_best(chosen) if step is None else gr.update(maximum=self._last(chosen), label=f"weights: at training step {step:,}")
+        return gr.update(label=BEST if step is None else f"weights: at training step {step:,}")
 
-    def _at_best(self, name: str) -> Any:
-        return gr.update(maximum=self._last(name), value=self._last(name), label=BEST)
+    def _at_best(self, chosen: str) -> Any:
+        """The slider with a place for each snapshot of a run, at its right end: the best weights."""
+        with told_to_the_person():
+            last = self._last(chosen)
+        return gr.update(maximum=last, value=last, label=BEST)
 
     def _last(self, name: str) -> int:
-        return max(1, len(find_run(self.root, name).snapshots()))
+        """The right end. A run that still trains has places for all snapshots to come: the end stays the best weights."""
+        run = find_run(self.root, name)
+        to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"]
+        return max(1, to_come, len(run.snapshots()))
 
 
 def snapshot_at(root: Path, name: str | None, position: float) -> int | None:

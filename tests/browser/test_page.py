@@ -33,6 +33,7 @@ def choose_run(page: Page, tab: str, name: str) -> None:
         box.click()
         page.get_by_role("option", name=name).click()
     expect(box).to_have_value(name)
+    expect(page.locator(f"#{tab}-weights input[type=range]")).to_have_value("5", timeout=PATIENT)  # the best of its 5 snapshots
 
 
 def points(page: Page, trace: int = 0) -> int:

@@ -118,14 +118,24 @@ class TestChooser:
 
     def test_the_slider_is_named_by_what_it_points_at(self, chooser):
         steps = find_run(chooser.root, "bottles").snapshots()
-        assert [chooser._fit("bottles", place)["label"] for place in range(len(steps) + 1)] == [
+        assert [chooser._named("bottles", place)["label"] for place in range(len(steps) + 1)] == [
             *(f"weights: at training step {step:,}" for step in steps), BEST]
 
-    def test_a_place_past_the_snapshots_of_another_run_becomes_its_end(self, chooser):
+    def test_another_run_begins_at_its_best_weights(self, chooser):
         last = len(find_run(chooser.root, "bottles").snapshots())
-        fitted = chooser._fit("bottles", 99)
-        assert (fitted["maximum"], fitted["value"]) == (last, last)
+        fitted = chooser._at_best("bottles")
+        assert (fitted["maximum"], fitted["value"], fitted["label"]) == (last, last, BEST)
+
+    def test_while_a_run_trains_the_end_of_the_slider_stays_the_best_weights(self, chooser):
+        run = find_run(chooser.root, "bottles")
+        with RunWriter(run.path) as writer:
+            writer.write_status(state="running")
+            planned = run.config()["config"]["snapshots"]
+            for path in list(run.path.glob("snapshots/*"))[1:]:
+                path.unlink()
+            assert chooser._at_best("bottles")["value"] == planned > len(run.snapshots())
+            assert snapshot_at(chooser.root, "bottles", planned) is None
 
     def test_a_run_deleted_meanwhile_is_told_to_the_person(self, chooser):
         with pytest.raises(gr.Error, match="there is no run cups"):
-            chooser._fit("cups", 1)
+            chooser._named("cups", 1)

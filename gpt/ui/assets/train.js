@@ -34,7 +34,7 @@ gpt.views.price = function (element, props, { watch }) {
             bar.append(piece);
             const entry = gpt.make("span");
             entry.append(dot, `${label} ${Math.round(100 * share)} %`);
-            key.append(entry);
+            if (share >= 0.005) key.append(entry);
         });
         const problems = (value.problems || []).map((problem) => gpt.make("p", "gpt-error", problem));
         const parts = [...problems];
