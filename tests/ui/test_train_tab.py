@@ -55,7 +55,7 @@ def test_the_price_counts_with_the_vocabulary_that_the_text_offers(jobs, config)
     told = price_of(jobs, "quick", "a", config)
     n = sum(count_parameters({**config, "vocab_size": 26}).values())
     assert told["numbers"][:2] == [[f"{n / 1e6:.2f} M", "parameters"], [size(4 * n), "of weights"]]
-    assert told["numbers"][3] == ["500", "steps"]
+    assert told["numbers"][3] == [f"{config['max_steps']}", "steps"]
     unknown = price_of(jobs, "quick", "a", {**config, "max_steps": 0, "max_minutes": 2.0})
     assert unknown["numbers"][3:] == [["as many as fit", "steps"], ["about 2 min 0 s", "here"]]
 
