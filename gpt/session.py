@@ -25,6 +25,7 @@ from gpt.trainer import Clock, Event, Trainer, snapshot_steps
 
 SAVE_SECONDS = 15.0  # at most this much work is lost when the process dies
 STATUS_SECONDS = 0.25
+ETA_SECONDS = 1.0  # the first steps are slow and say little about the rest
 SAMPLE_TOKENS = 48
 
 
@@ -140,32 +141,37 @@ class Session:
     def _train(self) -> Iterator[Event]:
         trainer = self.trainer
         self._began = (trainer.progress(), self.clock.seconds())
+        self._snapshots = set(snapshot_steps(trainer.steps, self.config["snapshots"])) - set(self.writer.snapshots())
+        self._best = trainer.best_loss
+        self._saved_at = self._told_at = self.clock.seconds()
         self._tell_status(state="running")
-        snapshots = set(snapshot_steps(trainer.steps, self.config["snapshots"])) - set(self.writer.snapshots())
-        self._saved_at = told_at = self.clock.seconds()
-        best = trainer.best_loss
         for event in trainer.events():
-            if event.row:
-                self.writer.append({**event.row, "kind": event.kind} if event.kind == "warning" else event.row)
-            if event.kind == "evaluation":
-                if trainer.best_loss < best:
-                    best = trainer.best_loss
-                    self.writer.save_weights(trainer.model)
-                self._tell_status(val_loss=event.row["val_loss"], bits_per_byte=event.row["bits_per_byte"], best_val_loss=best)
-            if trainer.step in snapshots:
-                snapshots.remove(trainer.step)
-                self.writer.save_weights(trainer.model, trainer.step)
+            self._keep(event)
             yield event
             if event.kind == "evaluation":
                 yield self._sample()
-            if "loss" in event.row and self.clock.seconds() - told_at > STATUS_SECONDS:
-                self._tell_status(loss=event.row["loss"], tokens_per_second=event.row["tokens_per_second"])
-                told_at = self.clock.seconds()
             if trainer.step and not (event.kind == "step" and trainer.evaluation_follows()):
                 self._obey()  # only here, between two steps, is what is saved and what is written of one and the same step
                 if self._stop:
                     break
         self._finish()
+
+    def _keep(self, event: Event) -> None:
+        """Write what an event says, and the weights where they are the best so far or a snapshot is due."""
+        trainer, row = self.trainer, event.row
+        if row:
+            self.writer.append({**row, "kind": event.kind} if event.kind == "warning" else row)
+        if event.kind == "evaluation":
+            if trainer.best_loss < self._best:
+                self._best = trainer.best_loss
+                self.writer.save_weights(trainer.model)
+            self._tell_status(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
+        if "loss" in row and self.clock.seconds() - self._told_at > STATUS_SECONDS:
+            self._tell_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"])
+            self._told_at = self.clock.seconds()
+        if trainer.step in self._snapshots:
+            self._snapshots.remove(trainer.step)
+            self.writer.save_weights(trainer.model, trainer.step)
 
     def _sample(self) -> Event:
         """What the model writes now, always from the same prompt and with the same seed."""
@@ -212,7 +218,6 @@ class Session:
         trainer = self.trainer
         progress, seconds = trainer.progress(), self.clock.seconds()
         done, spent = progress - self._began[0], seconds - self._began[1]
-        known = done > 0 and spent > 1  # the first steps are slow and say little about the rest
-        eta = spent * (1 - progress) / done if known else None
+        eta = spent * (1 - progress) / done if done > 0 and spent > ETA_SECONDS else None
         self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
                                     "eta_seconds": eta, **changes})

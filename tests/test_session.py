@@ -326,6 +326,7 @@ def test_a_run_that_diverges_is_told_in_the_folder(tmp_path, config):
 
 def test_the_eta_counts_down_to_the_end(tmp_path, config, monkeypatch):
     monkeypatch.setattr(gpt.session, "STATUS_SECONDS", 0)
+    monkeypatch.setattr(gpt.session, "ETA_SECONDS", 0)
     told = []
     session = Session(tmp_path, "a", config)
     for _ in session.events():
