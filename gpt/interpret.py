@@ -89,3 +89,18 @@ def position_scores(weights: np.ndarray) -> list[Score]:
     chance = float((1 / (q + 1)).mean())
     read = {"previous token": weights[q, q - 1], "first token": weights[q, 0], "current token": weights[q, q]}
     return [Score(name, float(values.mean()), chance) for name, values in read.items()]
+
+
+def induction_score(weights: np.ndarray, tokens: list[bytes]) -> Score | None:
+    """How much a head, at a token that occurred before, reads what followed the earlier copies: sum of A[q, j + 1] over
+    earlier j with the same token, mean over such q (Olsson et al. 2022, 2209.11895). None if no token occurs twice.
+
+    Chance is the same sum with uniform rows, 1/(q+1) for each such j.
+    """
+    values, chances = [], []
+    for q, token in enumerate(tokens):
+        followers = [j + 1 for j in range(q) if tokens[j] == token]
+        if followers:
+            values.append(weights[q, followers].sum())
+            chances.append(len(followers) / (q + 1))
+    return Score("token after an earlier copy", float(np.mean(values)), float(np.mean(chances))) if values else None

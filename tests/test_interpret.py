@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gpt.errors import UserError
-from gpt.interpret import attention_maps, inspect, position_scores
+from gpt.interpret import attention_maps, induction_score, inspect, position_scores
 from gpt.model import GPT2
 
 
@@ -109,3 +109,36 @@ def test_uniform_attention_scores_nothing_and_a_pure_head_everything():
 
 def test_a_single_token_has_no_scores():
     assert position_scores(np.ones((1, 1))) == []
+
+
+TWICE = [b"a", b"b", b"c", b"a", b"b", b"c"]
+
+
+def induction_head(n: int) -> np.ndarray:
+    """(2n, 2n) weights of a perfect induction head on n tokens written twice; before the repetition it reads itself."""
+    weights = np.eye(2 * n)
+    for q in range(n, 2 * n):
+        weights[q] = 0
+        weights[q, q - n + 1] = 1
+    return weights
+
+
+def test_a_perfect_induction_head_scores_one():
+    score = induction_score(induction_head(3), TWICE)
+    assert score.value == 1
+    assert score.chance == pytest.approx((1 / 4 + 1 / 5 + 1 / 6) / 3)
+
+
+def test_a_uniform_head_has_no_excess_of_induction():
+    uniform = np.tril(np.ones((6, 6))) / np.arange(1, 7)[:, None]
+    assert induction_score(uniform, TWICE).excess == pytest.approx(0)
+
+
+def test_a_sink_head_is_no_induction_head():
+    sink = np.zeros((6, 6))
+    sink[:, 0] = 1
+    assert induction_score(sink, TWICE).value == 0
+
+
+def test_without_a_repeated_token_there_is_no_induction_to_score():
+    assert induction_score(np.eye(3), [b"a", b"b", b"c"]) is None

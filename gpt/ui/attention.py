@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from gpt.errors import UserError
-from gpt.interpret import Inspection, inspect, position_scores
+from gpt.interpret import Inspection, induction_score, inspect, position_scores
 from gpt.tokenizer import token_label
 from gpt.ui import figures, library
 from gpt.ui.jobs import Jobs
@@ -62,7 +62,7 @@ class Looks:
             seen = self._seen(run, weights, prompt)
             one = seen.head(layer, head)
             labels = [token_label(token) for token in seen.tokens]
-            return {"figure": figures.head_map(one, labels, asked["scale"]), "sentence": in_words(layer, head, one)}
+            return {"figure": figures.head_map(one, labels, asked["scale"]), "sentence": in_words(layer, head, one, seen.tokens)}
         except UserError as error:
             return {"error": str(error)}
         except (TypeError, ValueError, KeyError, OverflowError, RecursionError):
@@ -73,14 +73,18 @@ class Looks:
         return self._inspect(model, tokenizer, str(prompt or ""), MOST_TOKENS)
 
 
-def in_words(layer: int, head: int, weights: Any) -> str:
+def in_words(layer: int, head: int, weights: Any, tokens: list[bytes]) -> str:
     """The score with the largest excess over chance, in a sentence."""
-    scores = position_scores(weights)
-    if not scores:
+    positions = position_scores(weights)
+    if not positions:
         return f"Layer {layer} head {head}: one token can only read itself."
-    best = max(scores, key=lambda score: score.excess)
-    shares = "; ".join(f"{score.name} {100 * score.value:.0f} %" for score in scores)
-    if best.excess < 0.3:
-        return f"Layer {layer} head {head} has no clear habit on this prompt ({shares}; chance {100 * best.chance:.0f} %)."
-    return (f"Layer {layer} head {head} puts {100 * best.value:.0f} % of its attention on the {best.name} "
-            f"(chance {100 * best.chance:.0f} %).")
+    repeated = induction_score(weights, tokens)
+    best = max([*positions, repeated] if repeated else positions, key=lambda score: score.excess)
+    if best.excess >= 0.3:
+        where = ", where a token occurs again," if best is repeated else ""
+        return (f"Layer {layer} head {head}{where} puts {100 * best.value:.0f} % of its attention on the {best.name} "
+                f"(chance {100 * best.chance:.0f} %).")
+    shares = "; ".join(f"{score.name} {100 * score.value:.0f} %" for score in positions) + f"; chance {100 * positions[0].chance:.0f} %"
+    if repeated:
+        shares += f"; {repeated.name} {100 * repeated.value:.0f} %, chance {100 * repeated.chance:.0f} %"
+    return f"Layer {layer} head {head} has no clear habit on this prompt ({shares})."

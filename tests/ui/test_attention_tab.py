@@ -162,6 +162,7 @@ def test_of_a_prompt_longer_than_a_figure_may_be_the_end_is_read(looks, monkeypa
 
 
 T = 12
+DIFFERENT = [bytes([65 + i]) for i in range(T)]  # tokens of which none occurs twice
 UNIFORM = np.tril(np.ones((T, T))) / np.arange(1, T + 1)[:, None]
 
 
@@ -170,16 +171,25 @@ UNIFORM = np.tril(np.ones((T, T))) / np.arange(1, T + 1)[:, None]
 ], ids=["previous", "current", "first"])
 def test_a_head_with_a_habit_is_told_in_words(weights, name):
     chance = round(100 * float(np.mean(1 / np.arange(2, T + 1))))
-    assert in_words(2, 1, weights) == f"Layer 2 head 1 puts 100 % of its attention on the {name} (chance {chance} %)."
+    assert in_words(2, 1, weights, DIFFERENT) == f"Layer 2 head 1 puts 100 % of its attention on the {name} (chance {chance} %)."
 
 
 def test_a_head_that_reads_everything_alike_has_no_habit():
-    sentence = in_words(0, 3, UNIFORM)
+    sentence = in_words(0, 3, UNIFORM, DIFFERENT)
     assert sentence == ("Layer 0 head 3 has no clear habit on this prompt (previous token 19 %; first token 19 %; current token 19 %; "
                         "chance 19 %).")
 
 
 def test_a_weak_habit_is_not_told_as_one():
     mostly = 0.2 * np.eye(T) + 0.8 * UNIFORM
-    assert "no clear habit" in in_words(0, 0, mostly)
-    assert "on the current token" in in_words(0, 0, 0.4 * np.eye(T) + 0.6 * UNIFORM)
+    assert "no clear habit" in in_words(0, 0, mostly, DIFFERENT)
+    assert "on the current token" in in_words(0, 0, 0.4 * np.eye(T) + 0.6 * UNIFORM, DIFFERENT)
+
+
+def test_an_induction_head_is_told_in_words():
+    weights = np.eye(T)
+    weights[T - 1] = np.eye(T)[1]  # the last token is the first one again, and it reads what followed
+    weights[1:T - 1] = np.tril(np.ones((T, T)))[1:T - 1] / np.arange(2, T)[:, None]
+    assert in_words(1, 0, weights, [*DIFFERENT[:-1], DIFFERENT[0]]) == (
+        "Layer 1 head 0, where a token occurs again, puts 100 % of its attention on the token after an earlier copy "
+        f"(chance {100 / T:.0f} %).")
