@@ -1,4 +1,4 @@
-"""`python demo.py`: opens the page on which a GPT is trained, heard and looked into."""
+"""`python demo.py`: serves the page on which a GPT is trained, heard and looked into."""
 
 import signal
 import threading
@@ -6,6 +6,7 @@ import threading
 import gradio as gr
 
 from gpt.cli import Parser
+from gpt.device import choose_device
 from gpt.estimate import machine_speed
 from gpt.run import DEFAULT_ROOT
 from gpt.ui import attention, generate, runs, train
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     ended = threading.Event()
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: ended.set())
-    machine_speed()  # about a second now, so that the first price on the page comes at once
+    machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     page = launch(jobs, options.host, options.port)
     ended.wait()
     print("Stopping: a run in progress is saved first.", flush=True)
@@ -55,8 +56,8 @@ def launch(jobs: Jobs, host: str, port: int | None) -> gr.Blocks:
     page = build(jobs)
     page.queue(max_size=64, default_concurrency_limit=4)
     page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(),
-                run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200, ssr_mode=False,
-                footer_links=[], quiet=False)
+                run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
+                ssr_mode=False, footer_links=[])
     return page
 
 

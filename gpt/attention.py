@@ -1,6 +1,7 @@
 """Attention, as a ladder to climb: one head, one head that cannot look ahead, many heads in one product.
 
-Letters for shapes, here and everywhere: B batch, T time (tokens), C channels (emb_dim), H heads, D head width, V vocabulary.
+Letters for shapes, here and everywhere: B batch, T time (tokens), S time with what a cache remembers, C channels (emb_dim),
+H heads, D head width, L layers, V vocabulary, N any number.
 """
 
 import math
@@ -23,18 +24,18 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(emb_dim, head_dim, bias=qkv_bias)
         self.value = nn.Linear(emb_dim, head_dim, bias=qkv_bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, D)."""
-        return self.weights(x) @ self.value(x)  # (B, T, T) @ (B, T, D)
+    def scores(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, T): how well each query matches each key, scaled so that its spread does not grow with D."""
+        query, key = self.query(x), self.key(x)  # (B, T, D)
+        return query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])
 
     def weights(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, T): row q says how much position q reads of each position k; rows sum to 1."""
         return self.scores(x).softmax(dim=-1)
 
-    def scores(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, T): how well each query matches each key, scaled so that its spread does not grow with D."""
-        query, key = self.query(x), self.key(x)  # (B, T, D)
-        return query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, D)."""
+        return self.weights(x) @ self.value(x)  # (B, T, T) @ (B, T, D)
 
 
 class CausalAttention(SelfAttention):
@@ -47,6 +48,7 @@ class CausalAttention(SelfAttention):
         self.register_buffer("future", future, persistent=False)  # a constant, so it stays out of saved weights
 
     def weights(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, T); rows sum to 1, but for what dropout silences and enlarges in training."""
         T = x.shape[1]
         scores = self.scores(x).masked_fill(self.future[:T, :T], -math.inf)  # exp(-inf) = 0: no weight on the future
         return self.dropout(scores.softmax(dim=-1))
@@ -68,7 +70,7 @@ class KVCache:
 
 
 def rotation_angles(context_length: int, head_dim: int) -> Tensor:
-    """(T, D/2) angles of rotary position embedding: pair i of a head turns by position / 10000^(2i/D)."""
+    """(context_length, D/2) angles in radians of rotary position embedding: pair i of a head turns by position / 10000^(2i/D)."""
     frequencies = 10000.0 ** (-torch.arange(0, head_dim, 2) / head_dim)
     return torch.outer(torch.arange(context_length), frequencies)
 
@@ -76,7 +78,8 @@ def rotation_angles(context_length: int, head_dim: int) -> Tensor:
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn the pairs (x[i], x[i + D/2]) of (B, H, T, D) by their angles, given as (T, D/2) cosines and sines.
 
-    The product of a turned query and a turned key depends on their distance only (Su et al. 2021, 2104.09864).
+    The product of a turned query and a turned key depends on their positions only through the distance (Su et al. 2021,
+    2104.09864, who pair neighbours; here, as in most code, i pairs with i + D/2).
     """
     first, second = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
     return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
@@ -103,12 +106,30 @@ class MultiHeadAttention(nn.Module):
             self.register_buffer("cos", angles.cos(), persistent=False)
             self.register_buffer("sin", angles.sin(), persistent=False)
 
+    def split(self, x: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, C) -> queries, keys and values, each (B, H, T, D), of tokens at positions start .. start + T - 1."""
+        B, T, _ = x.shape
+        qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # -> 3 times (B, H, T, D)
+        if self.qk_norm:  # after Henry et al. 2020, 2010.04245: they use unit length and a learned scale
+            query, key = F.rms_norm(query, (self.head_dim,)), F.rms_norm(key, (self.head_dim,))
+        if self.rope:
+            cos, sin = self.cos[start:start + T], self.sin[start:start + T]
+            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
+        return query.to(value.dtype), key.to(value.dtype), value  # under autocast the float32 cosines widen these
+
+    def join(self, heads: Tensor) -> Tensor:
+        """(B, H, T, D) -> (B, T, C): lay the heads side by side and mix them."""
+        B, H, T, D = heads.shape
+        return self.projection(heads.transpose(1, 2).reshape(B, T, H * D))
+
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C). With a cache, `x` holds only the tokens that are not in it yet."""
         query, key, value = self.split(x, cache.length if cache else 0)
         if cache is not None:
             key, value = cache.append(key, value)
         T, S = query.shape[2], key.shape[2]  # T new tokens look at S tokens in all
+        # One new token sees all; a whole window is the kernel's own causal case; else the mask is aligned to the end.
         mask = None if T in (1, S) else torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
         heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=T == S and T > 1,
                                                dropout_p=self.dropout_rate if self.training else 0.0)
@@ -128,20 +149,3 @@ class MultiHeadAttention(nn.Module):
         weights = scores.masked_fill(future, -math.inf).softmax(dim=-1)
         heads = weights @ value  # (B, H, T, D)
         return self.join(edit(heads) if edit else heads), weights
-
-    def split(self, x: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, C) -> queries, keys and values, each (B, H, T, D), of tokens at positions start .. start + T - 1."""
-        B, T, _ = x.shape
-        qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # -> 3 times (B, H, T, D)
-        if self.qk_norm:  # Henry et al. 2020, 2010.04245
-            query, key = F.rms_norm(query, (self.head_dim,)), F.rms_norm(key, (self.head_dim,))
-        if self.rope:
-            cos, sin = self.cos[start:start + T], self.sin[start:start + T]
-            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        return query.to(value.dtype), key.to(value.dtype), value  # under autocast the steps above return float32
-
-    def join(self, heads: Tensor) -> Tensor:
-        """(B, H, T, D) -> (B, T, C): lay the heads side by side and mix them."""
-        B, H, T, D = heads.shape
-        return self.projection(heads.transpose(1, 2).reshape(B, T, H * D))

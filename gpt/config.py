@@ -10,7 +10,10 @@ from gpt.errors import UserError
 
 @dataclass(frozen=True)
 class Field:
-    """One setting: its name, its default (whose type is the setting's type), its limits and one sentence of help."""
+    """One setting: its name, its default (whose type is the setting's type), its limits and one sentence of help.
+
+    `group` says where on the page it stands, `step` how finely its slider moves.
+    """
 
     name: str
     default: Any
@@ -78,14 +81,14 @@ FIELDS = (
     _model("dropout_rate", 0.0, "Share of activations silenced at random while training; helps when a text is read many times.", 0, 0.9, 0.05),
     _model("position", "rope", "How the model knows the order: a learned vector per position, or queries and keys rotated by position.", choices=("learned", "rope")),
     _model("activation", "relu2", "Nonlinearity of the feed-forward layer: GPT-2's GELU, or ReLU squared.", choices=("gelu", "relu2")),
-    _model("qk_norm", True, "Scale queries and keys to unit size, which allows higher learning rates."),
+    _model("qk_norm", True, "Scale each head's queries and keys to a root mean square of 1, which allows higher learning rates."),
     _model("qkv_bias", True, "Add a bias to queries, keys and values, as GPT-2 does."),
     _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
     _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=("adamw", "muon")),
     _training("learning_rate", 0.01, "Size of a step at its highest.", 0.0, 0.1, 0.0005),
     _training("batch", 16, "Windows of text per step.", 1, 1024, 1),
-    _training("grad_accum", 1, "Batches whose gradients are added up before one step.", 1, 256, 1),
+    _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1),
     _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5),
     _training("max_steps", 450, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100),
     _training("max_minutes", 0.0, "Stop after this many minutes of work; 0 is no limit.", 0, 100_000, 0.5),
@@ -118,12 +121,12 @@ class Preset:
 _CLASSIC = {"position": "learned", "activation": "gelu", "qk_norm": False, "optimizer": "adamw"}
 PRESETS = {preset.name: preset for preset in (
     Preset("quick", "A small GPT with today's best habits; about a minute on two CPU cores.", {}),
-    Preset("gpt2-classic", "The same size as GPT-2 was published: learned positions, GELU, AdamW.",
+    Preset("gpt2-classic", "The sizes of quick, built as GPT-2 was published: learned positions, GELU, AdamW.",
            {**_CLASSIC, "learning_rate": 0.002}),
-    Preset("shakespeare-char", "nanoGPT's character model for one GPU: 6 layers of width 384 and a context of 256 characters.",
+    Preset("shakespeare-char", "nanoGPT's character model for one GPU: 6 layers of width 384 and a context of 256 characters; give it your text.",
            {**_CLASSIC, "tokenizer": "char", "n_layers": 6, "n_heads": 6, "emb_dim": 384, "context_length": 256, "dropout_rate": 0.2,
             "batch": 64, "max_steps": 5000, "warmup": 100, "learning_rate": 0.001, "eval_every": 250}),
-    Preset("induction", "Random letters written twice: grows an induction head in about half a minute.",
+    Preset("induction", "Random letters written twice, which only looking back can predict: induction heads grow.",
            {"corpus": "repeats", "tokenizer": "char", "max_steps": 500, "warmup": 50}),
     Preset("gpt2-124m", "The sizes of OpenAI's smallest GPT-2, 124 million parameters; wants a GPU.",
            {**_CLASSIC, "tokenizer": "gpt2", "vocab_size": 50257, "vocab_multiple": 64, "n_layers": 12, "n_heads": 12, "emb_dim": 768,
@@ -166,7 +169,8 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
         emb_dim, n_heads = config["emb_dim"], config["n_heads"]
         if emb_dim % n_heads:
             below, above = emb_dim - emb_dim % n_heads, emb_dim + n_heads - emb_dim % n_heads
-            found["emb_dim"] = f"emb_dim {emb_dim} cannot be split into {n_heads} heads: use {below or above} or {above}"
+            remedy = f"{below} or {above}" if below >= 4 else str(above)
+            found["emb_dim"] = f"emb_dim {emb_dim} cannot be split into {n_heads} heads: use {remedy}"
         elif sound("position") and config["position"] == "rope" and emb_dim // n_heads % 2:
             found["position"] = (f"rope turns pairs of numbers, and a head's width emb_dim / n_heads = {emb_dim // n_heads} is odd: "
                                  "change emb_dim or n_heads, or set position to learned")

@@ -54,7 +54,7 @@ def repeats(size: int, seed: int) -> str:
 
 
 def _python_source(size: int, seed: int) -> str:
-    """The top-level modules of the running Python's standard library, in alphabetical order."""
+    """The top-level modules of the standard library of the Python that runs this, in alphabetical order."""
     folder = Path(sysconfig.get_path("stdlib"))
     return "\n\n".join(_decode(path.read_bytes())[0] for path in sorted(folder.glob("*.py")))
 
@@ -71,7 +71,7 @@ class BuiltIn:
 BUILT_IN = {
     "stories": BuiltIn("Short stories generated here; names are invented afresh in each and recur in it.", "Once there was", stories),
     "repeats": BuiltIn("Lines of random letters written twice: only looking back helps.", "qwertyuiopqwer", repeats),
-    "python": BuiltIn("The source of the standard library of the Python that runs this.", "def ", _python_source),
+    "python": BuiltIn("The top-level modules of the standard library of the Python that runs this.", "def ", _python_source),
 }
 
 

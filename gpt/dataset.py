@@ -10,11 +10,18 @@ from gpt.errors import UserError
 from gpt.tokenizer import Tokenizer
 
 
+def require_length(what: str, n_tokens: int, context_length: int) -> None:
+    if n_tokens < context_length + 1:
+        raise UserError(f"{what} has {n_tokens} tokens; context_length {context_length} needs at least {context_length + 1}: "
+                        "lower it or add text")
+
+
 class GPTDataset(Dataset):
     """Pairs (input, target) of (context_length,) token ids; the target is the input shifted by one token.
 
     Window i begins at token i * stride, so a stride of context_length gives windows that do not overlap. Both are views
-    on one tensor: nothing is copied. Raises UserError if the text is too short for one window.
+    on one tensor: nothing is copied. For a DataLoader, or to look at a window: training draws its windows with WindowSampler,
+    below. Raises UserError if the text is too short for one window.
     """
 
     def __init__(self, text: str, tokenizer: Tokenizer, context_length: int, stride: int):
@@ -42,7 +49,7 @@ class WindowSampler:
     def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int):
         require_length("the training text", len(tokens), context_length)
         self.tokens, self.context_length, self.batch, self.seed = tokens, context_length, batch, seed
-        self.windows_per_epoch = max(1, len(tokens) // context_length - 1)
+        self.windows_per_epoch = max(1, len(tokens) // context_length - 1)  # one fewer than fit: room to shift the cut
         self._offsets = torch.arange(context_length + 1, device=tokens.device)
         self._epoch, self._starts = -1, None
 
@@ -75,7 +82,7 @@ class TokenizedText:
 
     train: Tensor
     validation: Tensor
-    token_bytes: Tensor
+    byte_lengths: Tensor
 
     @classmethod
     def encode(cls, train_text: str, validation_text: str, tokenizer: Tokenizer) -> "TokenizedText":
@@ -86,13 +93,8 @@ class TokenizedText:
     def check(self, context_length: int) -> None:
         """Raise UserError if the text is too short to train on or to evaluate with."""
         require_length("the training part of the text", len(self.train), context_length)
-        require_length("the validation part of the text", len(self.validation), 1)
+        if len(self.validation) < 2:
+            raise UserError(f"the validation part of the text has {len(self.validation)} tokens; it needs at least 2: add text")
 
     def to(self, device: torch.device) -> "TokenizedText":
-        return TokenizedText(self.train.to(device), self.validation.to(device), self.token_bytes.to(device))
-
-
-def require_length(what: str, n_tokens: int, context_length: int) -> None:
-    if n_tokens < context_length + 1:
-        raise UserError(f"{what} has {n_tokens} tokens; context_length {context_length} needs at least {context_length + 1}: "
-                        "lower it or add text")
+        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from gpt.config import CONFIG
+from gpt.corpus import VALIDATION_SHARE
 from gpt.dataset import TokenizedText
 from gpt.device import choose_device
 from gpt.model import GPT2
@@ -50,7 +51,8 @@ def count_parameters(config: dict) -> dict[str, int]:
 
 def flops_per_token(config: dict) -> float:
     """Additions and multiplications of one token, forward and backward: 6 for each weight of a matrix product (2 forward,
-    4 backward; Kaplan et al. 2020, 2001.08361) and 6 for each of the 2 C numbers that attention multiplies per earlier token."""
+    4 backward; Kaplan et al. 2020, 2001.08361) and 6 for each of the 2 C numbers that attention multiplies for each of the
+    T tokens of the window (Chowdhery et al. 2022, 2204.02311, appendix B)."""
     C, L, T = config["emb_dim"], config["n_layers"], config["context_length"]
     weights = L * 12 * C * C + config["vocab_size"] * C
     return 6 * weights + 6 * 2 * C * L * T
@@ -71,7 +73,7 @@ def training_bytes(config: dict) -> float:
     matrices = L * 12 * C * C if config["optimizer"] == "muon" else 0  # Muon keeps one number a weight, AdamW two
     state = 4 * (4 * sum(parameters.values()) - matrices)
     tokens = config["batch"] * config["context_length"]
-    activations = 4 * tokens * (L * 30 * C + 3 * V)
+    activations = 4 * tokens * (L * 30 * C + 3 * V)  # about 30 C numbers a layer and 3 V of the loss are kept; counted by hand
     return state + activations + PROCESS_BYTES
 
 
@@ -81,8 +83,9 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
     steps = planned_steps(config, n_train_tokens)
     per_step = flops_per_step(config)
     evaluations = steps / config["eval_every"] + 1
-    evaluated = min(config["eval_tokens"] or n_train_tokens, n_train_tokens // 9)  # tokens of one evaluation, forward only
-    seconds = (steps * per_step + evaluations * evaluated * flops_per_token(config) / 3) / machine_speed(device)
+    n_validation = n_train_tokens * VALIDATION_SHARE / (1 - VALIDATION_SHARE)
+    evaluated = min(config["eval_tokens"] or n_validation, n_validation)  # tokens of one evaluation, forward only
+    seconds = (steps * per_step + evaluations * evaluated * flops_per_token(config) / 3) / machine_speed(choose_device(device).type)
     limit = 60 * config["max_minutes"]
     if limit:
         seconds = min(seconds, limit) if steps else limit
@@ -90,9 +93,9 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
 
 
 @functools.cache
-def machine_speed(device: str = "auto") -> float:
-    """Additions and multiplications a second in real training steps of a small GPT on this machine; measured once,
-    in about a second."""
+def machine_speed(device: str) -> float:
+    """Additions and multiplications a second in real float32 training steps of a small GPT on a device of this machine;
+    measured once, in about a second."""
     config = {**CONFIG, "n_layers": 2, "max_steps": 100, "precision": "float32", "device": device}
     tokens = torch.zeros(10_000, dtype=torch.long)
     text = TokenizedText(tokens, tokens[:100], torch.ones(config["vocab_size"], dtype=torch.long))

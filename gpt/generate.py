@@ -14,7 +14,7 @@ from gpt.attention import KVCache
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.config import ConfigError, Field, add_flags, problems_of
 from gpt.errors import UserError
-from gpt.model import GPT2
+from gpt.model import GPT2, evaluating
 from gpt.run import DEFAULT_ROOT, find_run, load_run
 from gpt.tokenizer import Tokenizer, stream_text
 
@@ -61,14 +61,15 @@ class Piece:
 
 
 def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
-    """(B, V) logits, less favourable for tokens in (B, N) `ids` (Keskar et al. 2019, 1909.05858): positive logits are
-    divided by the penalty, negative ones multiplied."""
+    """(B, V) logits, less favourable for tokens in (B, N) `ids` (after Keskar et al. 2019, 1909.05858): positive logits are
+    divided by the penalty. They divide all; negative ones are multiplied here, since dividing would favour them."""
     seen = logits.gather(1, ids)
     return logits.scatter(1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
 
 
 def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
-    """(B, V) logits -> (B, V) probabilities, after temperature and then each cut; temperature 0 puts 1 on the likeliest.
+    """(B, V) logits -> (B, V) probabilities: all cuts judge the same distribution, after temperature, and what is left is
+    renormalised once; temperature 0 puts 1 on the likeliest.
 
     top_k: Fan et al. 2018, 1805.04833. top_p: Holtzman et al. 2020, 1904.09751. min_p: Nguyen et al. 2024, 2407.01082.
     """
@@ -113,9 +114,7 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
     window = min(context_length or model.context_length, model.context_length)
     generator = torch.Generator(device=idx.device).manual_seed(sampling.seed)
     caches = [KVCache() for _ in model.blocks] if cached else None
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         for _ in range(sampling.max_new_tokens):
             logits = next_logits(model, idx, caches, window)
             own = logits.softmax(dim=1)
@@ -125,12 +124,11 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
             token = torch.multinomial(probabilities, 1, generator=generator)  # (B, 1)
             idx = torch.cat((idx, token), dim=1)
             yield token[:, 0], own
-    finally:
-        model.train(was_training)
 
 
 def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:
-    """(B, N) ids -> (B, N + max_new_tokens) ids. `sampling` takes the settings of SAMPLING_FIELDS but `stop`.
+    """(B, N) ids -> (B, N + max_new_tokens) ids. `sampling` takes the settings of SAMPLING_FIELDS; `stop`, which is about text,
+    has no effect here.
 
     Raises ConfigError for a setting out of range and UserError for an empty prompt.
     """

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gpt.errors import UserError
-from gpt.model import GPT2
+from gpt.model import GPT2, evaluating
 from gpt.tokenizer import Tokenizer
 
 
@@ -18,16 +18,12 @@ def attention_maps(model: GPT2, ids: Tensor) -> tuple[Tensor, Tensor]:
     Row q of a map says how much position q reads of each position k <= q; it sums to 1. The model is read in evaluation
     mode and left in the mode it was in. Raises ValueError if the ids are more than context_length.
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         x, maps = model.embed(ids), []
         for block in model.blocks:
             x, weights = block.explicit(x)  # (B, T, C), (B, H, T, T)
             maps.append(weights)
         return torch.stack(maps), model.unembed(x)
-    finally:
-        model.train(was_training)
 
 
 @dataclass(frozen=True)

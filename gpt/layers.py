@@ -45,7 +45,10 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention moves information between tokens, the feed-forward layer works on it; each adds to the residual stream."""
+    """Attention moves information between tokens, the feed-forward layer works on it; each adds to the residual stream.
+
+    The norms stand before each part (pre-norm), as in GPT-2.
+    """
 
     def __init__(self, config: dict):
         super().__init__()
@@ -57,13 +60,13 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        return self._add(x, self.attention(self.norm1(x), cache))
+        x = x + self.dropout(self.attention(self.norm1(x), cache))
+        return self._feed(x)
 
     def explicit(self, x: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The same, with the attention weights (B, H, T, T) beside it; see MultiHeadAttention.explicit."""
         attended, weights = self.attention.explicit(self.norm1(x), edit)
-        return self._add(x, attended), weights
+        return self._feed(x + self.dropout(attended)), weights
 
-    def _add(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + self.dropout(attended)
+    def _feed(self, x: Tensor) -> Tensor:
         return x + self.dropout(self.feed_forward(self.norm2(x)))

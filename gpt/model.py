@@ -1,6 +1,8 @@
 """GPT2: tokens in, a prediction of the next token at every position out."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +34,8 @@ class GPT2(nn.Module):
         self._initialise(torch.Generator().manual_seed(config["seed"]))
 
     def _initialise(self, generator: torch.Generator) -> None:
-        """GPT-2's start: normal with std 0.02, biases 0; what is added to the residual stream is scaled down by the
-        square root of the number of additions, so that the stream's size does not grow with depth."""
+        """GPT-2's start: normal with std 0.02 (its position vectors had 0.01), biases 0; what is added to the residual
+        stream is scaled down by the square root of the number of additions, so that its size does not grow with depth."""
         residual_std = 0.02 / math.sqrt(2 * len(self.blocks))
         for name, parameter in self.named_parameters():
             if name.endswith(".bias"):
@@ -68,6 +70,17 @@ class GPT2(nn.Module):
         return logits[..., :self.vocab_size]
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-        """(B, T) ids and the tokens that follow them -> cross-entropy in nats per token."""
+        """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or their sum."""
         logits = self(ids)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)  # (B*T, V) against (B*T,)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off inside, and the model back in the mode it was in afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

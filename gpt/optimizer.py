@@ -10,35 +10,28 @@ MOMENTUM = 0.95  # Muon's
 
 
 def learning_rate_at(step: int, progress: float, peak: float, warmup: int) -> float:
-    """The rate of `step` (from 0): up in a line over `warmup` steps, then down in a line to zero at progress 1.
+    """The rate of `step` (from 0): up in a line over `warmup` steps, times down in a line to zero at progress 1.
 
-    `progress` is the share of the run that is done, by whichever limit comes first. Decay to zero in a line beats cosine
-    to a tenth in short runs (Bergsma et al. 2025, 2502.15938).
+    `progress` is the share of the run that is done, by whichever limit comes first. A line to zero beat cosine to a tenth at
+    compute-optimal lengths and beyond (Bergsma et al. 2025, 2502.15938).
     """
     return peak * min((step + 1) / max(warmup, 1), 1.0) * max(1.0 - progress, 0.0)
 
 
-def make_optimizers(model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest.
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """(N, rows, columns) -> the nearest matrices whose singular values, but for tiny ones, are about 1 (0.7 to 1.2).
 
-    Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and falls on matrices only: a bias or a norm's
-    weight has no reason to be small.
+    Five rounds of the Newton-Schulz iteration x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients. On CUDA the
+    products run in bfloat16, which is exact enough for a direction.
     """
-    def parameters(wanted) -> list[nn.Parameter]:
-        return [parameter for name, parameter in model.named_parameters() if wanted(name, parameter)]
-
-    def is_hidden(name: str, parameter: Tensor) -> bool:
-        return config["optimizer"] == "muon" and name.startswith("blocks.") and parameter.ndim == 2
-
-    hidden = parameters(is_hidden)
-    groups = [
-        {"params": parameters(lambda name, p: p.ndim == 2 and not is_hidden(name, p)), "weight_decay": config["weight_decay"]},
-        {"params": parameters(lambda name, p: p.ndim < 2), "weight_decay": 0.0},
-    ]
-    optimizers = [torch.optim.AdamW(groups, lr=config["learning_rate"], betas=BETAS, fused=True)]
-    if hidden:
-        optimizers.append(Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"]))
-    return optimizers
+    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    wide = x.shape[-2] <= x.shape[-1]
+    x = x if wide else x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(5):
+        gram = x @ x.mT  # (N, n, n) with n the smaller side
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x if wide else x.mT).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
@@ -74,17 +67,24 @@ class Muon(torch.optim.Optimizer):
         return parameter.grad.lerp(state["momentum"], MOMENTUM)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """(N, rows, columns) -> the nearest matrices whose singular values are all about 1 (0.7 to 1.2).
+def make_optimizers(model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
+    """AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest.
 
-    Five rounds of the Newton-Schulz iteration x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients. On CUDA the
-    products run in bfloat16, which is exact enough for a direction.
+    Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and falls on matrices only: a bias or a norm's
+    weight has no reason to be small.
     """
-    x = matrices.bfloat16() if matrices.is_cuda else matrices
-    wide = x.shape[-2] <= x.shape[-1]
-    x = x if wide else x.mT
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(5):
-        gram = x @ x.mT  # (N, n, n) with n the smaller side
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x if wide else x.mT).to(matrices.dtype)
+    def parameters(wanted) -> list[nn.Parameter]:
+        return [parameter for name, parameter in model.named_parameters() if wanted(name, parameter)]
+
+    def is_hidden(name: str, parameter: Tensor) -> bool:
+        return config["optimizer"] == "muon" and name.startswith("blocks.") and parameter.ndim == 2
+
+    hidden = parameters(is_hidden)
+    groups = [
+        {"params": parameters(lambda name, p: p.ndim == 2 and not is_hidden(name, p)), "weight_decay": config["weight_decay"]},
+        {"params": parameters(lambda name, p: p.ndim < 2), "weight_decay": 0.0},
+    ]
+    optimizers = [torch.optim.AdamW(groups, lr=config["learning_rate"], betas=BETAS, fused=True)]
+    if hidden:
+        optimizers.append(Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"]))
+    return optimizers

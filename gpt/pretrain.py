@@ -35,7 +35,7 @@ def session_from_flags(given: dict[str, Any]) -> Session:
         return Session(root, name)
     config = {**(PRESETS[preset].config if preset else CONFIG), **given}
     if name is None:
-        name = new_name(root, str(config["corpus"]).removesuffix(".txt").split("/")[-1])
+        name = new_name(root, str(config["corpus"]))
     return Session(root, name, config)
 
 

@@ -45,7 +45,8 @@ class Run:
         self.name = self.path.name
 
     def config(self) -> dict[str, Any]:
-        """config.json: {"config": CONFIG, "corpus", "tokenizer", "parameters", "device", "precision", "versions", "format"}."""
+        """config.json: {"format", "config": CONFIG, "corpus", "tokenizer", "parameters", "steps", "device", "precision",
+        "precision_reason", "versions", "created"}."""
         saved = self._json("config.json")
         if saved is None or not isinstance(saved.get("config"), dict):
             raise RunError(f"run {self.name} has no readable config.json: it is no run, or it is damaged")
@@ -243,9 +244,9 @@ def find_run(root: Path | str, name: str) -> Run:
     return run
 
 
-def new_name(root: Path | str, stem: str) -> str:
-    """The first of stem-1, stem-2, ... that no run has."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.")[:48] or "run"
+def new_name(root: Path | str, corpus: str) -> str:
+    """The first of stem-1, stem-2, ... that no run has, with the stem of the text's name."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(corpus).stem).strip("-.")[:48] or "run"
     return next(name for i in range(1, 10**6) if not (Path(root) / (name := f"{stem}-{i}")).exists())
 
 

@@ -23,7 +23,7 @@ from gpt.run import RunError, RunWriter, check_name
 from gpt.tokenizer import load_tokenizer, make_tokenizer
 from gpt.trainer import Clock, Event, Trainer, snapshot_steps
 
-SAVE_SECONDS = 15.0  # at most this much work is lost when the process dies
+SAVE_SECONDS = 15.0  # about this much work is lost when the process dies
 STATUS_SECONDS = 0.25
 ETA_SECONDS = 1.0  # the first steps are slow and say little about the rest
 SAMPLE_TOKENS = 48
@@ -58,7 +58,6 @@ class Session:
         self.device = choose_device(self.config["device"])
         self.clock = Clock()
         self._stop = False
-        self._saved_at = 0.0
 
     def stop(self) -> None:
         """End after the step in progress; what was learned is saved. Safe to call from a signal handler."""
@@ -182,7 +181,7 @@ class Session:
         return Event("sample", row)
 
     def _obey(self) -> None:
-        """Do what the folder's control file asks; while paused, wait for the next word."""
+        """Do what the folder's control file asks; while paused, wait for the next word. Saves every SAVE_SECONDS."""
         command = self.writer.command()
         if command == "pause":
             self._tell_status(state="pausing")

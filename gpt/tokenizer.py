@@ -191,7 +191,7 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
 def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
     """One piece of text for each id, never half a character: the bytes of an unfinished one wait for the rest.
 
-    The pieces join to `decode(ids)`, but for bytes still unfinished at the end, which come as U+FFFD in one last piece.
+    The pieces join to `decode(ids)`; bytes still unfinished at the end come as U+FFFD in one piece more.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in ids:
@@ -201,7 +201,8 @@ def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
 
 
 def token_label(token: bytes) -> str:
-    """A token as a short visible text: a leading space as a middle dot, control characters and unfinished UTF-8 in hex.
+    """A token as a short visible text: spaces as middle dots, line ends and tabs as signs, other unprintable characters as
+    U+XXXX, a token that is not whole UTF-8 as hex bytes.
 
     The label is plain text; whoever puts it into HTML escapes it.
     """

@@ -13,7 +13,7 @@ from torch import Tensor
 from gpt.dataset import TokenizedText, WindowSampler
 from gpt.device import choose_precision
 from gpt.errors import UserError
-from gpt.model import GPT2
+from gpt.model import GPT2, evaluating
 from gpt.optimizer import learning_rate_at, make_optimizers
 
 MOST_ROWS = 1000  # training rows of a whole run: with more steps than that, a row is the mean of several
@@ -108,16 +108,13 @@ class Trainer:
     def evaluation(self) -> Event:
         """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap."""
         nats, tokens, n_bytes = 0.0, 0, 0
-        was_training = self.model.training
-        self.model.eval()
-        with torch.inference_mode(), self._autocast():
+        with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, LOGITS_AT_ONCE // (context_length * self.model.vocab_size))
             for ids, targets in evaluation_batches(self._validation_tokens(), context_length, at_once):
                 nats += self.model.loss(ids, targets, reduction="sum").double()
-                n_bytes += self.text.token_bytes[targets].sum()
+                n_bytes += self.text.byte_lengths[targets].sum()
                 tokens += targets.numel()
-        self.model.train(was_training)
         val_loss = self._finite(float(nats) / tokens)
         self.best_loss = min(self.best_loss, val_loss)
         return Event("evaluation", {**self.position(), "val_loss": val_loss,

@@ -128,7 +128,7 @@ def test_an_encoded_text_knows_how_long_its_tokens_are():
     data = TokenizedText.encode("aé", "é日", CharTokenizer("aé日"))
     assert data.train.tolist() == [0, 1]
     assert data.validation.tolist() == [1, 2]
-    assert data.token_bytes.tolist() == [1, 2, 3]
+    assert data.byte_lengths.tolist() == [1, 2, 3]
 
 
 def test_a_text_too_short_to_train_on_or_to_evaluate_with_is_told():

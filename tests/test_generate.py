@@ -1,6 +1,7 @@
 """Writing: from logits to probabilities to tokens to text, and the command line that does it."""
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -295,3 +296,7 @@ def test_a_prompt_longer_than_the_context_is_continued_and_it_is_said(trained, c
     assert err == "the prompt has 21 tokens, and the model sees 8: it reads the last ones\n"
     run_main(trained, "--prompt", "green", "--max_new_tokens", "5")
     assert capsys.readouterr().err == ""
+
+
+def test_the_defaults_of_sampling_are_those_of_its_table():
+    assert asdict(Sampling()) == {field.name: field.default for field in SAMPLING_FIELDS}

@@ -10,6 +10,7 @@ import gradio as gr
 from gpt.config import FIELDS, Field
 from gpt.errors import UserError
 
+QUIETLY = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}  # for events that only tidy the page
 FINEST = 2100  # positions of a slider; a wider range becomes a number to type
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from gpt.run import FINAL_STATES, RunError, find_run, list_runs, load_run
-from gpt.ui.controls import told_to_the_person
+from gpt.ui.controls import QUIETLY, told_to_the_person
 
 BEST = "weights: the best of the run"
 
@@ -23,7 +23,7 @@ class Chooser:
         self.root = root
         self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
-        self._quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private", "preprocess": False}
+        self._quietly = {**QUIETLY, "preprocess": False}
         self.changed = [
             self.run.input(self._at_best, self.run, self.weights, trigger_mode="always_last", **self._quietly),
             self.weights.change(self._named, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
@@ -60,7 +60,8 @@ class Chooser:
 
 
 def snapshot_at(root: Path, name: str | None, position: float) -> int | None:
-    """The step of the snapshot at `position` of the slider, or None for the best weights, at its end. Raises RunError."""
+    """The step of the snapshot at `position` of the slider, or None, the best weights, at every place past the last
+    snapshot. Raises RunError."""
     if not name:
         raise RunError("choose a run; if there is none yet, train one in the Train tab")
     steps = find_run(root, name).snapshots()

@@ -7,7 +7,7 @@ import gradio as gr
 
 from gpt.run import Run, RunError, find_run, list_runs
 from gpt.ui import figures
-from gpt.ui.controls import told_to_the_person
+from gpt.ui.controls import QUIETLY, told_to_the_person
 from gpt.ui.jobs import Jobs
 from gpt.ui.monitor import STATES, duration
 from gpt.ui.view import component
@@ -63,14 +63,13 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     def calm() -> tuple[Any, Any, Any]:
         return gr.update(visible=True), gr.update(visible=False), gr.update(visible=False)
 
-    quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    filled = {"fn": show, "inputs": selected, "outputs": [table, chart, selected], **quietly}
+    filled = {"fn": show, "inputs": selected, "outputs": [table, chart, selected], **QUIETLY}
     buttons = [delete, confirm, keep]
-    table.select(take_selection, None, selected, **quietly).then(**filled)
-    resume.click(resume_run, selected, **quietly)
-    delete.click(ask, selected, buttons, **quietly)
-    keep.click(calm, None, buttons, **quietly)
-    confirm.click(delete_runs, selected, **quietly).then(calm, None, buttons, **quietly).then(**filled)
+    table.select(take_selection, None, selected, **QUIETLY).then(**filled)
+    resume.click(resume_run, selected, **QUIETLY)
+    delete.click(ask, selected, buttons, **QUIETLY)
+    keep.click(calm, None, buttons, **QUIETLY)
+    confirm.click(delete_runs, selected, **QUIETLY).then(calm, None, buttons, **QUIETLY).then(**filled)
     tab.select(**filled)
 
 

@@ -5,7 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from gpt.corpus import BUILT_IN, VALIDATION_SHARE, CorpusError, read_corpus
+from gpt.corpus import BUILT_IN, CorpusError, read_corpus
 from gpt.tokenizer import make_tokenizer
 
 LARGEST = 20_000_000  # bytes of an uploaded or pasted text
@@ -43,9 +43,9 @@ def check_source(root: Path, source: str) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def preview(source: str, tokenizer: str, vocab_size: int) -> dict:
+def preview(source: str, tokenizer: str, vocab_size: int, seed: int) -> dict:
     """Size of a text, its beginning, its notes, its (for long texts: estimated) training tokens, and the vocabulary size."""
-    corpus = read_corpus(source, seed=1)
+    corpus = read_corpus(source, seed)
     train_text, _ = corpus.split()
     sample = train_text[:SAMPLE]
     made = make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
@@ -53,5 +53,4 @@ def preview(source: str, tokenizer: str, vocab_size: int) -> dict:
     n_bytes = len(sample.encode("utf-8"))
     share = len(train_text) / max(len(sample), 1)
     return {"characters": len(corpus.text), "opening": corpus.text[:280], "notes": corpus.notes, "exact": share == 1,
-            "train_tokens": round(tokens * share), "bytes_per_token": n_bytes / max(tokens, 1), "vocab_size": made.n_vocab,
-            "validation_share": VALIDATION_SHARE}
+            "train_tokens": round(tokens * share), "bytes_per_token": n_bytes / max(tokens, 1), "vocab_size": made.n_vocab}

@@ -7,20 +7,21 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS, PRESETS, ConfigError, validate
+from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, validate
+from gpt.corpus import BUILT_IN
 from gpt.errors import UserError
 from gpt.estimate import estimate
 from gpt.run import find_run, new_name
 from gpt.ui import monitor, texts
-from gpt.ui.controls import controls_of, told_to_the_person, typed
+from gpt.ui.controls import QUIETLY, controls_of, told_to_the_person, typed
 from gpt.ui.jobs import Jobs, training_words
 from gpt.ui.view import component
 
 
 def build(jobs: Jobs, page: gr.Blocks) -> None:
     """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes."""
-    with gr.Row(elem_classes="gpt-columns"):
-        with gr.Column(scale=1, min_width=320, elem_classes="gpt-controls"):
+    with gr.Row():
+        with gr.Column(scale=1, min_width=320):
             preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
                                  info=PRESETS["quick"].sentence, elem_id="preset")
             source = gr.Dropdown(texts.choices(jobs.root), value="stories", label="Text", elem_id="source")
@@ -43,18 +44,17 @@ def build(jobs: Jobs, page: gr.Blocks) -> None:
             component("monitor", elem_id="monitor", server_functions=[_poll(jobs)])
 
     form = [controls[field.name] for field in FIELDS]
-    quietly = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
-    priced = {"fn": partial(show_price, jobs), "inputs": [preset, name, *form], "outputs": [price, preview], "preprocess": False, **quietly}
+    priced = {"fn": partial(show_price, jobs), "inputs": [preset, name, *form], "outputs": [price, preview], "preprocess": False, **QUIETLY}
     # One event for all causes: the last price asked for is the one that is shown.
     gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
-    preset.input(take_preset, preset, [preset, *form], **quietly)
+    preset.input(take_preset, preset, [preset, *form], **QUIETLY)
     begun = train.click(partial(start, jobs), [preset, name, *form], None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**priced)
-    pause.click(partial(toggle_pause, jobs), **quietly)
+    pause.click(partial(toggle_pause, jobs), **QUIETLY)
     stop.click(partial(ask, jobs, "stop"), api_name="stop", show_progress="hidden")
-    keep.click(partial(use_text, jobs), pasted, [source, pasted], **quietly)
-    upload.upload(partial(use_file, jobs), upload, source, **quietly)
+    keep.click(partial(use_text, jobs), pasted, [source, pasted], **QUIETLY)
+    upload.upload(partial(use_file, jobs), upload, source, **QUIETLY)
 
 
 def show_price(jobs: Jobs, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
@@ -72,7 +72,7 @@ def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
     with told_to_the_person():
         config = typed(FIELDS, list(values))
         texts.check_source(jobs.root, config["corpus"])
-        jobs.start(config, preset, str(name or "").strip() or suggested_name(jobs, config))
+        jobs.start(config, preset, str(name or "").strip() or new_name(jobs.root, str(config["corpus"])))
 
 
 def ask(jobs: Jobs, command: str) -> None:
@@ -107,10 +107,6 @@ def _chosen(jobs: Jobs, name: str, data: bytes) -> Any:
     return gr.update(choices=texts.choices(jobs.root), value=str(path))
 
 
-def suggested_name(jobs: Jobs, config: dict[str, Any]) -> str:
-    return new_name(jobs.root, Path(config["corpus"]).stem)
-
-
 def preview_of(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
     """What the text looks like, for the preview view."""
     try:
@@ -118,14 +114,16 @@ def preview_of(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
     except UserError as error:
         return {"sentence": "", "opening": "", "notes": str(error)}
     tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
-    sentence = (f"{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, "
+    about = f"{BUILT_IN[config['corpus']].sentence} " if config["corpus"] in BUILT_IN else ""
+    sentence = (f"{about}{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, "
                 f"{text['bytes_per_token']:.1f} bytes each; the last tenth is kept for validation.")
     return {"sentence": sentence, "opening": text["opening"], "notes": " ".join(text["notes"])}
 
 
 def _preview(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
     vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
-    return texts.preview(texts.check_source(jobs.root, config["corpus"]), config["tokenizer"], vocab_size)
+    seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
+    return texts.preview(texts.check_source(jobs.root, config["corpus"]), config["tokenizer"], vocab_size, seed)
 
 
 PART_COLOURS = ("var(--gpt-accent)", "var(--gpt-green)", "var(--gpt-amber)", "var(--gpt-sky)", "var(--gpt-muted)")
@@ -147,7 +145,7 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict
     except UserError as error:
         return {"problems": [str(error)]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
-    words = training_words(config, preset, name or suggested_name(jobs, config), jobs.root)
+    words = training_words(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     shares = [(part, n / cost.n_parameters) for part, n in cost.parameters.items() if n]
     return {
         "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],

@@ -39,6 +39,6 @@ def component(kind: str, value: Any = None, server_functions: list[Callable] | N
             if (view && window.Plotly) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server }});
             else setTimeout(begin, 20);
         }})();
-        // events this component may trigger: "click", "change", "select"
+        // Gradio offers the events whose quoted names it finds in this text: "click", "select"
     """
     return gr.HTML(value, html_template='<div class="gpt-view"></div>', js_on_load=begin, server_functions=server_functions, **options)

@@ -57,7 +57,7 @@ def test_the_largest_text_is_kept(tmp_path):
 
 def test_a_text_that_is_not_all_utf8_is_kept_and_told(tmp_path):
     path = save_text(tmp_path, "old.txt", "Stra\xdfe und B\xe4ume, ".encode("latin-1") * 20)
-    seen = preview(str(path), "char", 256)
+    seen = preview(str(path), "char", 256, 1)
     assert seen["notes"] == [f"{path.name} is not all UTF-8: 40 bytes could not be read and were replaced"]
     assert seen["opening"].startswith("Stra\N{REPLACEMENT CHARACTER}e und ")
 
@@ -96,22 +96,22 @@ def test_a_path_is_not_allowed_in_other_words(tmp_path, around):
 def test_the_preview_counts(tmp_path):
     text = "äbc " * 250  # 1,000 characters, 1,250 bytes
     path = save_text(tmp_path, "poem.txt", text.encode())
-    seen = preview(str(path), "char", 256)
+    seen = preview(str(path), "char", 256, 1)
     assert (seen["characters"], seen["train_tokens"], seen["vocab_size"], seen["exact"]) == (1000, 900, 4, True)
     assert seen["bytes_per_token"] == pytest.approx(1.25)
     assert seen["opening"] == text[:280]
     assert seen["notes"] == []
-    in_bytes = preview(str(path), "byte", 256)
+    in_bytes = preview(str(path), "byte", 256, 1)
     assert (in_bytes["train_tokens"], in_bytes["vocab_size"], in_bytes["bytes_per_token"]) == (1125, 256, 1)
 
 
 def test_the_preview_of_a_long_text_is_an_estimate_near_the_truth(tmp_path, monkeypatch):
     monkeypatch.setattr(texts, "SAMPLE", 3000)
     path = save_text(tmp_path, "poem.txt", b"".join(b"%d green bottles hanging on the wall\n" % n for n in range(1000)))
-    estimated, size = preview(str(path), "gpt2", 256), path.stat().st_size
+    estimated, size = preview(str(path), "gpt2", 256, 1), path.stat().st_size
     monkeypatch.undo()
     preview.cache_clear()
-    exact = preview(str(path), "gpt2", 256)
+    exact = preview(str(path), "gpt2", 256, 1)
     assert (estimated["exact"], exact["exact"]) == (False, True)
     assert estimated["characters"] == exact["characters"] == size
     assert estimated["train_tokens"] == pytest.approx(exact["train_tokens"], rel=0.05)
@@ -119,4 +119,4 @@ def test_the_preview_of_a_long_text_is_an_estimate_near_the_truth(tmp_path, monk
 
 def test_a_short_text_offers_fewer_tokens_than_asked_for(tmp_path):
     path = save_text(tmp_path, "short.txt", b"one two three four five six seven eight nine ten")
-    assert 256 <= preview(str(path), "bpe", 1024)["vocab_size"] < 400
+    assert 256 <= preview(str(path), "bpe", 1024, 1)["vocab_size"] < 400

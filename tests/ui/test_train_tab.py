@@ -10,9 +10,9 @@ import torch
 
 from gpt.config import CONFIG, PRESETS
 from gpt.estimate import count_parameters
-from gpt.run import RunWriter
+from gpt.run import RunWriter, new_name
 from gpt.ui import texts, train
-from gpt.ui.train import preview_of, price_of, size, suggested_name
+from gpt.ui.train import preview_of, price_of, size
 
 
 @pytest.fixture
@@ -109,16 +109,16 @@ def test_the_command_shown_is_the_one_that_is_run(jobs, config, name, monkeypatc
     monkeypatch.setattr("gpt.ui.jobs.subprocess.Popen", Process)
     config |= {"n_layers": 2, "qk_norm": False, "learning_rate": 0.0035}
     shown = shlex.split(price_of(jobs, "induction", name, config)["command"])
-    jobs.start(config, "induction", name or suggested_name(jobs, config))
+    jobs.start(config, "induction", name or new_name(jobs.root, config["corpus"]))
     assert [[sys.executable, *shown[1:]]] == ran
     assert shown[shown.index("--corpus") + 1] == config["corpus"]
 
 
 def test_a_run_is_named_after_its_text(jobs, library_jobs, config):
-    assert suggested_name(jobs, CONFIG) == "stories-1"
+    assert new_name(jobs.root, CONFIG["corpus"]) == "stories-1"
     (jobs.root / "stories-1").mkdir()
-    assert suggested_name(jobs, CONFIG) == "stories-2"
-    assert suggested_name(jobs, config).startswith("My-bottles-")
+    assert new_name(jobs.root, CONFIG["corpus"]) == "stories-2"
+    assert new_name(jobs.root, config["corpus"]).startswith("My-bottles-")
 
 
 def test_the_preview_says_how_much_there_is_to_learn(jobs, config, text):

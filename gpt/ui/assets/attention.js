@@ -1,6 +1,6 @@
 // The Attention tab: all heads as a mosaic, the selected one large, a sentence in words under both.
 
-// {key, mosaic: figure, labels, note, next: [[label, probability]], error}; server.head({key, layer, head, scale}) -> {figure, sentence}
+// {key, mosaic: figure, note, next: [[label, probability]], error}; server.head({key, layer, head, scale}) -> {figure, sentence}
 gpt.views.explorer = function (element, props, { watch, server }) {
     const error = gpt.make("p", "gpt-error"), note = gpt.make("p", "gpt-small");
     const panes = gpt.make("div", "gpt-panes"), left = gpt.make("div", "gpt-mosaic"), right = gpt.make("div", "gpt-head");

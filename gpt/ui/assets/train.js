@@ -133,7 +133,6 @@ gpt.views.monitor = function (element, props, { server }) {
         sentence.textContent = seen.sentence;
         log.hidden = !seen.log;
         logText.textContent = seen.log;
-        document.body.dataset.training = seen.active ? "yes" : "no";
         const pause = document.querySelector("#pause");
         if (pause) pause.textContent = seen.state === "paused" ? "Resume" : "Pause";
         for (const [id, off] of [["train", seen.active], ["pause", !seen.active], ["stop", !seen.active]]) {
