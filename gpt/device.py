@@ -34,7 +34,7 @@ def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
 
 
 def _times(gain: float) -> str:
-    return f"{1 / gain:.{0 if gain < 0.1 else 1}f} times slower" if gain < 1 else f"only {gain:.1f} times faster"
+    return f"{1 / gain:.3g} times slower" if gain < 1 else f"only {gain:.1f} times faster"
 
 
 @functools.cache
