@@ -1,6 +1,7 @@
 """`python demo.py`: serves the page on which a GPT is trained, heard and looked into."""
 
 import signal
+import socket
 import threading
 
 import gradio as gr
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=None, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
     options = parser.parse_args(argv)
+    check_address(parser, options.host, options.port)
     jobs = Jobs(options.checkpoints)
     ended = threading.Event()
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
@@ -49,6 +51,19 @@ def main(argv: list[str] | None = None) -> None:
     print("Stopping: a run in progress is saved first.", flush=True)
     jobs.close()
     page.close()
+
+
+def check_address(parser: Parser, host: str, port: int | None) -> None:
+    """End with one sentence if nothing can be served at this address."""
+    if port is not None and not 1 <= port <= 65535:
+        parser.error(f"--port is {port}: choose one from 1 to 65535")
+    try:
+        with socket.create_server((host, port or 0)):
+            pass
+    except OSError as error:
+        parser.error(f"the page cannot be served at {host}{f':{port}' if port else ''} ({error.strerror}): choose another --host or --port")
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print(f"Anyone who reaches {host} can use this page, train on this machine and delete runs.", flush=True)
 
 
 def launch(jobs: Jobs, host: str, port: int | None) -> gr.Blocks:

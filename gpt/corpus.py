@@ -82,7 +82,7 @@ def read_corpus(source: str, seed: int = 0) -> Corpus:
         return Corpus(source, built_in.make(GENERATED_SIZE, seed), built_in.prompt)
     path = Path(source)
     if source and os.path.isdir(source):  # Path.is_dir raises for a name too long, os.path.isdir does not
-        paths = sorted(path.rglob("*.txt"))
+        paths = sorted(file for file in path.rglob("*.txt") if file.is_file())
         if not paths:
             raise CorpusError(f"the folder {source} holds no .txt file: put one in, or name a file")
     else:
@@ -94,7 +94,8 @@ def read_corpus(source: str, seed: int = 0) -> Corpus:
         except (OSError, ValueError) as error:
             names = ", ".join(BUILT_IN)
             reason = getattr(error, "strerror", None) or error
-            raise CorpusError(f"the text {source!r} cannot be read ({reason}): give a text file, a folder, or one of {names}") from error
+            raise CorpusError(f"the text {source[:200]!r} cannot be read ({reason}): "
+                              f"give a text file, a folder, or one of {names}") from error
         texts.append(text)
         if damaged:
             notes.append(f"{path.name} is not all UTF-8: {damaged:,} bytes could not be read and were replaced")
@@ -105,7 +106,10 @@ def read_corpus(source: str, seed: int = 0) -> Corpus:
 
 
 def _decode(data: bytes) -> tuple[str, int]:
-    """Bytes -> text with plain newlines, and how many bytes were no UTF-8 and became U+FFFD."""
+    """Bytes -> text with plain newlines, and how many bytes were no UTF-8 and became U+FFFD. Raises ValueError for data with
+    zero bytes near its beginning: UTF-16, or no text at all."""
+    if b"\0" in data[:8192]:
+        raise ValueError("it is no plain text: save it as .txt in UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
     try:
         return data.decode("utf-8"), 0

@@ -81,9 +81,11 @@ def follow(session: Session) -> None:
             say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
     if bar is not None:
         bar.close()
-    last = next(row for row in reversed(session.writer.rows()[0]) if "val_loss" in row)  # a resumed run may have stopped before another
-    say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
-        f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {session.writer.path}")
+    evaluations = [row for row in session.writer.rows()[0] if "val_loss" in row]
+    if evaluations:  # a resumed run may have stopped before another one
+        last = evaluations[-1]
+        say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
+            f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {session.writer.path}")
 
 
 if __name__ == "__main__":

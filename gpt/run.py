@@ -30,6 +30,7 @@ DEFAULT_ROOT = "checkpoints"
 FORMAT = 1  # of the folder; written into config.json
 COMMANDS = ("pause", "resume", "stop", "snapshot")
 FINAL_STATES = ("done", "stopped", "failed")
+STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
 _PROBE = threading.Lock()
 
 
@@ -55,7 +56,7 @@ class Run:
     def status(self) -> dict[str, Any]:
         """status.json; a run whose process is gone and whose state is not final reads as failed."""
         status = self._json("status.json") or {}
-        if not {"state", "step", "steps"} <= status.keys():
+        if not _is_status(status):
             status = {"state": "failed", "step": 0, "steps": 0, "error": "status.json cannot be read"}
         if status["state"] not in FINAL_STATES and not self.is_alive():
             status |= {"state": "failed", "eta_seconds": None, "error": f"its process ended without a word at step {status['step']}"}
@@ -87,7 +88,7 @@ class Run:
         except FileNotFoundError:
             return [], cursor
         whole = data[:data.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], cursor + len(whole)
+        return [row for line in whole.splitlines() if (row := _row(line))], cursor + len(whole)
 
     def snapshots(self) -> list[int]:
         """Steps whose weights were kept, in order."""
@@ -138,11 +139,13 @@ class RunWriter(Run):
         self._status: dict[str, Any] = {}
 
     def __enter__(self) -> "RunWriter":
-        (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
         try:
+            (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=1)
         except filelock.Timeout:
             raise RunError(f"run {self.name} is already training in another process") from None
+        except OSError as error:
+            raise RunError(f"the folder {self.path} cannot be written ({error.strerror}): choose another with --checkpoints") from None
         (self.path / "control").unlink(missing_ok=True)
         self._status = self._json("status.json") or {}
         return self
@@ -216,7 +219,7 @@ class RunWriter(Run):
         last = next((folder for name in ("last", "last.old") if (folder := self.path / name).exists()), None)
         if last is None:
             raise RunError(f"run {self.name} was never saved while training, so it cannot be resumed: start a new one")
-        with _damage_is_told(last):
+        with damage_is_told(last):
             weights = load_file(last / "model.safetensors")
             plain = json.loads((last / "trainer.json").read_text())
             return weights, _join_tensors(plain, load_file(last / "trainer.safetensors"))
@@ -258,10 +261,19 @@ def load_run(path: Path | str, step: int | None = None, device: str = "cpu") -> 
     run = Run(path)
     saved = run.config()
     weights = run.weights(step)
-    with _damage_is_told(weights):
+    with damage_is_told(weights):
         model = GPT2(saved["config"])
         model.load_state_dict(load_file(weights, device=device))
-    return model.to(device).float().eval(), load_tokenizer(run.path / "tokenizer.json")
+    return model.to(device).float().eval(), load_matching_tokenizer(run, model.vocab_size)
+
+
+def load_matching_tokenizer(run: Run, vocab_size: int) -> Tokenizer:
+    """The tokenizer of a run. Raises RunError if it has not the number of tokens that the run's model has."""
+    tokenizer = load_tokenizer(run.path / "tokenizer.json")
+    if tokenizer.n_vocab != vocab_size:
+        raise RunError(f"the tokenizer.json of run {run.name} has {tokenizer.n_vocab} tokens and its model {vocab_size}: "
+                       "one of them belongs to another run")
+    return tokenizer
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -271,11 +283,28 @@ def write_atomically(path: Path, data: bytes) -> None:
     os.replace(new, path)
 
 
+def _row(line: bytes) -> dict[str, Any] | None:
+    """The row that a line of metrics.jsonl holds, or None for a line that a power cut or a hand has damaged."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
+
+def _is_status(status: dict[str, Any]) -> bool:
+    """Whether what status.json holds can be shown: a state that exists, whole steps, and numbers or nothing for the rest."""
+    rest = ("progress", "seconds", "eta_seconds", "loss", "val_loss", "bits_per_byte", "best_val_loss", "tokens_per_second")
+    return (status.get("state") in STATES and all(isinstance(status.get(name), int) for name in ("step", "steps"))
+            and all(isinstance(status.get(name), (int, float, type(None))) for name in rest))
+
+
 @contextlib.contextmanager
-def _damage_is_told(path: Path) -> Iterator[None]:
+def damage_is_told(path: Path) -> Iterator[None]:
+    """What goes wrong inside while `path` is read becomes a RunError that says it is damaged."""
     try:
         yield
-    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError, struct.error) as error:  # ValueError: CONFIG, JSON, UTF-8
+    except (SafetensorError, OSError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
         raise RunError(f"{path} is damaged or belongs to another CONFIG ({type(error).__name__}): "
                        f"{' '.join(str(error).split())[:200]}") from error
 

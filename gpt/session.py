@@ -19,8 +19,8 @@ from gpt.device import choose_device, describe_device
 from gpt.errors import UserError
 from gpt.generate import Sampling, write
 from gpt.model import GPT2
-from gpt.run import RunError, RunWriter, check_name
-from gpt.tokenizer import load_tokenizer, make_tokenizer
+from gpt.run import RunError, RunWriter, check_name, damage_is_told, load_matching_tokenizer
+from gpt.tokenizer import make_tokenizer
 from gpt.trainer import Clock, Event, Trainer, snapshot_steps
 
 SAVE_SECONDS = 15.0  # about this much work is lost when the process dies
@@ -101,9 +101,11 @@ class Session:
         corpus = read_corpus(self.config["corpus"], self.config["seed"])
         train_text, validation_text = corpus.split()
         if self.resumes:
-            self.tokenizer = load_tokenizer(self.writer.path / "tokenizer.json")
+            self.tokenizer = load_matching_tokenizer(self.writer, self.config["vocab_size"])
         else:
             self.tokenizer = make_tokenizer(self.config["tokenizer"], train_text, corpus.text, self.config["vocab_size"])
+        if self.tokenizer.n_vocab < 2:
+            raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
         model = GPT2(self.config).to(self.device)
@@ -128,12 +130,14 @@ class Session:
         }
 
     def _load_last(self) -> None:
-        was = self.writer.config()["corpus"]["sha256"]
+        with damage_is_told(self.writer.path / "config.json"):
+            was = self.writer.config()["corpus"]["sha256"]
         if self.corpus.identity()["sha256"] != was:
             raise RunError(f"the text {self.config['corpus']!r} has changed since the run began: start a new run with it")
         weights, state = self.writer.load_last()
-        self.trainer.model.load_state_dict(weights)
-        self.trainer.load_state(state)
+        with damage_is_told(self.writer.path / "last"):
+            self.trainer.model.load_state_dict(weights)
+            self.trainer.load_state(state)
         self.clock = self.trainer.clock
         self.writer.cut_rows_after(self.trainer.step)
 

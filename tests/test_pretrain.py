@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gpt.config import CONFIG, PRESETS, as_flags
-from gpt.pretrain import main, session_from_flags
+from gpt.pretrain import main, make_parser, session_from_flags
 from gpt.run import Run, RunWriter
 from gpt.session import Session
 
@@ -198,3 +198,27 @@ def test_help_names_every_field_with_its_limits(capsys):
     text = capsys.readouterr().out
     assert caught.value.code == 0
     assert all(f"--{name}" in text for name in CONFIG)
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [
+    ("config.json", '"emb_dim": 16', '"emb_dim": 32'), ("config.json", '"n_layers": 2', '"n_layers": 3'),
+    ("last/trainer.json", None, "[]"), ("last/trainer.json", None, '{"items": []}'), ("tokenizer.json", None, '{"name": "byte"}'),
+])
+def test_a_damaged_run_is_not_resumed(words, tmp_path, capsys, name, old, new):
+    session = session_from_flags(vars(make_parser().parse_args(words)))
+    for event in session.events():
+        if event.kind == "step" and event.row.get("step") == 6:
+            session.stop()
+    path = tmp_path / "runs" / "a" / name
+    path.write_text(path.read_text().replace(old, new) if old else new)
+    told = fails(capsys, ["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
+    assert "is damaged" in told or "belongs to another run" in told
+
+
+def test_checkpoints_that_cannot_be_written_are_told(words, text_file, capsys):
+    assert "cannot be written" in fails(capsys, [*words[2:], "--checkpoints", text_file])
+
+
+def test_a_text_of_one_character_has_nothing_to_predict(words, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("a" * 1000)
+    assert "only one kind of character" in fails(capsys, [*words, "--corpus", str(tmp_path / "a.txt")])

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -384,3 +385,17 @@ def test_a_damaged_last_state_is_told(saved, name, content):
     path.unlink() if content is None else path.write_bytes(content)
     with RunWriter(saved.path) as writer, pytest.raises(RunError, match="is damaged"):
         writer.load_last()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match=r"cannot be written \(Not a directory\): choose another with --checkpoints"), \
+            RunWriter(tmp_path / "file" / "run"):
+        pass
+
+
+def test_a_tokenizer_of_another_run_is_refused(trained, tmp_path):
+    copy = Path(shutil.copytree(trained, tmp_path / "copy"))
+    (copy / "tokenizer.json").write_text('{"name": "byte"}')
+    with pytest.raises(RunError, match="has 256 tokens and its model"):
+        load_run(copy)

@@ -1,17 +1,18 @@
 """Training as a child process: the page starts it with the very command line it shows, and reads the run folder."""
 
-import contextlib
 import os
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import filelock
 
 from gpt.config import CONFIG, PRESETS, as_flags, validate
-from gpt.run import FINAL_STATES, Run, RunError, check_name, find_run, list_runs
+from gpt.device import choose_device
+from gpt.run import FINAL_STATES, RunError, check_name, find_run, list_runs
 from gpt.session import machine_lock
 
 PROJECT = Path(__file__).resolve().parents[2]  # the folder from which `python -m gpt.pretrain` runs
@@ -46,6 +47,7 @@ class Jobs:
     def start(self, config: dict, preset: str, name: str) -> None:
         """Start a new run. Raises UserError, and starts nothing, if it cannot be trained or something trains already."""
         validate(config)
+        choose_device(config["device"])
         self.check_free(name)
         self._launch(training_words(config, preset, name, self.root), name)
 
@@ -72,7 +74,7 @@ class Jobs:
             self._stderr.truncate()
             self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                            stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-            self._name = name
+            self._name, self._launched = name, time.time()
 
     def running(self) -> str | None:
         """The name of the run that trains now, started here or elsewhere, or None."""
@@ -86,11 +88,14 @@ class Jobs:
         return self._name if began else None
 
     def failure(self) -> tuple[str, str] | None:
-        """(name, what its process said last) of a run that ended before its folder could tell, or None."""
+        """(name, what its process said last) of a run that ended before its folder could tell, or None.
+
+        A run that has told something since, this one or another, is news: the failure is then forgotten.
+        """
         if self._child is None or not self._child.poll():
             return None
-        run = Run(self.root / self._name)
-        if (run.path / "status.json").exists() and run.status()["state"] == "failed":
+        if any((run.path / "status.json").stat().st_mtime >= self._launched for run in list_runs(self.root)):
+            self._child = None
             return None
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
@@ -101,8 +106,9 @@ class Jobs:
         if self._child is None or self._child.poll() is not None:
             return
         self._child.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._child.wait(seconds)
-            return
-        self._child.kill()
-        self._child.wait()
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._child = None

@@ -74,16 +74,21 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
 
 
 def table_row(run: Run) -> dict[str, Any] | None:
-    """A run as text for each column, and under "sort" the numbers behind it. None for a run that has not begun or is damaged."""
+    """A run as text for each column, and under "sort" the numbers behind it. None for a run that has not begun; one that
+    cannot be read says that it is damaged, and can still be selected and deleted."""
     try:
-        saved, status = run.config(), run.status()
-        text, tokenizer, parameters = saved["corpus"]["name"], saved["tokenizer"], saved["parameters"]
-    except (RunError, KeyError):
-        return None
+        return _readable_row(run)
+    except (RunError, LookupError, TypeError, ValueError, OverflowError, OSError):
+        return None if run.is_alive() else {"name": run.name, "state": "Damaged"}
+
+
+def _readable_row(run: Run) -> dict[str, Any]:
+    saved, status = run.config(), run.status()
+    tokenizer, parameters = saved["tokenizer"], saved["parameters"]
     best, bits = best_evaluation(run)
-    seconds, created = status.get("seconds") or 0, saved.get("created", 0)
+    seconds, created = status.get("seconds") or 0, saved["created"]
     return {
-        "name": run.name, "state": STATES[status["state"]], "text": text,
+        "name": run.name, "state": STATES[status["state"]], "text": saved["corpus"]["name"],
         "tokenizer": f"{tokenizer['name']}, {tokenizer['n_vocab']:,}",
         "parameters": f"{parameters / 1e6:.2f} M", "step": f"{status['step']:,}", "seconds": duration(seconds),
         "val_loss": f"{best:.4f}" if best is not None else "", "bits_per_byte": f"{bits:.4f}" if bits is not None else "",
@@ -95,10 +100,14 @@ def table_row(run: Run) -> dict[str, Any] | None:
 
 def best_evaluation(run: Run) -> tuple[float | None, float | None]:
     """(validation loss, bits per byte) of the evaluation with the lowest loss."""
-    evaluations = [(row["val_loss"], row["bits_per_byte"]) for row in run.rows()[0] if "val_loss" in row]
-    return min(evaluations, default=(None, None))
+    return min(((row["val_loss"], row["bits_per_byte"]) for row in _evaluation_rows(run)), default=(None, None))
 
 
 def curve(run: Run) -> list[tuple[float, float]]:
     """(seconds, bits per byte) of every evaluation."""
-    return [(row["seconds"], row["bits_per_byte"]) for row in run.rows()[0] if "val_loss" in row]
+    return [(row["seconds"], row["bits_per_byte"]) for row in _evaluation_rows(run)]
+
+
+def _evaluation_rows(run: Run) -> list[dict[str, Any]]:
+    names = ("val_loss", "bits_per_byte", "seconds")
+    return [row for row in run.rows()[0] if all(isinstance(row.get(name), (int, float)) for name in names)]

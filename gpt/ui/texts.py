@@ -16,7 +16,7 @@ SAMPLE = 300_000  # characters from which the number of tokens is estimated
 def save_text(root: Path, name: str, data: bytes) -> Path:
     """Keep a person's text below `root` under its own name and its hash; the same text is kept once. Raises CorpusError."""
     if len(data) > LARGEST:
-        raise CorpusError(f"the text has {len(data) / 1e6:.0f} MB; this page takes up to {LARGEST / 1e6:.0f} MB: "
+        raise CorpusError(f"the text has {len(data) / 1e6:.1f} MB; this page takes up to {LARGEST / 1e6:.0f} MB: "
                           "train larger ones with python -m gpt.pretrain --corpus FILE")
     if not data.strip():
         raise CorpusError("the text is empty: give one with a few hundred characters at least")
@@ -24,8 +24,12 @@ def save_text(root: Path, name: str, data: bytes) -> Path:
         raise CorpusError(f"{name} is not a text file: save it as plain text (.txt) first")
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:32] or "text"
     path = root / FOLDER / f"{stem}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise CorpusError(f"the text cannot be kept in {path.parent} ({error.strerror}): "
+                          "start the page with another --checkpoints") from None
     return path
 
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, validate
 from gpt.corpus import BUILT_IN
+from gpt.dataset import require_length
 from gpt.errors import UserError
 from gpt.estimate import estimate
 from gpt.run import find_run, new_name
@@ -70,8 +71,8 @@ def take_preset(preset: str) -> list[Any]:
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
     with told_to_the_person():
-        config = typed(FIELDS, list(values))
-        texts.check_source(jobs.root, config["corpus"])
+        config = validate(typed(FIELDS, list(values)))
+        long_enough(jobs, config)
         jobs.start(config, preset, str(name or "").strip() or new_name(jobs.root, str(config["corpus"])))
 
 
@@ -81,6 +82,11 @@ def ask(jobs: Jobs, command: str) -> None:
         running = jobs.running()
         if running is None:
             raise UserError(f"nothing is training, so there is nothing to {command}")
+        if jobs.starting():
+            if command != "stop":
+                raise UserError(f"run {running} is still starting: {command} it in a moment")
+            jobs.close()
+            return
         find_run(jobs.root, running).ask(command)
 
 
@@ -126,6 +132,13 @@ def _preview(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
     return texts.preview(texts.check_source(jobs.root, config["corpus"]), config["tokenizer"], vocab_size, seed)
 
 
+def long_enough(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
+    """The preview of a text that can be trained on with `config`. Raises UserError if it is too short or not on the page."""
+    text = _preview(jobs, config)
+    require_length("the training part of the text", text["train_tokens"], config["context_length"])
+    return text
+
+
 PART_COLOURS = ("var(--gpt-accent)", "var(--gpt-green)", "var(--gpt-amber)", "var(--gpt-sky)", "var(--gpt-muted)")
 
 
@@ -135,10 +148,7 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict
         validate(config)
         if name:
             jobs.check_free(name)
-        text = _preview(jobs, config)
-        if text["train_tokens"] <= config["context_length"]:
-            raise UserError(f"the text has {text['train_tokens']} tokens to train on; context_length {config['context_length']} needs at "
-                            f"least {config['context_length'] + 1}: lower it or add text")
+        text = long_enough(jobs, config)
         cost = estimate(config | {"vocab_size": text["vocab_size"]}, text["train_tokens"], config["device"])
     except ConfigError as error:
         return {"problems": list(error.problems.values())}

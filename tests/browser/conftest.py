@@ -79,6 +79,7 @@ def open_page(browser, address):
         page.on("request", lambda request: faults.append(f"request to {request.url}") if _leaves(request.url, address) else None)
         page.goto(address + ("/?__theme=dark" if dark else ""))
         page.wait_for_selector("#monitor .gpt-fact")
+        page.wait_for_selector("#price .gpt-command")  # the last thing that a page fetches when it opens
         return page
 
     yield open_one

@@ -22,8 +22,10 @@ def open_box(page: Page, title: str) -> None:
 
 def set_number(page: Page, field: str, value: int) -> None:
     box = page.get_by_label(f"number input for {field}").or_(page.get_by_label(field, exact=True)).first
+    expect(box).to_have_value(re.compile(r"\d"))  # a control that has just come into view is filled by the page first
     box.fill(str(value))
     box.press("Tab")
+    expect(box).to_have_value(str(value))
 
 
 def choose_run(page: Page, tab: str, name: str) -> None:

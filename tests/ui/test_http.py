@@ -132,7 +132,7 @@ class TestStart:
         ({"max_steps": 0}, "the run would never end"),
         ({"corpus": "/etc/passwd"}, "that text is not on this page"),
         ({"corpus": "../../etc/passwd"}, "that text is not on this page"),
-        ({"corpus": None}, "that text is not on this page"),
+        ({"corpus": None}, "corpus is missing"),
     ])
     def test_a_bad_config_starts_nothing(self, client, changes, told):
         with pytest.raises(AppError, match=re.escape(told)):

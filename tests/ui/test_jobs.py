@@ -4,6 +4,7 @@ import string
 import sys
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from gpt.pretrain import make_parser, session_from_flags
 from gpt.run import RunError, RunWriter, find_run, list_runs, load_run
 from gpt.session import Session, machine_lock
 from gpt.ui.jobs import PROJECT, resuming_words, training_words
+from gpt.ui.train import ask
 from tests.ui.conftest import until
 
 
@@ -255,3 +257,19 @@ class TestProcess:
 def test_names_of_runs_made_of_allowed_characters_are_free(jobs):
     for name in ("a", "A.b-c_d", string.ascii_letters[:26] + "-1", "_", "0"):
         jobs.check_free(name)
+
+    def test_a_failure_is_forgotten_when_another_run_tells_something(self, jobs, start):
+        start("raise SystemExit('first')")
+        until(jobs.failure)
+        with RunWriter(jobs.root / "other") as writer:
+            writer.write_status(state="running", step=5, steps=10)
+            assert jobs.failure() is None
+            assert jobs.running() == "other"
+
+    def test_a_run_that_is_starting_can_be_stopped(self, jobs, start):
+        start("import time; time.sleep(600)")
+        with pytest.raises(gr.Error, match="run a is still starting"):
+            ask(jobs, "pause")
+        ask(jobs, "stop")
+        assert jobs.running() is None
+        assert jobs.failure() is None

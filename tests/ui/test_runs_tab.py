@@ -66,10 +66,18 @@ def test_the_curve_of_a_run_goes_forward_in_time(run):
     assert points[-1][1] < points[0][1]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b"[]", b"{}", b'{"config": 5}', b'{"config": {}}'])
-def test_a_run_with_a_damaged_config_has_no_row(own_run, content):
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b"[]", b"{}", b'{"config": 5}', b'{"config": {}}',
+                                     b'{"config": {}, "corpus": null, "tokenizer": "x", "parameters": "x", "created": 1e300}'])
+def test_a_run_with_a_damaged_config_says_so_and_can_be_chosen(own_run, content):
     (own_run.path / "config.json").write_bytes(content)
-    assert table_row(own_run) is None
+    assert table_row(own_run) == {"name": "bottles", "state": "Damaged"}
+
+
+def test_damaged_lines_of_metrics_are_passed_over(own_run):
+    before = table_row(own_run)
+    with open(own_run.path / "metrics.jsonl", "ab") as file:
+        file.write(b'{"a": 1}\n\0\0\0\n[]\n{"step": 9, "val_loss": 0.1}\n{"step": "x"}\n')
+    assert table_row(own_run) == before
 
 
 def test_a_run_that_has_not_begun_has_no_row(tmp_path):
@@ -78,6 +86,8 @@ def test_a_run_that_has_not_begun_has_no_row(tmp_path):
         assert table_row(writer) is None
 
 
-def test_a_run_with_a_damaged_status_has_failed(own_run):
-    (own_run.path / "status.json").write_bytes(b"{")
+@pytest.mark.parametrize("content", [b"{", b'{"state": "done", "step": null, "steps": 3}', b'{"state": "gone", "step": 1, "steps": 3}',
+                                     b'{"state": "done", "step": 1, "steps": 3, "seconds": "y"}'])
+def test_a_run_with_a_damaged_status_has_failed(own_run, content):
+    (own_run.path / "status.json").write_bytes(content)
     assert table_row(own_run)["state"] == "Failed"

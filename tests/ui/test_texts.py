@@ -43,7 +43,7 @@ def test_a_hostile_name_stays_in_the_folder(tmp_path, name):
 @pytest.mark.parametrize(("data", "told"), [
     (b"", "the text is empty"), (b" \n\t\r\n", "the text is empty"),
     (b"PK\x03\x04\0\0", "book.zip is not a text file: save it as plain text"),
-    (b"a" * (LARGEST + 1), "the text has 20 MB; this page takes up to 20 MB: train larger ones with python -m gpt.pretrain --corpus FILE"),
+    (b"a" * (LARGEST + 1), "the text has 20.0 MB; this page takes up to 20 MB: train larger ones with python -m gpt.pretrain"),
 ], ids=["empty", "blank", "binary", "large"])
 def test_what_cannot_be_trained_on_is_refused_and_not_kept(tmp_path, data, told):
     with pytest.raises(CorpusError, match=told):

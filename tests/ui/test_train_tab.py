@@ -71,7 +71,7 @@ def test_each_part_of_the_model_has_a_colour_of_its_own(jobs, config):
 def test_a_text_too_short_for_the_context_is_told_with_the_remedy(jobs):
     source = str(texts.save_text(jobs.root, "a.txt", b"forty characters in all, the last 4 kept"))
     told = price_of(jobs, "quick", "", {**CONFIG, "corpus": source, "tokenizer": "char"})
-    assert told == {"problems": ["the text has 36 tokens to train on; context_length 64 needs at least 65: lower it or add text"]}
+    assert told == {"problems": ["the training part of the text has 36 tokens; context_length 64 needs at least 65: lower it or add text"]}
 
 
 @pytest.mark.parametrize(("name", "problem"), [("bottles", "there is a run bottles already"), ("../a", "cannot name a run")])
