@@ -51,8 +51,8 @@ class Looks:
         except UserError as error:
             return {"error": str(error)}
         note = f"The prompt is longer than what is shown: its last {len(seen.tokens)} tokens are read." if seen.n_dropped else ""
-        return {"key": json.dumps([run, weights, prompt]), "mosaic": figures.mosaic(seen.maps), "note": note,
-                "next": [[token_label(token), probability] for token, probability in seen.next_tokens[:5]]}
+        return {"key": json.dumps([run, weights, prompt]), "note": note, "mosaic": figures.mosaic(seen.maps),
+                "scales": list(figures.SCALES), "next": [[token_label(token), probability] for token, probability in seen.next_tokens[:5]]}
 
     def head(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One head in full, and what it does in words: {"key" that `look` gave, "layer", "head", "scale"}."""

@@ -13,7 +13,12 @@ LINES = (ACCENT, AMBER, GREEN, "var(--gpt-rose)", "var(--gpt-sky)", MUTED)
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 LARGEST_TILE = 40  # cells of one head in the mosaic, each way
 MOST_CELLS = 350_000  # of the whole mosaic: 0.47 MB on the way to the page
-SCALES = {"linear": lambda w: w, "square root": np.sqrt, "row maximum": lambda w: w / np.nanmax(w, axis=-1, keepdims=True)}
+SCALES = {  # name -> how far up the colour scale each weight stands, and the weights named beside it
+    "linear": (lambda w: w, (0, 0.2, 0.4, 0.6, 0.8, 1)),
+    "square root": (np.sqrt, (0, 0.05, 0.2, 0.5, 1)),
+    "log": (lambda w: 1 + np.log10(np.maximum(w, 1e-3)) / 3, (0.001, 0.01, 0.1, 1)),  # all below a thousandth looks alike
+    "row maximum": (lambda w: w / np.nanmax(w, axis=-1, keepdims=True), (0, 0.2, 0.4, 0.6, 0.8, 1)),
+}
 
 
 def loss_chart(steps: int) -> dict[str, Any]:
@@ -130,12 +135,12 @@ def head_map(weights: np.ndarray, labels: list[str], scale: str = "linear") -> d
     absent = np.where(np.tri(T, dtype=bool), weights, np.nan).astype(np.float32)
     ticks = {"showgrid": False, "zeroline": False, "tickfont": {"family": "var(--gpt-mono)"}, "ticks": ""}
     gap = 0.5 if T <= LARGEST_TILE else 0
-    values = np.array([0, 0.05, 0.2, 0.5, 1] if scale == "square root" else [0, 0.2, 0.4, 0.6, 0.8, 1])
-    heights = np.sqrt(values) if scale == "square root" else values
+    height, values = SCALES[scale]
+    places = height(np.array(values, dtype=float))
     bar = {"title": {"text": "weight" if scale != "row maximum" else "share of the row's largest", "side": "right"}, "thickness": 12,
-           "outlinewidth": 0, "tickvals": (1 + 254 * heights).tolist(), "ticktext": [f"{value:g}" for value in values]}
+           "outlinewidth": 0, "tickvals": (1 + 254 * places).tolist(), "ticktext": [f"{value:g}" for value in values]}
     return {
-        "data": [{"type": "heatmap", "z": packed(_coded(SCALES[scale](absent))), "zmin": 0, "zmax": 255,
+        "data": [{"type": "heatmap", "z": packed(_coded(height(absent))), "zmin": 0, "zmax": 255,
                   "colorscale": _scale_with_absent(), "colorbar": bar, "hoverinfo": "none", "xgap": gap, "ygap": gap}],
         "layout": {
             "plot_bgcolor": ABSENT,

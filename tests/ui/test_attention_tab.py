@@ -54,7 +54,7 @@ def test_the_likeliest_next_tokens_are_told(looks, root):
     assert [probability for _, probability in shown["next"]] == pytest.approx(expected.values.tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("scale", ["linear", "square root", "row maximum"])
+@pytest.mark.parametrize("scale", ["linear", "square root", "log", "row maximum"])
 def test_each_head_comes_with_its_exact_weights(looks, root, scale):
     shown = looks.look("bottles", 0, PROMPT)
     maps = inspect(*load_run(root / "bottles", 0), PROMPT).maps

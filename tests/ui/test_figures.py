@@ -162,8 +162,9 @@ def test_a_head_carries_its_exact_weights_and_nothing_above_the_diagonal(scale, 
 
 
 @pytest.mark.parametrize(("scale", "wanted"), [
-    ("linear", [[255, 0], [1 + 51, 1 + 203]]), ("square root", [[255, 0], [1 + 114, 1 + 227]]), ("row maximum", [[255, 0], [1 + 64, 255]])])
-def test_three_scales_colour_the_same_weights(scale, wanted):
+    ("linear", [[255, 0], [1 + 51, 1 + 203]]), ("square root", [[255, 0], [1 + 114, 1 + 227]]), ("row maximum", [[255, 0], [1 + 64, 255]]),
+    ("log", [[255, 0], [1 + 195, 1 + 246]])])
+def test_the_scales_colour_the_same_weights(scale, wanted):
     figure = head_map(np.array([[1, 0], [0.2, 0.8]], dtype=np.float32), ["a", "b"], scale)
     assert unpacked(figure["data"][0]["z"]).tolist() == wanted
     assert (figure["data"][0]["zmin"], figure["data"][0]["zmax"]) == (0, 255)

@@ -1,13 +1,11 @@
 // The Attention tab: all heads as a mosaic, the selected one large, a sentence in words under both.
 
-// {key, mosaic: figure, note, next: [[label, probability]], error}; server.head({key, layer, head, scale}) -> {figure, sentence}
+// {key, scales: [name], mosaic: figure, note, next: [[label, probability]], error}; server.head({key, layer, head, scale}) -> {figure, sentence}
 gpt.views.explorer = function (element, props, { watch, server }) {
     const error = gpt.make("p", "gpt-error"), note = gpt.make("p", "gpt-small");
     const panes = gpt.make("div", "gpt-panes"), left = gpt.make("div", "gpt-mosaic"), right = gpt.make("div", "gpt-head");
     const title = gpt.make("div", "gpt-title"), name = gpt.make("span"), sentence = gpt.make("p", "gpt-sentence"), next = gpt.make("p", "gpt-small");
     const reading = gpt.make("p", "gpt-reading"), option = gpt.make("label", "gpt-option"), scale = gpt.make("select");
-    for (const name of ["linear", "square root", "row maximum"]) scale.append(gpt.make("option", "", name));
-    scale.value = "square root";
     option.append("colour scale ", scale);
     left.tabIndex = 0;
     left.setAttribute("aria-label", "All heads. Arrow keys choose one.");
@@ -81,6 +79,10 @@ gpt.views.explorer = function (element, props, { watch, server }) {
         reading.textContent = value.mosaic ? "Point at a cell to read its exact weight." : "";
         next.replaceChildren();
         if (!value.mosaic) return;
+        if (!scale.options.length) {
+            scale.append(...value.scales.map((name) => gpt.make("option", "", name)));
+            scale.value = "square root";
+        }
         mosaic.show(value.mosaic);
         next.append("Next token: ");
         value.next.forEach(([label, probability], i) => next.append(i ? ", " : "", gpt.make("code", "", label), ` ${Math.round(100 * probability)} %`));
