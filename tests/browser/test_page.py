@@ -38,12 +38,16 @@ def choose_run(page: Page, tab: str, name: str) -> None:
     expect(page.locator(f"#{tab}-weights input[type=range]")).to_have_value("5", timeout=PATIENT)  # the best of its 5 snapshots
 
 
-def points(page: Page, trace: int = 0) -> int:
-    return page.evaluate(f"document.querySelector('#monitor .js-plotly-plot')?.data[{trace}].x.length ?? 0")
+# calcdata is what Plotly has drawn; data is only what it was given.
+DRAWN = "(document.querySelector('#monitor .js-plotly-plot')?.calcdata?.[0].length ?? 0)"
+
+
+def points(page: Page) -> int:
+    return page.evaluate(DRAWN)
 
 
 def wait_for_points(page: Page, n: int) -> None:
-    page.wait_for_function(f"(document.querySelector('#monitor .js-plotly-plot')?.data[0].x.length ?? 0) > {n}", timeout=PATIENT)
+    page.wait_for_function(f"{DRAWN} > {n}", timeout=PATIENT)
 
 
 def state(page: Page):

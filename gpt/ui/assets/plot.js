@@ -37,11 +37,12 @@ gpt.plot = function (element, options) {
         area.on("plotly_unhover", () => plot.onhover?.(null));
     };
 
-    // points: one {x: [...], y: [...]} a trace, added at its end
+    // points: one {x: [...], y: [...]} a trace, added at its end. The arrays are made anew: Plotly draws only arrays that it
+    // has not seen before, and would take one that has grown for one that has not changed.
     plot.extend = function (points) {
-        points.forEach((added, i) => {
-            plot.figure.data[i].x.push(...added.x);
-            plot.figure.data[i].y.push(...added.y);
+        plot.figure.data.forEach((trace, i) => {
+            trace.x = trace.x.concat(points[i].x);
+            trace.y = trace.y.concat(points[i].y);
         });
         plot.draw();
     };
