@@ -37,7 +37,7 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
 
     event = begin.click(generate, [chooser.run, chooser.weights, prompt, *sampling], writing, api_name="generate", show_progress="hidden",
                         concurrency_limit=4, preprocess=False)
-    stop.click(stopped, writing, writing, cancels=event, show_progress="hidden", queue=False, api_visibility="private")
+    stop.click(None, cancels=event)
     chooser.offered_on(tab)
 
 
@@ -67,13 +67,6 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
         yield {**shown, "error": ". ".join(error.problems.values())}
     except UserError as error:
         yield {**shown, "error": str(error)}
-
-
-def stopped(shown: dict[str, Any] | None) -> dict[str, Any]:
-    """What the view shows after Stop: all that was written until then."""
-    if not isinstance(shown, dict) or shown.get("done") or not shown.get("pieces"):
-        return gr.skip()
-    return {**shown, "done": True, "note": str(shown.get("note")).replace("Writing,", "Stopped after")}
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:

@@ -4,13 +4,12 @@ import itertools
 import json
 import math
 
-import gradio as gr
 import pytest
 
 from gpt.generate import Sampling, write
 from gpt.run import load_run
 from gpt.ui import generate
-from gpt.ui.generate import stopped, written
+from gpt.ui.generate import written
 
 BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
@@ -129,13 +128,3 @@ def test_text_held_back_until_the_end_is_no_token(ask):
     shown = next(view for seed in range(1000) if len(pieces_of(view := ask(run="bytes", max_new_tokens=tokens, seed=seed)[-1])) > tokens)
     assert pieces_of(shown)[-1]["likeliest"] == []
     assert shown["note"].startswith(f"{tokens} tokens, ")
-
-
-def test_what_was_written_before_stop_stays():
-    shown = {"prompt": "a", "pieces": "{}\n{}\n", "note": "Writing, 2 tokens."}
-    assert stopped(shown) == {**shown, "done": True, "note": "Stopped after 2 tokens."}
-
-
-@pytest.mark.parametrize("shown", [None, "", {}, {"pieces": ""}, {"pieces": "{}\n", "done": True}])
-def test_stop_changes_nothing_where_nothing_is_being_written(shown):
-    assert stopped(shown) == gr.skip()

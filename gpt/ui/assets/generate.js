@@ -29,12 +29,21 @@ gpt.views.writing = function (element, props, { watch }) {
         side.replaceChildren(gpt.make("p", "gpt-small", "What the model expected here"), ...rows);
     };
 
+    // A stopped writing ends without a last word from Python, and what was under way may still arrive: it is told here.
+    let stopped = null;
+    document.addEventListener("click", (event) => {
+        if (!event.target.closest?.("#stop-writing")) return;
+        stopped = props.value?.id;
+        show();
+    });
+
     let pieces = [], read = 0;                                      // characters of value.pieces that are drawn
     const show = () => {
         const value = props.value || { note: "Press Generate, or Ctrl+Enter: the run goes on with the prompt." };
         const lines = value.pieces || "";
         error.textContent = value.error || "";
-        status.textContent = value.note || "";
+        const cut = value.id && value.id === stopped && !value.done;
+        status.textContent = cut ? value.note.replace("Writing,", "Stopped after") : value.note || "";
         if (value.id !== text.dataset.id || lines.length < read) {
             text.replaceChildren(gpt.make("span", "gpt-prompt", value.prompt || ""));
             side.replaceChildren();
