@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import math
 import time
 from dataclasses import dataclass
 
@@ -12,8 +11,8 @@ from gpt.config import CONFIG
 from gpt.corpus import VALIDATION_SHARE
 from gpt.dataset import TokenizedText
 from gpt.device import choose_device
-from gpt.model import GPT2
-from gpt.trainer import Trainer, planned_steps
+from gpt.model import GPT2, padded_vocab_size
+from gpt.trainer import Trainer, planned_steps, tokens_per_step
 
 PROCESS_BYTES = 400e6  # what the process itself takes: Python, PyTorch and the tokens
 
@@ -38,7 +37,7 @@ class Estimate:
 def count_parameters(config: dict) -> dict[str, int]:
     """Parameters by part, exactly as GPT2(config) has them."""
     C, L = config["emb_dim"], config["n_layers"]
-    rows = math.ceil(config["vocab_size"] / config["vocab_multiple"]) * config["vocab_multiple"]
+    rows = padded_vocab_size(config)
     positions = config["context_length"] * C if config["position"] == "learned" else 0
     return {
         "embeddings": rows * C + positions,
@@ -60,10 +59,9 @@ def flops_per_token(config: dict) -> float:
 
 def flops_per_step(config: dict) -> float:
     """One optimizer step: its tokens, and Muon's Newton-Schulz products where Muon is used."""
-    tokens = config["batch"] * config["grad_accum"] * config["context_length"]
     C = config["emb_dim"]
     newton_schulz = sum(5 * (4 * C * C * side + 2 * C**3) for side in (C, 3 * C, 4 * C, 4 * C))  # matrices C x side
-    return tokens * flops_per_token(config) + (config["n_layers"] * newton_schulz if config["optimizer"] == "muon" else 0)
+    return tokens_per_step(config) * flops_per_token(config) + (config["n_layers"] * newton_schulz if config["optimizer"] == "muon" else 0)
 
 
 def training_bytes(config: dict) -> float:

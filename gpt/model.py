@@ -24,7 +24,7 @@ class GPT2(nn.Module):
         super().__init__()
         self.config = dict(validate(config))
         emb_dim, self.context_length, self.vocab_size = config["emb_dim"], config["context_length"], config["vocab_size"]
-        rows = math.ceil(self.vocab_size / config["vocab_multiple"]) * config["vocab_multiple"]
+        rows = padded_vocab_size(config)
         self.token_embedding = nn.Embedding(rows, emb_dim)
         self.position_embedding = nn.Embedding(self.context_length, emb_dim) if config["position"] == "learned" else None
         self.dropout = nn.Dropout(config["dropout_rate"])
@@ -73,6 +73,11 @@ class GPT2(nn.Module):
         """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or their sum."""
         logits = self(ids)
         return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)  # (B*T, V) against (B*T,)
+
+
+def padded_vocab_size(config: dict) -> int:
+    """Rows of the token embedding: vocab_size, rounded up to a multiple of vocab_multiple."""
+    return math.ceil(config["vocab_size"] / config["vocab_multiple"]) * config["vocab_multiple"]
 
 
 @contextmanager

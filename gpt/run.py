@@ -96,7 +96,7 @@ class Run:
 
     def weights(self, step: int | None = None) -> Path:
         """The file of the best weights, or of the snapshot at `step`. Raises RunError if there is none."""
-        path = self.path / ("best.safetensors" if step is None else f"snapshots/step-{step:06d}.safetensors")
+        path = self._weights_path(step)
         if not path.exists():
             steps = ", ".join(map(str, self.snapshots())) or "none yet"
             raise RunError(f"run {self.name} has no {'weights' if step is None else f'snapshot at step {step}'}; its snapshots: {steps}")
@@ -121,6 +121,14 @@ class Run:
         if self.is_alive():
             raise RunError(f"run {self.name} is still training: stop it first")
         shutil.rmtree(self.path)
+
+    def check_unfinished(self) -> None:
+        """Raise RunError if there is nothing left to resume."""
+        if self.status()["state"] == "done":
+            raise RunError(f"run {self.name} is finished: there is nothing left to resume")
+
+    def _weights_path(self, step: int | None) -> Path:
+        return self.path / ("best.safetensors" if step is None else f"snapshots/step-{step:06d}.safetensors")
 
     def _json(self, name: str) -> dict[str, Any] | None:
         try:
@@ -195,8 +203,7 @@ class RunWriter(Run):
         state = model.state_dict()
         if step is not None:
             state = {name: tensor.half() for name, tensor in state.items()}
-        path = self.path / ("best.safetensors" if step is None else f"snapshots/step-{step:06d}.safetensors")
-        _save_tensors(path, state)
+        _save_tensors(self._weights_path(step), state)
 
     def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
         """last/: model, optimizers, generators and position, enough to go on bit for bit."""

@@ -50,8 +50,8 @@ class Session:
             raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
         if not exists and self.resumes:
             raise RunError(f"there is no run {name} in {root} to resume")
-        if self.resumes and self.writer.status()["state"] == "done":
-            raise RunError(f"run {name} is finished: there is nothing left to resume")
+        if self.resumes:
+            self.writer.check_unfinished()
         self.config = dict(validate(self.writer.config()["config"] if self.resumes else config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]

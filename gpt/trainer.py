@@ -67,7 +67,7 @@ class Trainer:
         self.optimizers = make_optimizers(model, config)
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
-        self.tokens_per_step = config["batch"] * config["grad_accum"] * config["context_length"]
+        self.tokens_per_step = tokens_per_step(config)
         self.steps = planned_steps(config, len(text.train))
         self.step = 0
         self.best_loss = math.inf
@@ -199,12 +199,15 @@ class Trainer:
             optimizer.load_state_dict(saved)
 
 
+def tokens_per_step(config: dict) -> int:
+    return config["batch"] * config["grad_accum"] * config["context_length"]
+
+
 def planned_steps(config: dict, n_tokens: int) -> int:
     """Steps of the whole run on `n_tokens` training tokens; 0 if only max_minutes ends it."""
     limits = [config["max_steps"]] if config["max_steps"] else []
     if config["epoch"]:
-        per_step = config["batch"] * config["grad_accum"] * config["context_length"]
-        limits.append(max(1, round(config["epoch"] * n_tokens / per_step)))
+        limits.append(max(1, round(config["epoch"] * n_tokens / tokens_per_step(config))))
     return min(limits, default=0)
 
 

@@ -58,8 +58,7 @@ class Jobs:
 
     def resume(self, name: str) -> None:
         """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""
-        if find_run(self.root, name).status()["state"] == "done":
-            raise RunError(f"run {name} is finished: there is nothing left to resume")
+        find_run(self.root, name).check_unfinished()
         self._launch(resuming_words(name, self.root), name)
 
     def _launch(self, words: list[str], name: str) -> None:

@@ -42,6 +42,14 @@ def choose_run(page: Page, tab: str, name: str) -> None:
 DRAWN = "(document.querySelector('#monitor .js-plotly-plot')?.calcdata?.[0].length ?? 0)"
 
 
+def prompted(page: Page) -> Page:
+    """The page with the Generate tab open, ready to go on with a hostile prompt."""
+    show(page, "Generate")
+    choose_run(page, "generate", "hostile")
+    page.locator("#prompt textarea").fill("<b>")
+    return page
+
+
 def points(page: Page) -> int:
     return page.evaluate(DRAWN)
 
@@ -128,10 +136,7 @@ def test_pasted_text_becomes_a_choice_and_shows_literally(open_page):
 
 
 def test_generation_streams_and_shows_probabilities(open_page):
-    page = open_page()
-    show(page, "Generate")
-    choose_run(page, "generate", "hostile")
-    page.locator("#prompt textarea").fill("<b>")
+    page = prompted(open_page())
     set_number(page, "max_new_tokens", 400)
     page.locator("#generate").click()
     writing = page.locator("#writing")
@@ -148,10 +153,7 @@ def test_generation_streams_and_shows_probabilities(open_page):
 
 
 def test_generation_stops_when_asked(open_page):
-    page = open_page()
-    show(page, "Generate")
-    choose_run(page, "generate", "hostile")
-    page.locator("#prompt textarea").fill("<b>")
+    page = prompted(open_page())
     set_number(page, "max_new_tokens", 2000)
     page.locator("#generate").click()
     expect(page.locator("#writing")).to_contain_text("Writing,", timeout=PATIENT)
@@ -167,10 +169,7 @@ def test_generation_stops_when_asked(open_page):
 
 
 def test_an_older_snapshot_writes_something_else(open_page):
-    page = open_page()
-    show(page, "Generate")
-    choose_run(page, "generate", "hostile")
-    page.locator("#prompt textarea").fill("<b>")
+    page = prompted(open_page())
     written = []
     for place, label in ((0, "at training step 0"), (5, "the best of the run")):
         box = page.locator("#generate-weights input[type=number]")

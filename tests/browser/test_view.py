@@ -149,6 +149,7 @@ def test_dark_mode_recolours_what_is_drawn(page):
     page.wait_for_function(f"(before) => ({colours})().every((colour, i) => colour !== before[i])", arg=light)
     page.evaluate("document.body.classList.remove('dark')")
     page.wait_for_function(f"(before) => ({colours})().every((colour, i) => colour === before[i])", arg=light)
+    assert page.evaluate(colours) == light
 
 
 def test_a_chart_follows_the_width_and_its_height_the_aspect(page):
