@@ -21,16 +21,24 @@ def learning_rate_at(step: int, progress: float, peak: float, warmup: int) -> fl
 def orthogonalise(matrices: Tensor) -> Tensor:
     """(N, rows, columns) -> the nearest matrices whose singular values, but for tiny ones, are about 1 (0.7 to 1.2).
 
-    Five rounds of the Newton-Schulz iteration x <- a x + b (x x') x + c (x x')^2 x with Jordan's coefficients. On CUDA the
-    products run in bfloat16, which is exact enough for a direction.
+    Five rounds of the Newton-Schulz iteration x <- (a + b g + c g^2) x, where g = x x', with Jordan's coefficients. Every
+    round multiplies x from the left by a polynomial of g, and all these commute: so the rounds are computed on the small,
+    square g alone, and x, up to four times as wide, is multiplied once by their product. In float32: g squares the singular
+    values, and bfloat16 would lose the small ones.
     """
-    x = matrices.bfloat16() if matrices.is_cuda else matrices
-    wide = x.shape[-2] <= x.shape[-1]
-    x = x if wide else x.mT
+    a, b, c = 3.4445, -4.7750, 2.0315
+    wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = matrices.float() if wide else matrices.float().mT  # (N, n, m) with n <= m
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(5):
-        gram = x @ x.mT  # (N, n, n) with n the smaller side
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    gram = x @ x.mT  # (N, n, n)
+    product = None
+    for round in range(5):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
+        product = polynomial if product is None else polynomial @ product
+        if round < 4:
+            gram = polynomial @ gram @ polynomial
+    x = product @ x
     return (x if wide else x.mT).to(matrices.dtype)
 
 
@@ -39,8 +47,8 @@ class Muon(torch.optim.Optimizer):
 
     The step is scaled to AdamW's usual size, 0.2 * sqrt(max(rows, columns)) (Liu et al. 2025, 2502.16982), so that one
     learning rate serves both. torch.optim.Muon does the same, but always in bfloat16 and a matrix at a time: on a CPU
-    without bfloat16 units it takes a hundred times as long as this one, which keeps the matrices' own number format and
-    handles all of one shape in one batched product.
+    without bfloat16 units it takes a hundred times as long as this one, which computes in float32 and handles all of one
+    shape in one batched product.
     """
 
     def __init__(self, params, lr: float, weight_decay: float):
