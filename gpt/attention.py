@@ -69,20 +69,24 @@ class KVCache:
         return key, value
 
 
-def rotation_angles(context_length: int, head_dim: int) -> Tensor:
-    """(context_length, D/2) angles in radians of rotary position embedding: pair i of a head turns by position / 10000^(2i/D)."""
+def rotation(context_length: int, head_dim: int) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines, (context_length, D) each, of rotary position embedding (Su et al. 2021, 2104.09864).
+
+    Pair i of a head, its numbers i and i + D/2, turns by position / 10000^(2i/D) radians. (The paper pairs neighbours;
+    most code, and this, pairs halves.)
+    """
     frequencies = 10000.0 ** (-torch.arange(0, head_dim, 2) / head_dim)
-    return torch.outer(torch.arange(context_length), frequencies)
+    angles = torch.outer(torch.arange(context_length), frequencies)  # (context_length, D/2)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (x[i], x[i + D/2]) of (B, H, T, D) by their angles, given as (T, D/2) cosines and sines.
+    """Turn the pairs (a, b) = (x[i], x[i + D/2]) of (..., D): a cos - b sin and b cos + a sin, the halves at once.
 
-    The product of a turned query and a turned key depends on their positions only through the distance (Su et al. 2021,
-    2104.09864, who pair neighbours; here, as in most code, i pairs with i + D/2).
+    The product of a turned query and a turned key depends on their positions only through the distance.
     """
-    first, second = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # rolled by half, each number meets its partner
 
 
 class MultiHeadAttention(nn.Module):
@@ -102,21 +106,21 @@ class MultiHeadAttention(nn.Module):
         self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=config["qkv_bias"])
         self.projection = nn.Linear(emb_dim, emb_dim)
         if self.rope:
-            angles = rotation_angles(config["context_length"], self.head_dim)
-            self.register_buffer("cos", angles.cos(), persistent=False)
-            self.register_buffer("sin", angles.sin(), persistent=False)
+            cos, sin = rotation(config["context_length"], self.head_dim)
+            self.register_buffer("cos", cos[:, None, None], persistent=False)  # (context_length, 1, 1, D): alike for all heads
+            self.register_buffer("sin", sin[:, None, None], persistent=False)
 
     def split(self, x: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, C) -> queries, keys and values, each (B, H, T, D), of tokens at positions start .. start + T - 1."""
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # -> 3 times (B, H, T, D)
+        both, value = qkv[:, :, :2], qkv[:, :, 2]  # queries and keys get the same treatment: (B, T, 2, H, D)
         if self.qk_norm:  # after Henry et al. 2020, 2010.04245: they use unit length and a learned scale
-            query, key = F.rms_norm(query, (self.head_dim,)), F.rms_norm(key, (self.head_dim,))
+            both = F.rms_norm(both, (self.head_dim,))
         if self.rope:
-            cos, sin = self.cos[start:start + T], self.sin[start:start + T]
-            query, key = rotate(query, cos, sin), rotate(key, cos, sin)
-        return query.to(value.dtype), key.to(value.dtype), value  # under autocast the float32 cosines widen these
+            both = rotate(both, self.cos[start:start + T], self.sin[start:start + T])
+        query, key = both.to(value.dtype).unbind(2)  # under autocast the float32 cosines have widened them
+        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)  # 3 times (B, T, H, D) -> (B, H, T, D)
 
     def join(self, heads: Tensor) -> Tensor:
         """(B, H, T, D) -> (B, T, C): lay the heads side by side and mix them."""

@@ -56,7 +56,7 @@ class TransformerBlock(nn.Module):
         self.attention = MultiHeadAttention(config)
         self.norm2 = LayerNorm(config["emb_dim"])
         self.feed_forward = FeedForward(config)
-        self.dropout = nn.Dropout(config["dropout_rate"])
+        self.dropout = nn.Dropout(config["dropout_rate"]) if config["dropout_rate"] else nn.Identity()
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""

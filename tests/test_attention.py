@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from gpt.attention import CausalAttention, KVCache, MultiHeadAttention, SelfAttention, rotate, rotation_angles
+from gpt.attention import CausalAttention, KVCache, MultiHeadAttention, SelfAttention, rotate, rotation
 
 
 @pytest.fixture(autouse=True)
@@ -111,19 +111,21 @@ def test_an_edit_of_one_head_takes_its_part_out_of_the_output(tiny):
 
 
 def test_rotation_by_hand():
-    angles = rotation_angles(context_length=3, head_dim=4)
-    torch.testing.assert_close(angles, torch.tensor([[0.0, 0.0], [1.0, 0.01], [2.0, 0.02]]))
-    turned = rotate(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[math.cos(1)]]), torch.tensor([[math.sin(1)]]))
-    torch.testing.assert_close(turned, torch.tensor([[[math.cos(1), math.sin(1)]]]))
+    cos, sin = rotation(context_length=3, head_dim=4)
+    angles = torch.tensor([[0.0, 0.0], [1.0, 0.01], [2.0, 0.02]])
+    torch.testing.assert_close(cos, torch.cat((angles.cos(), angles.cos()), dim=1))
+    torch.testing.assert_close(sin, torch.cat((-angles.sin(), angles.sin()), dim=1))
+    turned = rotate(torch.tensor([3.0, 0.0, 0.0, 5.0]), cos[2], sin[2])  # pairs (3, 0) and (0, 5)
+    expected = [3 * math.cos(2), -5 * math.sin(0.02), 3 * math.sin(2), 5 * math.cos(0.02)]
+    torch.testing.assert_close(turned, torch.tensor(expected))
 
 
 def test_products_of_rotated_vectors_depend_on_the_distance_only():
-    angles = rotation_angles(context_length=20, head_dim=8).double()
+    cos, sin = (table.double() for table in rotation(context_length=20, head_dim=8))
     query, key = torch.randn(2, 8, dtype=torch.double)
 
     def product(i, j):
-        turned = [rotate(x[None], angles[at].cos(), angles[at].sin()) for x, at in ((query, i), (key, j))]
-        return (turned[0] * turned[1]).sum()
+        return rotate(query, cos[i], sin[i]) @ rotate(key, cos[j], sin[j])
 
     torch.testing.assert_close(product(3, 1), product(19, 17))
     torch.testing.assert_close(product(2, 9), product(12, 19))
