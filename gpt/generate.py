@@ -76,19 +76,19 @@ def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int
     if temperature < 1e-6:  # as good as 0, and dividing by less would overflow
         return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
     probabilities = (logits / temperature).softmax(dim=1)
-    ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
-    keep = torch.ones_like(ordered, dtype=torch.bool)
-    if top_k:
-        keep[:, top_k:] = False
+    if not (top_k or top_p < 1 or min_p):
+        return probabilities
+    n_left = min(top_k or logits.shape[1], logits.shape[1])
+    ordered, order = probabilities.topk(n_left, dim=1)  # likeliest first; sorting all of a large vocabulary is slow
+    keep = ordered >= min_p * ordered[:, :1]
     if top_p < 1:
         keep &= ordered.cumsum(dim=1) - ordered < top_p  # what stands before a token is less than p: the first that passes p stays
-    keep &= ordered >= min_p * ordered[:, :1]
-    keep[:, 0] = True
+        keep[:, 0] = True
     kept = torch.zeros_like(probabilities).scatter(1, order, ordered * keep)
     return kept / kept.sum(dim=1, keepdim=True)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_length: int) -> Tensor:
     """(B, N) ids so far -> (B, V) logits of the next token; with caches, only what they do not hold is computed.
 
