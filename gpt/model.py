@@ -7,10 +7,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from gpt.attention import KVCache
 from gpt.config import validate
 from gpt.layers import LayerNorm, TransformerBlock
+
+LOGITS_AT_ONCE = 16_000_000  # 64 MB in float32
 
 
 class GPT2(nn.Module):
@@ -49,10 +52,14 @@ class GPT2(nn.Module):
 
         Raises ValueError if the tokens are more than context_length.
         """
+        return self.unembed(self.stream(ids, caches))
+
+    def stream(self, ids: Tensor, caches: list[KVCache] | None = None) -> Tensor:
+        """(B, T) token ids -> (B, T, C): the residual stream after the last block."""
         x = self.embed(ids, caches[0].length if caches else 0)
         for i, block in enumerate(self.blocks):
             x = block(x, caches[i] if caches else None)
-        return self.unembed(x)
+        return x
 
     def embed(self, ids: Tensor, start: int = 0) -> Tensor:
         """(B, T) ids at positions start .. start + T - 1 -> (B, T, C): the residual stream before the first block."""
@@ -65,14 +72,29 @@ class GPT2(nn.Module):
         return self.dropout(x)
 
     def unembed(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, V): the stream's closeness to each token. Padding rows are cut off: they get no probability."""
-        logits = F.linear(self.final_norm(x), (self.head or self.token_embedding).weight)  # (B, T, V and padding)
+        """(..., C) -> (..., V): the stream's closeness to each token. Padding rows are cut off: they get no probability."""
+        logits = F.linear(self.final_norm(x), (self.head or self.token_embedding).weight)  # (..., V and padding)
         return logits[..., :self.vocab_size]
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-        """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or their sum."""
-        logits = self(ids)
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)  # (B*T, V) against (B*T,)
+        """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or their sum.
+
+        Logits are by far the largest thing in a small model: with 50,257 tokens, 8 x 1,024 rows of them take 1.6 GB. So a
+        large batch is unembedded in portions, each forgotten at once and computed again for its gradient (Chen et al. 2016,
+        1604.06174), which costs a third more of the head's arithmetic.
+        """
+        x, targets = self.stream(ids).flatten(0, 1), targets.flatten()  # (B*T, C), (B*T,)
+
+        def summed(x: Tensor, targets: Tensor) -> Tensor:
+            return F.cross_entropy(self.unembed(x), targets, reduction="sum")  # (N, V) against (N,)
+
+        rows = max(1, LOGITS_AT_ONCE // self.vocab_size)
+        if len(x) <= rows:
+            total = summed(x, targets)
+        else:
+            portions = zip(x.split(rows), targets.split(rows), strict=True)
+            total = torch.stack([checkpoint(summed, *portion, use_reentrant=False, preserve_rng_state=False) for portion in portions]).sum()
+        return total / len(targets) if reduction == "mean" else total
 
 
 def padded_vocab_size(config: dict) -> int:

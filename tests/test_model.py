@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
 
+import gpt.model
 from gpt.attention import KVCache
 from gpt.config import ConfigError
 from gpt.generate import generate_text
@@ -103,6 +105,28 @@ def test_padded_rows_do_not_enter_the_loss(tiny):
     before = model.loss(ids, ids)
     model.token_embedding.weight.data[tiny["vocab_size"]:] += 100
     torch.testing.assert_close(model.loss(ids, ids), before)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("logits_at_once", [1, 100, 10**6])
+def test_the_loss_and_its_gradients_are_the_same_in_portions(model, tiny, monkeypatch, reduction, logits_at_once):
+    ids = torch.randint(tiny["vocab_size"], (5, tiny["context_length"] + 1), generator=torch.Generator().manual_seed(3))
+    loss = F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten(), reduction=reduction)
+    expected = torch.autograd.grad(loss, model.parameters())
+    monkeypatch.setattr(gpt.model, "LOGITS_AT_ONCE", logits_at_once)
+    portioned = model.loss(ids[:, :-1], ids[:, 1:], reduction)
+    torch.testing.assert_close(portioned, loss)
+    torch.testing.assert_close(torch.autograd.grad(portioned, model.parameters()), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_never_are_more_logits_alive_than_allowed(model, tiny, monkeypatch):
+    ids = torch.randint(tiny["vocab_size"], (5, tiny["context_length"] + 1), generator=torch.Generator().manual_seed(3))
+    shapes, unembed = [], model.unembed
+    monkeypatch.setattr(model, "unembed", lambda x: shapes.append(unembed(x).shape) or unembed(x))
+    monkeypatch.setattr(gpt.model, "LOGITS_AT_ONCE", 4 * tiny["vocab_size"])
+    model.loss(ids[:, :-1], ids[:, 1:]).backward()
+    assert max(rows for rows, _ in shapes) == 4
+    assert sum(rows for rows, _ in shapes) == 2 * 5 * tiny["context_length"]  # each once forward, and once more for its gradient
 
 
 def test_weights_begin_as_gpt2s_do(tiny):

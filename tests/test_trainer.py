@@ -112,7 +112,7 @@ def test_loss_and_bits_per_byte_by_hand(tiny):
 
 def test_an_evaluation_in_small_portions_gives_the_same_loss(tiny, tokens, monkeypatch):
     whole = make(tiny, tokens).evaluation().row["val_loss"]
-    monkeypatch.setattr(gpt.trainer, "LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(gpt.trainer, "TOKENS_AT_ONCE", 1)
     assert make(tiny, tokens).evaluation().row["val_loss"] == pytest.approx(whole, rel=1e-6)
 
 
