@@ -89,6 +89,17 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # rolled by half, each number meets its partner
 
 
+def score_scale(config: dict) -> float:
+    """What multiplies a query's product with a key: 1 / sqrt(D), so that scores do not grow with the head's width.
+
+    Queries and keys scaled to a root mean square of 1 have a product of D times the cosine between them, and 1 / sqrt(D)
+    would leave it too small to single one token out: the cosine gets the factor log2(T^2 - T) with which Henry et al. (2020,
+    2010.04245, equation 5) start their learned one.
+    """
+    head_dim, T = config["emb_dim"] // config["n_heads"], config["context_length"]
+    return math.log2(T * T - T) / head_dim if config["qk_norm"] else 1 / math.sqrt(head_dim)
+
+
 class MultiHeadAttention(nn.Module):
     """H causal heads side by side in one matrix product, and a projection that mixes what they found.
 
@@ -103,6 +114,7 @@ class MultiHeadAttention(nn.Module):
         self.qk_norm = config["qk_norm"]
         self.rope = config["position"] == "rope"
         self.dropout_rate = config["dropout_rate"]
+        self.scale = score_scale(config)
         self.qkv = nn.Linear(emb_dim, 3 * emb_dim, bias=config["qkv_bias"])
         self.projection = nn.Linear(emb_dim, emb_dim)
         if self.rope:
@@ -115,12 +127,14 @@ class MultiHeadAttention(nn.Module):
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
         both, value = qkv[:, :, :2], qkv[:, :, 2]  # queries and keys get the same treatment: (B, T, 2, H, D)
-        if self.qk_norm:  # after Henry et al. 2020, 2010.04245: they use unit length and a learned scale
+        if self.qk_norm:
             both = F.rms_norm(both, (self.head_dim,))
         if self.rope:
             both = rotate(both, self.cos[start:start + T], self.sin[start:start + T])
-        query, key = both.to(value.dtype).unbind(2)  # under autocast the float32 cosines have widened them
-        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)  # 3 times (B, T, H, D) -> (B, H, T, D)
+        # Autocast leaves two number formats here. GPUs attend in the narrow one; the CPU's kernel is faster in float32.
+        dtype = value.dtype if x.is_cuda else torch.promote_types(value.dtype, torch.float32)
+        query, key = both.to(dtype).unbind(2)
+        return query.transpose(1, 2), key.transpose(1, 2), value.to(dtype).transpose(1, 2)  # (B, T, H, D) -> (B, H, T, D)
 
     def join(self, heads: Tensor) -> Tensor:
         """(B, H, T, D) -> (B, T, C): lay the heads side by side and mix them."""
@@ -135,8 +149,9 @@ class MultiHeadAttention(nn.Module):
         T, S = query.shape[2], key.shape[2]  # T new tokens look at S tokens in all
         # One new token sees all; a whole window is the kernel's own causal case; else the mask is aligned to the end.
         mask = None if T in (1, S) else torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
-        heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=T == S and T > 1,
-                                               dropout_p=self.dropout_rate if self.training else 0.0)
+        with torch.autocast("cpu", enabled=False):  # which would make bfloat16 of them again
+            heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=T == S and T > 1, scale=self.scale,
+                                                   dropout_p=self.dropout_rate if self.training else 0.0)
         return self.join(heads)
 
     def explicit(self, x: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
@@ -148,7 +163,7 @@ class MultiHeadAttention(nn.Module):
             raise RuntimeError("attention weights of a model in training mode are noise: call model.eval() first")
         query, key, value = self.split(x, start=0)
         T = x.shape[1]
-        scores = query @ key.transpose(-2, -1) / math.sqrt(self.head_dim)  # (B, H, T, T)
+        scores = query @ key.transpose(-2, -1) * self.scale  # (B, H, T, T)
         future = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)
         weights = scores.masked_fill(future, -math.inf).softmax(dim=-1)
         heads = weights @ value  # (B, H, T, D)

@@ -1,6 +1,8 @@
 """Where to compute and in which number format: each decision comes with its reason in words."""
 
 import functools
+import os
+import shutil
 import time
 
 import torch
@@ -17,6 +19,12 @@ def choose_device(wanted: str) -> torch.device:
 
 def describe_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+
+
+def check_compiler() -> None:
+    """Raise UserError if torch.compile would find no C++ compiler to build its kernels with."""
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++", "cl")):
+        raise UserError("compile needs a C++ compiler, and there is none here: install g++ or set compile to false")
 
 
 def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from gpt.model import GPT2
 
 BETAS = (0.9, 0.99)  # AdamW's averages; 0.99 suits the small batches of short runs
-MOMENTUM = 0.95  # Muon's
+MOMENTUM = 0.85  # Muon's; runs of hundreds of steps have no time for the usual 0.95
+EMBEDDING_RATE = 2.0  # beside Muon, AdamW's part takes larger steps: a token's embedding is rarely its turn
 
 
 def learning_rate_at(step: int, progress: float, peak: float, warmup: int) -> float:
@@ -32,11 +33,11 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     gram = x @ x.mT  # (N, n, n)
     product = None
-    for round in range(5):
+    for i in range(5):
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(a)
         product = polynomial if product is None else polynomial @ product
-        if round < 4:
+        if i < 4:
             gram = polynomial @ gram @ polynomial
     x = product @ x
     return (x if wide else x.mT).to(matrices.dtype)
@@ -52,7 +53,7 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(self, params, lr: float, weight_decay: float):
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "factor": 1.0})
 
     @torch.no_grad()
     def step(self) -> None:
@@ -78,8 +79,8 @@ class Muon(torch.optim.Optimizer):
 def make_optimizers(model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
     """AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest.
 
-    Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and falls on matrices only: a bias or a norm's
-    weight has no reason to be small.
+    Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and falls on matrices only: a bias or a norm's weight
+    has no reason to be small. A group's `factor` multiplies the rate of the run.
     """
     def parameters(wanted) -> list[nn.Parameter]:
         return [parameter for name, parameter in model.named_parameters() if wanted(name, parameter)]
@@ -92,6 +93,7 @@ def make_optimizers(model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
         {"params": parameters(lambda name, p: p.ndim == 2 and not is_hidden(name, p)), "weight_decay": config["weight_decay"]},
         {"params": parameters(lambda name, p: p.ndim < 2), "weight_decay": 0.0},
     ]
+    groups = [{**group, "factor": EMBEDDING_RATE if hidden else 1.0} for group in groups]
     optimizers = [torch.optim.AdamW(groups, lr=config["learning_rate"], betas=BETAS, fused=True)]
     if hidden:
         optimizers.append(Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"]))

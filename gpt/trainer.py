@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gpt.dataset import TokenizedText, WindowSampler
-from gpt.device import choose_precision
+from gpt.device import check_compiler, choose_precision
 from gpt.errors import UserError
 from gpt.model import GPT2, evaluating
 from gpt.optimizer import learning_rate_at, make_optimizers
@@ -65,6 +65,9 @@ class Trainer:
         self.text = text.to(self.device)
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"])
         self.optimizers = make_optimizers(model, config)
+        if config["compile"]:
+            check_compiler()
+        self._loss = torch.compile(model.loss) if config["compile"] else model.loss
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self.tokens_per_step = tokens_per_step(config)
@@ -72,6 +75,7 @@ class Trainer:
         self.step = 0
         self.best_loss = math.inf
         self._pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of the steps since the last training row
+        self._rate = 0.0
         self._ends = False
         torch.manual_seed(config["seed"])
 
@@ -137,19 +141,19 @@ class Trainer:
         """One step of the optimizer. Returns loss and gradient norm as tensors on the device: reading them here would
         make a GPU wait."""
         self.model.train()
-        rate = learning_rate_at(self.step, self.progress(), self.config["learning_rate"], self.config["warmup"])
+        self._rate = rate = learning_rate_at(self.step, self.progress(), self.config["learning_rate"], self.config["warmup"])
         accumulate = self.config["grad_accum"]
         loss = torch.zeros((), device=self.device)
         for i in range(accumulate):
             ids, targets = self.batches(self.step * accumulate + i)
             with self._autocast():
-                part = self.model.loss(ids, targets) / accumulate
+                part = self._loss(ids, targets) / accumulate
             self.scaler.scale(part).backward()
             loss += part.detach()
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["factor"]
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config["grad_clip"] or math.inf)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
@@ -161,7 +165,7 @@ class Trainer:
         loss, norm = (torch.stack(values).mean().item() for values in zip(*self._pending, strict=True))
         n_tokens, position = len(self._pending) * self.tokens_per_step, self.position()
         self._pending = []
-        return {**position, "loss": self._finite(loss), "lr": self.optimizers[0].param_groups[0]["lr"],
+        return {**position, "loss": self._finite(loss), "lr": self._rate,
                 "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; such a step is left out
                 "tokens_per_second": n_tokens / max(position["seconds"] - since, 1e-9)}
 

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from gpt.attention import CausalAttention, KVCache, MultiHeadAttention, SelfAttention, rotate, rotation
 
@@ -147,3 +148,18 @@ def test_a_cache_holds_all_that_was_appended():
     assert cache.length == 5
     assert torch.equal(key, rows)
     assert torch.equal(value, -rows)
+
+
+@pytest.mark.parametrize("position", ["learned", "rope"])
+def test_on_the_cpu_attention_is_computed_in_float32_beside_bfloat16_products(tiny, position, monkeypatch):
+    attention, seen, fused = MultiHeadAttention({**tiny, "position": position}), [], F.scaled_dot_product_attention
+
+    def spy(*tensors, **options):
+        seen.append(({tensor.dtype for tensor in tensors}, torch.is_autocast_enabled("cpu")))
+        return fused(*tensors, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", spy)
+    x = torch.randn(2, 5, tiny["emb_dim"])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert attention(x).dtype == torch.bfloat16  # the products around it are in bfloat16
+    assert seen == [({torch.float32}, False)]

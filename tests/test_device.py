@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import gpt.device
-from gpt.device import bfloat16_gain, choose_device, choose_precision, describe_device
+from gpt.device import bfloat16_gain, check_compiler, choose_device, choose_precision, describe_device
 from gpt.errors import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -61,3 +61,10 @@ def test_the_gain_is_measured_once():
 
 def test_a_cpu_is_described_with_its_threads():
     assert describe_device(CPU) == f"CPU, {torch.get_num_threads()} threads"
+
+
+def test_a_missing_compiler_is_told(monkeypatch):
+    check_compiler()
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UserError, match="install g\\+\\+ or set compile to false"):
+        check_compiler()

@@ -11,6 +11,7 @@ from gpt.errors import UserError
 from gpt.generate import (
     SAMPLING_FIELDS,
     Sampling,
+    draw,
     generate_text,
     generate_tokens,
     logits_to_probabilities,
@@ -98,6 +99,15 @@ def test_of_equally_likely_tokens_the_cut_keeps_as_many_as_asked():
 def test_extreme_logits_give_numbers(temperature):
     probabilities = logits_to_probabilities(torch.tensor([[1e4, -1e4, 0.0]]), temperature, top_p=0.9, min_p=0.1)
     torch.testing.assert_close(probabilities, torch.tensor([[1.0, 0.0, 0.0]]))
+
+
+def test_tokens_are_drawn_as_torch_draws_them_and_as_often_as_they_should_be():
+    probabilities = torch.tensor([0.0, 0.1, 0.6, 0.3]).expand(20_000, 4)
+    drawn = draw(probabilities, torch.Generator().manual_seed(1))
+    assert torch.equal(drawn, torch.multinomial(probabilities, 1, generator=torch.Generator().manual_seed(1)))
+    shares = drawn.flatten().bincount(minlength=4) / len(drawn)
+    assert shares[0] == 0
+    torch.testing.assert_close(shares, probabilities[0], rtol=0, atol=0.02)
 
 
 def test_repetition_makes_seen_tokens_less_likely_by_hand():

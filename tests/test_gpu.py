@@ -23,6 +23,12 @@ def test_training_lowers_the_loss(tiny, tokens, precision, optimizer):
     assert losses[-1] < losses[0] - 0.5
 
 
+def test_compiled_steps_learn_too(tiny, tokens):
+    config = {**tiny, "device": "cuda", "compile": True, "max_steps": 60}
+    losses = [event.row["val_loss"] for event in Trainer(config, GPT2(config).cuda(), tokens).events() if event.kind == "evaluation"]
+    assert losses[-1] < losses[0] - 0.5
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_a_whole_session_leaves_a_run_that_a_cpu_can_read(tiny, text_file, tmp_path, precision):
     for _ in Session(tmp_path, "a", {**tiny, "corpus": text_file, "device": "cuda", "precision": precision}).events():

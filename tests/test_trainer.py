@@ -42,6 +42,16 @@ def curve(trainer: Trainer) -> list[tuple[float, float]]:
     return [(row["loss"], row["grad_norm"]) for row in rows(trainer, "step")]
 
 
+def test_a_compiled_step_learns_the_same(tiny, tokens, monkeypatch):
+    """Traced and taken apart as for compiling, but run by PyTorch itself: building the kernels takes half a minute."""
+    compiled, real = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: compiled.append(function) or real(function, backend="aot_eager"))
+    config = {**tiny, "max_steps": 4}
+    plain, fused = (curve(make({**config, "compile": compile}, tokens)) for compile in (False, True))
+    assert len(compiled) == 1 and len(plain) == 4
+    torch.testing.assert_close(torch.tensor(fused), torch.tensor(plain), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_the_loss_falls(tiny, tokens, optimizer):
     found = rows(make({**tiny, "optimizer": optimizer, "max_steps": 60, "learning_rate": 0.01}, tokens), "evaluation")
