@@ -27,7 +27,7 @@ from gpt.model import GPT2
 from gpt.tokenizer import Tokenizer, load_tokenizer
 
 DEFAULT_ROOT = "checkpoints"
-FORMAT = 1  # of the folder; written into config.json
+FORMAT = 2  # of the folder, and of what a model does with its weights; in 1, queries and keys with qk_norm met on another scale
 COMMANDS = ("pause", "resume", "stop", "snapshot")
 FINAL_STATES = ("done", "stopped", "failed")
 STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
@@ -52,6 +52,11 @@ class Run:
         if saved is None or not isinstance(saved.get("config"), dict):
             raise RunError(f"run {self.name} has no readable config.json: it is no run, or it is damaged")
         return saved
+
+    def check_format(self) -> None:
+        """Raise RunError if another version of this project made the run: its weights would mean something else here."""
+        if self.config().get("format") != FORMAT:
+            raise RunError(f"run {self.name} was made by another version of this project: look at it with that one, or train it again")
 
     def status(self) -> dict[str, Any]:
         """status.json; a run whose process is gone and whose state is not final reads as failed."""
@@ -123,7 +128,8 @@ class Run:
         shutil.rmtree(self.path)
 
     def check_unfinished(self) -> None:
-        """Raise RunError if there is nothing left to resume."""
+        """Raise RunError if there is nothing left to resume, or it would not go on as it began."""
+        self.check_format()
         if self.status()["state"] == "done":
             raise RunError(f"run {self.name} is finished: there is nothing left to resume")
 
@@ -267,6 +273,7 @@ def load_run(path: Path | str, step: int | None = None, device: str = "cpu") -> 
     """
     run = Run(path)
     saved = run.config()
+    run.check_format()
     weights = run.weights(step)
     with damage_is_told(weights):
         model = GPT2(saved["config"])

@@ -298,6 +298,15 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
         load_run(tmp_path / "nothing")
 
 
+def test_a_run_of_another_version_is_not_read_as_if_it_were_of_this_one(saved):
+    path = saved.path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 1}))
+    with pytest.raises(RunError, match="made by another version of this project"):
+        load_run(saved.path)
+    with pytest.raises(RunError, match="made by another version of this project"):
+        Run(saved.path).check_unfinished()
+
+
 @pytest.mark.parametrize("damage", ["empty", "cut", "noise", "other", "huge header"])
 @pytest.mark.parametrize("step", [None, 5])
 def test_damaged_weights_are_told(saved, damage, step):
