@@ -158,6 +158,7 @@ GOOD = json.dumps(["bottles", BEST, PROMPT])
 GARBAGE = [
     None, True, 5, -1, 1.5, "", "x", "\0", [], [[]], [1, 2, 3, 4], {},
     *({"run": run, "cursor": 0} for run in ({}, [], None, 5, "", "../../etc/passwd", "\0", "\ud800")),
+    *({"page": page} for page in ({}, [], None, 5, "", "x" * 10_000, "\ud800", float("nan"))),
     *({"run": "bytes", "cursor": cursor} for cursor in ({}, [], None, "x", True, -1, 7, 10**18, 10**400, float("inf"), float("nan"))),
     *({"key": key, "layer": 0, "head": 0, "scale": "linear"} for key in (
         None, {}, "[", "[" * 100_000, '["/etc/passwd", 1, "a"]', '["bottles", 1e999, "7"]', '["bytes", 1, 5]', '["bytes", 1, null]',
