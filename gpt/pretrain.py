@@ -5,9 +5,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from gpt.calibration import free_bytes
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
 from gpt.errors import UserError
+from gpt.estimate import most_helpful_knobs, training_bytes
 from gpt.run import DEFAULT_ROOT, new_name
 from gpt.session import Session
 
@@ -40,9 +42,13 @@ def session_from_flags(given: dict[str, Any]) -> Session:
 
 
 def describe(session: Session) -> str:
-    run = session.writer.config()
+    """What is trained, where, and whether there is memory for it. The time is told by the bar, once a few steps have been made."""
+    run, needed, free = session.writer.config(), training_bytes(session.config), free_bytes(session.device)
+    memory = f"; about {needed / 1e9:.1f} GB of memory"
+    if free is not None and needed > free:
+        memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(most_helpful_knobs(session.config))}"
     return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "
-            f"kinds, {run['device']}; {run['precision_reason']}")
+            f"kinds, {run['device']}; {run['precision_reason']}{memory}")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -128,8 +128,7 @@ class Run:
         shutil.rmtree(self.path)
 
     def check_unfinished(self) -> None:
-        """Raise RunError if there is nothing left to resume, or it would not go on as it began."""
-        self.check_format()
+        """Raise RunError if there is nothing left to resume."""
         if self.status()["state"] == "done":
             raise RunError(f"run {self.name} is finished: there is nothing left to resume")
 

@@ -52,6 +52,7 @@ class Session:
             raise RunError(f"there is no run {name} in {root} to resume")
         if self.resumes:
             self.writer.check_unfinished()
+            self.writer.check_format()
         self.config = dict(validate(self.writer.config()["config"] if self.resumes else config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
@@ -170,7 +171,7 @@ class Session:
                 self.writer.save_weights(trainer.model)
             self._tell_status(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
         if "loss" in row and self.clock.seconds() - self._told_at > STATUS_SECONDS:
-            self._tell_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"])
+            self._tell_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
             self._told_at = self.clock.seconds()
         if trainer.step in self._snapshots:
             self._snapshots.remove(trainer.step)

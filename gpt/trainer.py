@@ -13,6 +13,7 @@ from torch import Tensor
 from gpt.dataset import TokenizedText, WindowSampler
 from gpt.device import check_compiler, choose_precision
 from gpt.errors import UserError
+from gpt.flops import model_flops_utilisation
 from gpt.model import GPT2, evaluating
 from gpt.optimizer import learning_rate_at, make_optimizers
 
@@ -164,10 +165,11 @@ class Trainer:
     def _training_row(self, since: float) -> dict[str, Any]:
         loss, norm = (torch.stack(values).mean().item() for values in zip(*self._pending, strict=True))
         n_tokens, position = len(self._pending) * self.tokens_per_step, self.position()
+        speed = n_tokens / max(position["seconds"] - since, 1e-9)
         self._pending = []
         return {**position, "loss": self._finite(loss), "lr": self._rate,
                 "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; such a step is left out
-                "tokens_per_second": n_tokens / max(position["seconds"] - since, 1e-9)}
+                "tokens_per_second": speed, "mfu": model_flops_utilisation(self.config, speed, self.device, self.precision)}
 
     def _finite(self, loss: float) -> float:
         if not math.isfinite(loss):

@@ -304,7 +304,7 @@ def test_a_run_of_another_version_is_not_read_as_if_it_were_of_this_one(saved):
     with pytest.raises(RunError, match="made by another version of this project"):
         load_run(saved.path)
     with pytest.raises(RunError, match="made by another version of this project"):
-        Run(saved.path).check_unfinished()
+        Run(saved.path).check_format()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "noise", "other", "huge header"])

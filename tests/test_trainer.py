@@ -10,6 +10,7 @@ from torch.nn import functional as F
 import gpt.trainer
 from gpt.dataset import TokenizedText
 from gpt.errors import UserError
+from gpt.flops import flops_per_token
 from gpt.generate import Sampling, write
 from gpt.interpret import attention_maps
 from gpt.model import GPT2
@@ -65,7 +66,7 @@ def test_events_come_in_order_with_rows_of_the_agreed_keys(tiny, tokens):
         ("evaluation", 0), ("step", 1), ("step", 2), ("evaluation", 2), ("step", 3), ("step", 4), ("evaluation", 4), ("step", 5),
         ("evaluation", 5)]
     assert set(events[0].row) == {"step", "tokens", "seconds", "val_loss", "bits_per_byte"}
-    assert set(events[1].row) == {"step", "tokens", "seconds", "loss", "lr", "grad_norm", "tokens_per_second"}
+    assert set(events[1].row) == {"step", "tokens", "seconds", "loss", "lr", "grad_norm", "tokens_per_second", "mfu"}
     assert events[-1].row["tokens"] == 5 * 4 * 8
 
 
@@ -189,6 +190,13 @@ def test_a_long_run_has_rows_that_are_means_of_several_steps(tiny, tokens, monke
     assert [bool(row) for row in events] == [False, False, True] * 4
     for i, row in enumerate(row for row in events if row):
         assert row["loss"] == pytest.approx(sum(each["loss"] for each in single[3 * i:3 * i + 3]) / 3)
+
+
+def test_mfu_is_a_number_where_the_peak_is_known_and_none_elsewhere(tiny, tokens, monkeypatch):
+    assert rows(make({**tiny, "max_steps": 1}, tokens), "step")[0]["mfu"] is None
+    monkeypatch.setattr("gpt.flops.peak_flops", lambda device, precision: 1e9)
+    row = rows(make({**tiny, "max_steps": 1}, tokens), "step")[0]
+    assert row["mfu"] == pytest.approx(row["tokens_per_second"] * flops_per_token(tiny) / 1e9)
 
 
 def test_gradients_are_clipped_to_the_limit(tiny, tokens, monkeypatch):

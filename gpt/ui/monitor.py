@@ -58,6 +58,8 @@ def facts(status: dict[str, Any]) -> list[dict[str, str]]:
         shown += [(f"{status['val_loss']:.2f}", "validation loss"), (f"{status['bits_per_byte']:.2f}", "bits per byte")]
     if status.get("tokens_per_second"):
         shown.append((f"{status['tokens_per_second'] / 1000:.1f} k", "tokens per second"))
+    if status.get("mfu"):  # unknown on CPUs
+        shown.append((f"{status['mfu']:.0%}", "of the GPU's peak"))
     return [{"value": value, "label": label, "hint": HINTS.get(label, "")} for value, label in shown]
 
 

@@ -16,6 +16,7 @@ from gpt.run import find_run, new_name
 from gpt.ui import monitor, texts
 from gpt.ui.controls import QUIETLY, controls_of, told_to_the_person, typed
 from gpt.ui.jobs import Jobs, training_words
+from gpt.ui.pace import Pace
 from gpt.ui.view import component
 
 
@@ -139,7 +140,8 @@ def long_enough(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
     return text
 
 
-PART_COLOURS = ("var(--gpt-accent)", "var(--gpt-green)", "var(--gpt-amber)", "var(--gpt-sky)", "var(--gpt-muted)")
+PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)", "feed-forward": "var(--gpt-sky)",
+                "head": "var(--gpt-pale)"}
 
 
 def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -156,13 +158,20 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict
         return {"problems": [str(error)]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
     words = training_words(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
-    shares = [(part, n / cost.n_parameters) for part, n in cost.parameters.items() if n]
     return {
         "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],
-                    [size(cost.training_bytes), "to train"], [steps, "steps"], [f"about {monitor.duration(cost.seconds)}", "here"]],
-        "parts": [[part, share, colour] for (part, share), colour in zip(shares, PART_COLOURS, strict=False)],
+                    [size(cost.optimizer_bytes), "of optimizer state"], [size(cost.training_bytes), "to train"], [steps, "steps"],
+                    [f"about {monitor.duration(cost.seconds)}", "here"]],
+        "colours": PART_COLOURS, "bars": [["parameters", shares(cost.parameters)], ["arithmetic", shares(cost.flops)]],
+        "warning": "" if cost.fits else (f"This needs about {size(cost.training_bytes)} of memory, and this machine has "
+                                         f"{size(cost.free_bytes)} free: lower {' or '.join(cost.knobs)}."),
         "command": shlex.join(["python", *words]),
     }
+
+
+def shares(amounts: dict[str, float]) -> dict[str, float]:
+    """Amounts by part -> shares of their sum."""
+    return {part: amount / sum(amounts.values()) for part, amount in amounts.items()}
 
 
 def size(n_bytes: float) -> str:
@@ -171,8 +180,13 @@ def size(n_bytes: float) -> str:
 
 
 def _poll(jobs: Jobs):
+    """What the page calls: {page, run, cursor}, of which anything may be missing or nonsense, -> what is new, and when to ask again."""
+    pace = Pace()
+
     def poll(asked: dict[str, Any]) -> dict[str, Any]:
-        run, cursor = (asked.get(key) for key in ("run", "cursor")) if isinstance(asked, dict) else (None, 0)
-        return monitor.poll(jobs, run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and 0 <= cursor < 2**40 else 0)
+        asked = asked if isinstance(asked, dict) else {}
+        page, run, cursor = asked.get("page"), asked.get("run"), asked.get("cursor")
+        seen = monitor.poll(jobs, run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and 0 <= cursor < 2**40 else 0)
+        return {**seen, "wait": pace.wait(str(page)[:40])}
 
     return poll

@@ -127,6 +127,32 @@ def test_a_config_that_cannot_be_built_is_told_at_the_price_and_starts_nothing(o
     assert [run.name for run in list_runs(root)] == before
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_where_parameters_and_arithmetic_are_is_drawn_and_told_in_words(open_page, width):
+    page = open_page(width)
+    bars = page.locator("#price .gpt-bar")
+    expect(bars).to_have_count(2)
+    told = [bars.nth(i).get_attribute("aria-label") for i in range(2)]
+    assert [label.split(":")[0] for label in told] == ["parameters", "arithmetic"]
+    assert told[1].startswith("arithmetic: embedding 0 %, attention ")
+    for i in range(2):
+        widths = bars.nth(i).evaluate("bar => [...bar.children].map((piece) => piece.getBoundingClientRect().width / bar.clientWidth)")
+        shares = [int(words.split()[-2]) / 100 for words in told[i].split(", ")]
+        assert widths == pytest.approx(shares, abs=0.03)
+    legend = page.locator("#price .gpt-key > span")
+    expect(legend).to_have_count(4)
+    assert len({legend.nth(i).locator("i").evaluate("dot => getComputedStyle(dot).backgroundColor") for i in range(4)}) == 4
+
+
+def test_the_price_follows_the_sliders(open_page):
+    page = open_page()
+    before = page.locator("#price .gpt-price").inner_text()
+    open_box(page, "Model")
+    set_number(page, "n_layers", 8)
+    expect(page.locator("#price .gpt-command")).to_contain_text("--n_layers 8", timeout=PATIENT)
+    assert page.locator("#price .gpt-price").inner_text() != before
+
+
 def test_pasted_text_becomes_a_choice_and_shows_literally(open_page):
     page = open_page()
     open_box(page, "Your own text")

@@ -1,7 +1,9 @@
 """The Train tab: the price of a CONFIG or all that is wrong with it, what the text looks like, and the command that is run."""
 
 import shlex
+import statistics
 import sys
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -9,7 +11,8 @@ import pytest
 import torch
 
 from gpt.config import CONFIG, PRESETS
-from gpt.estimate import count_parameters
+from gpt.estimate import Work
+from gpt.flops import count_parameters
 from gpt.run import RunWriter, new_name
 from gpt.ui import texts, train
 from gpt.ui.train import preview_of, price_of, size
@@ -18,7 +21,7 @@ from gpt.ui.train import preview_of, price_of, size
 @pytest.fixture
 def known_speed(monkeypatch):
     """The time of a run is not what these tests measure."""
-    monkeypatch.setattr("gpt.estimate.machine_speed", lambda device: 1e10)
+    monkeypatch.setattr("gpt.estimate.machine_speed", lambda device, precision="auto": Work(products=1e-10))
 
 
 @pytest.fixture
@@ -44,9 +47,10 @@ def test_everything_wrong_with_a_config_is_told_together(jobs):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_has_a_price(jobs, preset):
     told = price_of(jobs, preset, "", PRESETS[preset].config)
-    assert [label for _, label in told["numbers"]] == ["parameters", "of weights", "to train", "steps", "here"]
+    assert [label for _, label in told["numbers"]] == ["parameters", "of weights", "of optimizer state", "to train", "steps", "here"]
     assert all(number[0].isdigit() or number.startswith("about ") for number, _ in told["numbers"])
-    assert sum(share for _, share, _ in told["parts"]) == pytest.approx(1)
+    for _, parts in told["bars"]:
+        assert sum(parts.values()) == pytest.approx(1)
     assert shlex.split(told["command"])[:5] == ["python", "-m", "gpt.pretrain", "--preset", preset]
 
 
@@ -55,17 +59,40 @@ def test_the_price_counts_with_the_vocabulary_that_the_text_offers(jobs, config)
     told = price_of(jobs, "quick", "a", config)
     n = sum(count_parameters({**config, "vocab_size": 26}).values())
     assert told["numbers"][:2] == [[f"{n / 1e6:.2f} M", "parameters"], [size(4 * n), "of weights"]]
-    assert told["numbers"][3] == [f"{config['max_steps']}", "steps"]
+    assert told["numbers"][4] == [f"{config['max_steps']}", "steps"]
     unknown = price_of(jobs, "quick", "a", {**config, "max_steps": 0, "max_minutes": 2.0})
-    assert unknown["numbers"][3:] == [["as many as fit", "steps"], ["about 2 min 0 s", "here"]]
+    assert unknown["numbers"][4:] == [["as many as fit", "steps"], ["about 2 min 0 s", "here"]]
 
 
 @pytest.mark.usefixtures("known_speed")
-def test_each_part_of_the_model_has_a_colour_of_its_own(jobs, config):
-    parts = price_of(jobs, "quick", "a", {**config, "tie_weights": False})["parts"]
-    assert [part for part, _, _ in parts] == ["embeddings", "attention", "feed-forward", "head", "norms"]
-    assert len({colour for _, _, colour in parts}) == 5
-    assert all(colour.startswith("var(--gpt-") for _, _, colour in parts)
+def test_parameters_and_arithmetic_are_told_by_the_same_four_parts(jobs, config):
+    told = price_of(jobs, "quick", "a", config)
+    (_, parameters), (_, arithmetic) = told["bars"]
+    assert list(parameters) == list(arithmetic) == list(told["colours"]) == ["embedding", "attention", "feed-forward", "head"]
+    assert len(set(told["colours"].values())) == 4
+    assert (arithmetic["embedding"], round(parameters["head"], 2)) == (0, 0)  # looked up, and borrowed
+    assert arithmetic["head"] > 0 < parameters["embedding"]
+
+
+@pytest.mark.usefixtures("known_speed")
+def test_a_config_too_large_for_this_machine_is_told_with_the_remedy(jobs, config, monkeypatch):
+    assert price_of(jobs, "quick", "a", config)["warning"] == ""
+    monkeypatch.setattr("gpt.estimate.free_bytes", lambda device: 200_000_000)
+    told = price_of(jobs, "quick", "a", {**config, "batch": 1024, "precision": "float32", "device": "cpu"})
+    needed = next(number for number, label in told["numbers"] if label == "to train")
+    assert told["warning"] == (f"This needs about {needed} of memory, and this machine has 200 MB free: "
+                               "lower batch or context_length.")
+
+
+@pytest.mark.usefixtures("known_speed")
+def test_the_price_follows_a_slider_at_once(jobs, config):
+    price_of(jobs, "quick", "", config)  # reads the text
+    times = []
+    for batch in range(1, 21):
+        start = time.perf_counter()
+        price_of(jobs, "quick", "", {**config, "batch": batch})
+        times.append(time.perf_counter() - start)
+    assert statistics.median(times) < 0.05
 
 
 def test_a_text_too_short_for_the_context_is_told_with_the_remedy(jobs):

@@ -16,30 +16,50 @@ gpt.views.preview = function (element, props, { watch }) {
     show();
 };
 
-// {numbers: [[value, label]], parts: [[label, share, colour]], problems: [sentence], command}
+// {numbers: [[value, label]], bars: [[label, {part: share}]], colours: {part: colour}, problems: [sentence], warning, command}
 gpt.views.price = function (element, props, { watch }) {
+    const percent = (share) => `${Math.round(100 * share)} %`;
+    const paint = (tag, colour) => {
+        const painted = gpt.make(tag);
+        painted.style.background = colour;
+        return painted;
+    };
+    const bars = (value) => {
+        const grid = gpt.make("div", "gpt-bars");
+        for (const [label, shares] of value.bars) {
+            const bar = gpt.make("div", "gpt-bar");
+            bar.setAttribute("role", "img");
+            bar.setAttribute("aria-label", `${label}: ` + Object.entries(shares).map(([part, share]) => `${part} ${percent(share)}`).join(", "));
+            for (const [part, share] of Object.entries(shares)) {
+                const piece = paint("span", value.colours[part]);
+                piece.style.flexGrow = share;
+                piece.title = `${part}: ${percent(share)} of ${label}`;
+                bar.append(piece);
+            }
+            grid.append(gpt.make("span", "", label), bar);
+        }
+        return grid;
+    };
+    const legend = (value) => {
+        const key = gpt.make("p", "gpt-key");
+        for (const [part, colour] of Object.entries(value.colours)) {
+            const entry = gpt.make("span");
+            entry.title = value.bars.map(([label, shares]) => `${percent(shares[part])} of ${label}`).join(", ");
+            entry.append(paint("i", colour), `${part} ${value.bars.map(([, shares]) => percent(shares[part])).join(" | ")}`);
+            key.append(entry);
+        }
+        return key;
+    };
     const show = () => {
         const value = props.value || {};
-        const line = gpt.make("p", "gpt-price");
-        (value.numbers || []).forEach(([number, label], i) => {
-            line.append(i ? " · " : "", gpt.make("b", "", number), ` ${label}`);
-        });
-        const bar = gpt.make("div", "gpt-bar"), key = gpt.make("p", "gpt-key");
-        bar.setAttribute("role", "img");
-        bar.setAttribute("aria-label", (value.parts || []).map(([label, share]) => `${label} ${Math.round(100 * share)} %`).join(", "));
-        (value.parts || []).forEach(([label, share, colour]) => {
-            const piece = gpt.make("span"), dot = gpt.make("i");
-            piece.style.cssText = `flex: ${share}; background: ${colour}`;
-            dot.style.background = colour;
-            bar.append(piece);
-            const entry = gpt.make("span");
-            entry.append(dot, `${label} ${Math.round(100 * share)} %`);
-            if (share >= 0.005) key.append(entry);
-        });
-        const problems = (value.problems || []).map((problem) => gpt.make("p", "gpt-error", problem));
-        const parts = [...problems];
-        if (value.numbers?.length) parts.push(line);
-        if (value.parts?.length) parts.push(bar, key);
+        const parts = (value.problems || []).map((problem) => gpt.make("p", "gpt-error", problem));
+        if (value.numbers?.length) {
+            const line = gpt.make("p", "gpt-price");
+            value.numbers.forEach(([number, label], i) => line.append(i ? " · " : "", gpt.make("b", "", number), ` ${label}`));
+            parts.push(line);
+        }
+        if (value.warning) parts.push(gpt.make("p", "gpt-warning", value.warning));
+        if (value.bars?.length) parts.push(bars(value), legend(value));
         if (value.command) parts.push(gpt.make("p", "gpt-command", value.command));
         element.replaceChildren(...parts);
     };
@@ -141,18 +161,24 @@ gpt.views.monitor = function (element, props, { server }) {
         }
     };
 
+    const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
+    let wait = 500;                                                  // ms; the server asks for more when many pages look
     const look = async () => {
         if (busy || document.hidden || !element.isConnected) return;
         busy = true;
         try {
-            const seen = await server.poll({ run, cursor });        // undefined when the server does not answer
+            const seen = await server.poll({ page, run, cursor });  // undefined when the server does not answer
             element.classList.toggle("gpt-offline", !seen);
+            wait = seen ? 1000 * seen.wait : 500;
             if (seen) show(seen);
             else error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
         } finally {
             busy = false;
         }
     };
-    look();
-    setInterval(look, 500);
+    const watch = async () => {
+        await look();
+        setTimeout(watch, wait);
+    };
+    watch();
 };

@@ -1,0 +1,74 @@
+"""Our side: this project's own Trainer and generation, driven as its Session drives them."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from gpt.corpus import Corpus
+from gpt.dataset import TokenizedText
+from gpt.device import choose_device
+from gpt.model import GPT2, evaluating
+from gpt.tokenizer import make_tokenizer
+from gpt.trainer import Trainer, evaluation_batches
+from tests.benchmarks.timing import random_text
+
+NEVER = 1_000_000  # eval_every of a run that shall not evaluate between its first step and its end
+WINDOWS_AT_ONCE = 128  # of an evaluation of the whole split
+
+
+def encode(config: dict, corpus: Corpus) -> tuple[dict, TokenizedText]:
+    """The CONFIG with the vocabulary of its tokenizer, and the text in tokens; both sides begin with this."""
+    train_text, validation_text = corpus.split()
+    tokenizer = make_tokenizer(config["tokenizer"], train_text, corpus.text, config["vocab_size"])
+    return {**config, "vocab_size": tokenizer.n_vocab}, TokenizedText.encode(train_text, validation_text, tokenizer)
+
+
+def make_trainer(config: dict, text: TokenizedText) -> Trainer:
+    return Trainer(config, GPT2(config).to(choose_device(config["device"])), text)
+
+
+def train_to_loss(config: dict, corpus: Corpus, target: float) -> dict[str, Any]:
+    """Train until the first evaluation at or below `target` nats per token, or to the end of the run.
+
+    The clock starts before the tokenizer is made and runs through every evaluation. Whether `eval_tokens` asks for the whole
+    split is for `config` to say.
+    """
+    begin = last = time.perf_counter()
+    trainer = make_trainer(*encode(config, corpus))
+    evaluations = []
+    for event in trainer.events():
+        now = time.perf_counter()
+        if event.kind == "evaluation":
+            evaluations.append({"step": trainer.step, "seconds": now - begin, "took": now - last, "val_loss": event.row["val_loss"]})
+            if event.row["val_loss"] <= target:
+                break
+        last = now
+    return {"seconds": time.perf_counter() - begin, "reached": evaluations[-1]["val_loss"] <= target, "steps": trainer.step,
+            "precision": trainer.precision, "evaluations": evaluations}
+
+
+def endless(config: dict) -> dict:
+    """`config` without an end and without evaluations between steps: for blocks of steps."""
+    return {**config, "epoch": 0.0, "max_steps": 10_000_000, "max_minutes": 0.0, "eval_every": NEVER}
+
+
+def steps(config: dict, n_tokens: int = 200_000) -> Iterator:
+    """Each `next` does one real step of a Trainer on random tokens: window, forward, loss, backward, clipping, optimizer."""
+    config = endless(config)
+    trainer = make_trainer(config, random_text(config, max(n_tokens, 4 * config["context_length"])))
+    return (event for event in trainer.events() if event.kind == "step")
+
+
+@torch.inference_mode()
+def whole_split(model: GPT2, validation: torch.Tensor) -> float:
+    """Nats of every validation token but the first, summed in float32 by another loop than the Trainer's: a check on it."""
+    nats = 0.0
+    with evaluating(model):
+        for ids, targets in evaluation_batches(validation, model.context_length, WINDOWS_AT_ONCE):
+            nats += model.loss(ids, targets, reduction="sum").item()
+    if not math.isfinite(nats):
+        raise ValueError("the loss of the whole validation split is not a number")
+    return nats

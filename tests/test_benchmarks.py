@@ -1,0 +1,224 @@
+"""The benchmark program at tiny sizes: every row's own code, the shape of the table and of the JSON, and a peer that learns."""
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from gpt.config import PRESETS
+from gpt.corpus import read_corpus
+from gpt.model import GPT2
+from tests.benchmarks import generation, memory, minute, ours, peer, scaling, time_to_loss, training_speed
+from tests.benchmarks.__main__ import ROWS, main, measure_all
+from tests.benchmarks.clients import INTERVAL
+from tests.benchmarks.machine import PROJECT, hardware, matrix_rates, versions
+from tests.benchmarks.memory import peak_resident_bytes
+from tests.benchmarks.report import HEADER, as_json, number, spread, table
+from tests.benchmarks.row import Result, Row, Setup
+from tests.benchmarks.timing import in_fresh_process
+
+SMALL = {"n_layers": 2, "n_heads": 2, "emb_dim": 16, "context_length": 8, "batch": 4}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def setup(text_file) -> Setup:
+    return Setup(read_corpus(text_file), text_file, CPU, (1, 2), {"float32": 1e11, "bfloat16": 1e9})
+
+
+class TestPeer:
+    def test_it_learns(self, tiny, tokens):
+        training = peer.Training(tiny, tokens.train, peer.Recipe(learning_rate=5e-3, max_steps=60, warmup=5, batch=8))
+        before = training.validation_loss(tokens.validation)
+        losses = [training.step().item() for _ in range(60)]
+        assert sum(losses[-5:]) / 5 < losses[0] - 0.5
+        assert training.validation_loss(tokens.validation) < before - 0.5
+
+    def test_it_has_the_sizes_of_ours(self, tiny):
+        classic = {**tiny, **PRESETS["gpt2-classic"].changes}
+        n_ours, n_peer = (sum(p.numel() for p in model.parameters()) for model in (GPT2(classic), peer.build(classic)))
+        assert n_ours == n_peer
+
+    def test_its_rate_goes_up_in_a_line_and_down_by_cosine(self):
+        rates = [peer.Recipe().rate_at(step) for step in (0, 49, 99, 100, 1050, 2000)]
+        assert rates == pytest.approx([1e-5, 5e-4, 1e-3, 1e-3, 5.5e-4, 1e-4])
+
+    def test_it_predicts_every_target_of_a_window(self, tiny):
+        training = peer.Training(tiny, torch.arange(9), peer.Recipe(batch=1))
+        ids, targets = training.windows()  # nine tokens have one window only
+        assert (ids.tolist(), targets.tolist()) == ([list(range(8))], [list(range(1, 9))])
+        assert peer.loss_of(training.model, ids, targets, "none").shape == (8,)
+
+
+class TestRows:
+    def test_time_to_loss_stops_at_the_target(self, setup):
+        recipe = peer.Recipe(max_steps=20, warmup=2, batch=4, eval_every=10)
+        found = time_to_loss.measure(setup, 3.0, {**SMALL, "tokenizer": "char", "eval_tokens": 0},
+                                     {"max_steps": 40, "eval_every": 5, "learning_rate": 0.02, "warmup": 2}, recipe)
+        assert len(found.ours) == len(found.peer) == len(found.ratios) == 2
+        assert found.ratios[1] == found.peer[1] / found.ours[1]
+        for run in found.raw["ours"]:
+            losses = [one["val_loss"] for one in run["evaluations"]]
+            assert run["reached"] == (losses[-1] <= 3.0)
+            assert all(loss > 3.0 for loss in losses[:-1])
+        assert all(run["steps"] <= 20 for run in found.raw["peer"])
+
+    def test_a_minute_is_measured_whole_and_its_loss_is_checked(self, setup):
+        changes = {**SMALL, "tokenizer": "bpe", "vocab_size": 260}
+        found = minute.measure(setup, changes, minute.BITS, 100.0, limit=20.0, reserve=19.6)
+        assert found.reached == "yes"
+        for run in found.raw["runs"]:
+            assert 0.4 < run["seconds"] < 20
+            assert len(run["evaluations"]) == 2
+            assert run["anew"][minute.NATS] == pytest.approx(run[minute.NATS], abs=1e-3)
+            assert run["anew"][minute.BITS] == pytest.approx(run[minute.BITS], abs=1e-3)
+
+    def test_a_run_that_takes_too_long_is_not_reached(self, setup):
+        found = minute.measure(setup, {**SMALL, "tokenizer": "char"}, minute.NATS, 100.0, limit=0.3, reserve=0.0)
+        assert found.reached == "no"
+        assert "2 of 2 runs took longer" in found.notes[1]
+
+    def test_speeds_are_taken_in_pairs(self, setup):
+        found = training_speed.measure(setup, {**SMALL, "tokenizer": "char", "vocab_size": 30}, blocks=3, block=2, warm=1)
+        assert len(found.ours) == len(found.peer) == len(found.ratios) == 3
+        assert 0 < found.raw["share_of_float32_rate"]["ours"] < 1
+
+    def test_writing_gives_as_many_tokens_as_asked_for(self, setup):
+        base = {**PRESETS["gpt2-classic"].config, **SMALL, "tokenizer": "char", "vocab_size": 50}
+        found = generation.measure(setup, base, count=4, target=0.0, rounds=2, prompt=3)
+        assert (found.reached, len(found.ours), len(found.peer)) == ("yes", 2, 2)
+
+    def test_scaling_has_a_slope_between_neighbours(self, setup):
+        found = scaling.measure(setup, {"context_length": (8, 16), "emb_dim": (16, 32, 64)}, tokens=32, seconds=0.0)
+        assert [one["axis"] for one in found.raw["slopes"]] == ["context_length", "emb_dim", "emb_dim"]
+        assert found.table.count("\n") == 6
+        same = {"tokens_per_second": 100.0, "flops_per_token": 5.0, "size": 2}
+        grown = {"tokens_per_second": 25.0, "flops_per_token": 10.0, "size": 4}
+        assert scaling.slopes(same, grown) == {"size": 2, "time": 4, "work": 2, "measured": 2, "theory": 1}
+
+    def test_memory_is_that_of_a_fresh_process(self, tiny):
+        torch.ones(200_000_000)  # 800 MB of this process must not count
+        assert 50e6 < in_fresh_process(memory.peak_bytes, tiny, 2) < peak_resident_bytes()
+
+    def test_time_to_the_target_is_interpolated(self):
+        evaluations = [{"seconds": 10.0, "val_loss": 2.0}, {"seconds": 20.0, "val_loss": 1.0}]
+        assert time_to_loss.crossing(evaluations, 1.5) == 15.0
+
+    def test_the_whole_split_is_evaluated_as_the_trainer_does(self, tiny, tokens):
+        trainer = ours.make_trainer({**tiny, "eval_tokens": 0}, tokens)
+        nats = ours.whole_split(trainer.model, tokens.validation)
+        assert nats / (len(tokens.validation) - 1) == pytest.approx(trainer.evaluation().row["val_loss"], rel=1e-5)
+
+
+class TestReport:
+    def test_a_failing_row_is_told_and_the_rest_goes_on(self, setup, tmp_path, capsys):
+        def broken(setup: Setup) -> Result:
+            raise ValueError("the sky fell")
+
+        def sound(setup: Setup) -> Result:
+            return Result("yes", [1.0, 3.0, 2.0], [10.0, 10.0, 10.0], [10.0, 3.3, 5.0], table="| a second table |")
+
+        rows = [Row("one", "falling, s", "< 1", broken), Row("two", "standing, s", "> 1", sound)]
+        results = measure_all(rows, setup, {"command": "x"}, tmp_path / "found.json")
+        lines = table(rows, results).splitlines()
+        assert lines[0] == "| " + " | ".join(HEADER) + " |"
+        assert lines[2] == "| `one`: falling, s | < 1 | - | - | - | no |"
+        assert lines[3] == "| `two`: standing, s | > 1 | 2 (1-3) | 10 (10-10) | 5 | yes |"
+        assert "- `one`: failed: ValueError: the sky fell" in lines
+        assert lines[-1] == "| a second table |"
+        saved = json.loads((tmp_path / "found.json").read_text())
+        assert saved["command"] == "x"
+        assert "the sky fell" in saved["rows"]["one"]["raw"]["traceback"]
+        assert saved["rows"]["two"]["median"] == {"ours": 2.0, "peer": 10.0, "ratio": 5.0}
+        assert saved == json.loads(json.dumps(as_json(rows, results, {"command": "x"})))
+
+    def test_the_program_says_what_it_ran_on(self, text_file, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr("tests.benchmarks.__main__.matrix_rates", lambda device: matrix_rates(device, side=32, seconds=0.0))
+        argv = ["--text", text_file, "--only", "gpu_shakespeare", "gpu_124m", "--seeds", "7", "--json", str(tmp_path / "found.json")]
+        assert main(argv) == 0
+        assert capsys.readouterr().out.count("| not measured |") == 2
+        saved = json.loads((tmp_path / "found.json").read_text())
+        assert saved["command"].endswith(f"--only gpu_shakespeare gpu_124m --seeds 7 --json {tmp_path / 'found.json'}")
+        assert saved["seeds"] == [7]
+        assert saved["hardware"]["cores"] > 0
+        assert saved["versions"]["torch"] == torch.__version__
+        assert set(saved["matrix_products_GFLOP_per_s"]) == {"float32", "bfloat16"}
+        assert set(saved["rows"]) == {"gpu_shakespeare", "gpu_124m"}
+
+    @pytest.mark.parametrize(("flags", "told"), [
+        (["--text", "/no/such.txt"], "cannot be read"), (["--text", "stories", "--json", "/no/such/folder/a.json"], "there is no folder"),
+    ])
+    def test_a_mistake_is_told_in_one_line(self, capsys, flags, told):
+        with pytest.raises(SystemExit) as caught:
+            main(flags)
+        err = capsys.readouterr().err
+        assert (caught.value.code, err.count("\n")) == (2, 1)
+        assert told in err
+
+    def test_numbers_are_short(self):
+        assert [number(value) for value in (25312.4, 1.54321, 0.0123456, 59.94)] == ["25,312", "1.543", "0.01235", "59.94"]
+        assert [spread([]), spread([2.0]), spread([3.0, 1.0])] == ["-", "2", "2 (1-3)"]
+
+    def test_every_row_has_a_name_of_its_own(self):
+        assert len({row.name for row in ROWS}) == len(ROWS)
+
+    def test_the_machine_is_described(self):
+        assert hardware(CPU)["cpu"]
+        assert versions()["python"] == sys.version.split()[0]
+
+
+class TestClients:
+    def test_they_ask_as_often_as_the_page(self):
+        script = (PROJECT / "gpt" / "ui" / "assets" / "train.js").read_text(encoding="utf-8")
+        assert f"setInterval(look, {1000 * INTERVAL:.0f})" in script
+
+    def test_they_go_on_from_where_they_were(self, page):
+        words = [sys.executable, "-m", "tests.benchmarks.clients", page.url, "2"]
+        clients = subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert page.seen.wait(30)
+        told = json.loads(clients.communicate()[0])
+        assert told["faults"] == []
+        assert told["looks"] == told["rows"] == len(page.asked) >= 4
+        ones = [asked["data"] for asked in page.asked if asked["session_hash"] == "page1"]
+        assert ones[:2] == [{"run": None, "cursor": 0}, {"run": "a", "cursor": 5}]
+        assert {(asked["component_id"], asked["fn_name"]) for asked in page.asked} == {(3, "poll")}
+
+
+class StandIn(http.server.BaseHTTPRequestHandler):
+    """Answers as the page does: a monitor with id 3, and one new row at each look. `seen` is set at the fourth."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self._answer({"components": [{"id": 2, "props": {}}, {"id": 3, "props": {"elem_id": "monitor"}}]})
+
+    def do_POST(self):
+        self.server.asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        if len(self.server.asked) == 4:
+            self.server.seen.set()
+        self._answer({"run": "a", "cursor": 5, "rows": [{"step": 1}]})
+
+    def _answer(self, value: dict) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def page():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
+    server.asked, server.seen = [], threading.Event()
+    server.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
