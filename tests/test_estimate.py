@@ -139,7 +139,8 @@ def test_free_memory_is_told_or_unknown(monkeypatch):
 
 def test_what_does_not_fit_names_the_settings_that_help_most(monkeypatch, known_speed):
     monkeypatch.setattr("gpt.estimate.free_bytes", lambda device: 3_000_000_000)
-    small, large = (estimate({**CONFIG, "n_layers": 6, "batch": batch, "device": "cpu", "precision": "float32"}, 90_000) for batch in (16, 1024))
+    short = {**CONFIG, "n_layers": 6, "device": "cpu", "precision": "float32"}
+    small, large = (estimate({**short, "batch": batch}, 90_000) for batch in (16, 1024))
     assert (small.fits, large.fits) == (True, False)
     assert large.knobs == ("batch", "context_length")
     wide = {**CONFIG, "emb_dim": 2048, "n_layers": 48, "batch": 1, "precision": "float32"}
