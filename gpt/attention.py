@@ -94,7 +94,7 @@ def score_scale(config: dict) -> float:
 
     Queries and keys scaled to a root mean square of 1 have a product of D times the cosine between them, and 1 / sqrt(D)
     would leave it too small to single one token out: the cosine gets the factor log2(T^2 - T) with which Henry et al. (2020,
-    2010.04245, equation 5) start their learned one.
+    2010.04245) start their learned one.
     """
     head_dim, T = config["emb_dim"] // config["n_heads"], config["context_length"]
     return math.log2(T * T - T) / head_dim if config["qk_norm"] else 1 / math.sqrt(head_dim)

@@ -84,7 +84,7 @@ class Trainer:
         """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""
         if self.step == 0:
             yield from self._warnings()
-            yield self.evaluation()
+            yield self.evaluation(at_most=TOKENS_AT_ONCE)  # all tokens are about equally unlikely yet: a few tell as much as all
         steps_a_row = max(1, math.ceil(self.steps / MOST_ROWS))
         since = self.clock.seconds()
         self._ends = self.progress() >= 1
@@ -110,13 +110,14 @@ class Trainer:
         limit = 60 * self.config["max_minutes"]
         return min(1.0, max(by_steps, self.clock.seconds() / limit if limit else 0.0))
 
-    def evaluation(self) -> Event:
-        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap."""
+    def evaluation(self, at_most: int = 0) -> Event:
+        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap, of the first
+        `eval_tokens` tokens or of the first `at_most` (0: no limit)."""
         nats, tokens, n_bytes = 0.0, 0, 0
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
-            for ids, targets in evaluation_batches(self._validation_tokens(), context_length, at_once):
+            for ids, targets in evaluation_batches(self._validation_tokens(at_most), context_length, at_once):
                 nats += self.model.loss(ids, targets, reduction="sum").double()
                 n_bytes += self.text.byte_lengths[targets].sum()
                 tokens += targets.numel()
@@ -125,9 +126,9 @@ class Trainer:
         return Event("evaluation", {**self.position(), "val_loss": val_loss,
                                     "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
 
-    def _validation_tokens(self) -> Tensor:
-        limit = self.config["eval_tokens"]
-        return self.text.validation[:limit + 1] if limit else self.text.validation
+    def _validation_tokens(self, at_most: int) -> Tensor:
+        limit = min((one for one in (self.config["eval_tokens"], at_most) if one), default=len(self.text.validation))
+        return self.text.validation[:limit + 1]
 
     def _warnings(self) -> Iterator[Event]:
         limit, n = self.config["eval_tokens"], len(self.text.validation)

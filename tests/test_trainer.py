@@ -144,6 +144,15 @@ def test_a_capped_evaluation_says_so(tiny, tokens):
     assert not rows(make({**tiny, "eval_tokens": n}, tokens), "warning")
 
 
+def test_before_the_first_step_a_few_tokens_are_enough(tiny, tokens, monkeypatch):
+    monkeypatch.setattr(gpt.trainer, "TOKENS_AT_ONCE", 16)
+    trainer = make({**tiny, "max_steps": 1, "eval_tokens": 0}, tokens)
+    alike = make({**tiny, "eval_tokens": 16}, tokens)
+    first, last = rows(trainer, "evaluation")
+    assert first["val_loss"] == alike.evaluation().row["val_loss"]
+    assert last["val_loss"] == trainer.evaluation().row["val_loss"]
+
+
 def test_a_capped_evaluation_reads_the_first_tokens_only(tiny, tokens):
     capped = make({**tiny, "eval_tokens": 50}, tokens).evaluation().row["val_loss"]
     tokens.validation = tokens.validation[:51]
