@@ -14,7 +14,6 @@ from gpt.corpus import read_corpus
 from gpt.model import GPT2
 from tests.benchmarks import generation, memory, minute, ours, peer, scaling, time_to_loss, training_speed
 from tests.benchmarks.__main__ import ROWS, main, measure_all
-from tests.benchmarks.clients import INTERVAL
 from tests.benchmarks.machine import PROJECT, hardware, matrix_rates, versions
 from tests.benchmarks.memory import peak_resident_bytes
 from tests.benchmarks.report import HEADER, as_json, number, spread, table
@@ -172,9 +171,9 @@ class TestReport:
 
 
 class TestClients:
-    def test_they_ask_as_often_as_the_page(self):
+    def test_they_ask_what_the_page_asks(self):
         script = (PROJECT / "gpt" / "ui" / "assets" / "train.js").read_text(encoding="utf-8")
-        assert f"setInterval(look, {1000 * INTERVAL:.0f})" in script
+        assert "server.poll({ page, run, cursor })" in script and "setTimeout(watch, wait)" in script
 
     def test_they_go_on_from_where_they_were(self, page):
         words = [sys.executable, "-m", "tests.benchmarks.clients", page.url, "2"]
@@ -184,7 +183,7 @@ class TestClients:
         assert told["faults"] == []
         assert told["looks"] == told["rows"] == len(page.asked) >= 4
         ones = [asked["data"] for asked in page.asked if asked["session_hash"] == "page1"]
-        assert ones[:2] == [{"run": None, "cursor": 0}, {"run": "a", "cursor": 5}]
+        assert ones[:2] == [{"page": "page1", "run": None, "cursor": 0}, {"page": "page1", "run": "a", "cursor": 5}]
         assert {(asked["component_id"], asked["fn_name"]) for asked in page.asked} == {(3, "poll")}
 
 
@@ -200,7 +199,7 @@ class StandIn(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
         if len(self.server.asked) == 4:
             self.server.seen.set()
-        self._answer({"run": "a", "cursor": 5, "rows": [{"step": 1}]})
+        self._answer({"run": "a", "cursor": 5, "rows": [{"step": 1}], "wait": 0.05})
 
     def _answer(self, value: dict) -> None:
         data = json.dumps(value).encode()
