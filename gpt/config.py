@@ -90,7 +90,7 @@ FIELDS = (
     _training("batch", 16, "Windows of text per step.", 1, 1024, 1),
     _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1),
     _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5),
-    _training("max_steps", 800, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100),
+    _training("max_steps", 700, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100),
     _training("max_minutes", 0.0, "Stop after this many minutes of work; 0 is no limit.", 0, 100_000, 0.5),
     _training("warmup", 20, "Steps over which the learning rate rises from zero.", 0, 1_000_000, 10),
     _training("weight_decay", 0.1, "Pull of all matrices towards zero, times the learning rate.", 0, 1, 0.01),
