@@ -70,7 +70,7 @@ def launch(jobs: Jobs, host: str, port: int | None) -> gr.Blocks:
     """Serve the page and return at once."""
     page = build(jobs)
     page.queue(max_size=64, default_concurrency_limit=4)
-    page._queue.sleep_when_free = 0.02  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
+    page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
     page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(),
                 run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
                 ssr_mode=False, footer_links=[])

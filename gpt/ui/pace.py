@@ -4,8 +4,8 @@ import threading
 import time
 
 SHORTEST_SECONDS = 0.5  # between two looks of a page that is alone
-LOOKS_PER_SECOND = 8  # of all pages together: each takes the server 2.5 ms on a Zen 3 core
-FORGOTTEN_AFTER = 20.0  # seconds without a look: the page is closed
+LOOKS_PER_SECOND = 4  # of all pages together: each takes the server 2.5 ms of a Zen 3 core
+FORGOTTEN_AFTER = 40.0  # seconds without a look: the page is closed
 MOST_PAGES = 100  # whoever makes up names of pages makes nobody wait longer than for so many
 
 
