@@ -101,13 +101,12 @@ def test_the_optimizers_state_is_exact(tiny, name):
     assert optimizer_bytes(config) == sum(value.nbytes for value in kept)
 
 
-def peak_memory_of_a_run(config: dict, root) -> float:
-    """VmHWM of a fresh process; ru_maxrss would be inherited from this one."""
+def peak_memory_of_a_run(config: dict, root) -> int:
     program = ("import sys; from gpt.pretrain import main; main(sys.argv[1:]); "
-               "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM:')))")
+               "from tests.benchmarks.memory import peak_resident_bytes; print('peak', peak_resident_bytes())")
     words = as_flags({name: value for name, value in config.items() if value != CONFIG[name]})
     run = subprocess.run([sys.executable, "-c", program, "--checkpoints", root, *words], capture_output=True, text=True, check=True)
-    return 1024 * int(run.stdout.split("VmHWM:")[1].split()[0])
+    return int(run.stdout.split()[-1])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is told by Linux")

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from tests.benchmarks.timing import seconds_of
+from tests.serving import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 TELLING_FLAGS = {"avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16",
                  "asimd", "sve", "sve2", "bf16", "svebf16"}  # those that decide how fast matrix products can be
 PACKAGES = ("torch", "transformers", "numpy", "tokenizers", "tiktoken", "safetensors", "gradio")

@@ -7,8 +7,6 @@ of wall time from the end of the first step to the end of the last. A browser's 
 """
 
 import json
-import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from gpt.trainer import tokens_per_step
 from tests.benchmarks import ours
 from tests.benchmarks.machine import PROJECT
 from tests.benchmarks.row import Result, Row, Setup, at_least, ratios, say, yes_no
+from tests.serving import served
 
 MOST_LOST = 0.03
 CLIENTS = 10
@@ -47,28 +46,6 @@ def watched(config: dict) -> tuple[float, dict[str, Any]]:
     if not answers["rows"]:
         raise RuntimeError("the clients saw no row of the run: they did not watch it")
     return found, answers
-
-
-@contextmanager
-def served(root: str) -> Iterator[str]:
-    """The address of `python demo.py` over the folder `root`, in a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    demo = subprocess.Popen([sys.executable, "demo.py", "--port", str(port), "--checkpoints", root], cwd=PROJECT, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-    try:
-        lines = []
-        for line in demo.stdout:
-            lines.append(line)
-            if "Running on" in line:
-                break
-        else:
-            raise RuntimeError(f"demo.py ended before it served the page: {' '.join(''.join(lines).split())[-500:]}")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        demo.terminate()
-        demo.communicate(timeout=60)
 
 
 @contextmanager

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +9,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from gpt.config import CONFIG
 from gpt.session import Session
+from tests.serving import served
 
-PROJECT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 QUIET = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
          "--disable-sync").split()
@@ -47,21 +44,8 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def address(root) -> str:
     """Where `python demo.py` serves the page."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "demo.py", "--port", str(port), "--checkpoints", str(root)]
-    demo = subprocess.Popen(words, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    lines = []
-    for line in demo.stdout:
-        lines.append(line)
-        if "Running on" in line:
-            break
-    else:
-        pytest.fail("demo.py ended before it served the page:\n" + "".join(lines))
-    yield f"http://127.0.0.1:{port}"
-    demo.terminate()
-    assert demo.wait(30) == 0, "demo.py did not end cleanly"
+    with served(root) as url:
+        yield url
 
 
 @pytest.fixture
