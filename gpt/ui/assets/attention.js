@@ -78,6 +78,8 @@ gpt.views.explorer = function (element, props, { watch, server }) {
         if (!props.value) note.textContent = "Choose a run: its heads will appear here.";
         reading.textContent = value.mosaic ? "Point at a cell to read its exact weight." : "";
         next.replaceChildren();
+        asked += 1;                                                 // an answer about what was shown before is no longer waited for
+        delete element.dataset.shown;
         if (!value.mosaic) return;
         if (!scale.options.length) {
             scale.append(...value.scales.map((name) => gpt.make("option", "", name)));
