@@ -21,6 +21,12 @@ def describe_device(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says so: Python's, a GPU's, or the plain RuntimeError of PyTorch's allocator for CPUs."""
+    return (isinstance(error, (MemoryError, torch.OutOfMemoryError))
+            or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)))
+
+
 def check_compiler() -> None:
     """Raise UserError if torch.compile would find no C++ compiler to build its kernels with."""
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++", "cl")):

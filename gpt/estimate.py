@@ -11,8 +11,8 @@ from gpt.calibration import FRESH_NUMBERS, free_bytes, fresh_seconds, probe_seco
 from gpt.corpus import VALIDATION_SHARE
 from gpt.device import choose_device, choose_precision
 from gpt.flops import count_parameters, flops_by_part, flops_per_token, newton_schulz_flops
+from gpt.generate import SAMPLE_TOKENS
 from gpt.model import LOGITS_AT_ONCE, padded_vocab_size
-from gpt.session import SAMPLE_TOKENS
 from gpt.trainer import TOKENS_AT_ONCE, planned_steps, tokens_per_step
 
 # Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of fresh processes; tests/test_estimate.py holds the sum to 20 %.

@@ -19,6 +19,7 @@ from gpt.run import DEFAULT_ROOT, find_run, load_run
 from gpt.tokenizer import Tokenizer, stream_text
 
 LIKELIEST = 6  # tokens told beside each chosen one
+SAMPLE_TOKENS = 48  # that a run writes at each of its evaluations
 SAMPLING_FIELDS = (
     Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=2000, step=10),
     Field("temperature", 0.8, "Below 1 likely tokens become likelier; 0 always takes the likeliest.", minimum=0, maximum=5, step=0.05),

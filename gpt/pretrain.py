@@ -1,6 +1,7 @@
 """`python -m gpt.pretrain`: train from the command line, with the same folder that the page reads."""
 
 import signal
+import sys
 from typing import Any
 
 from tqdm import tqdm
@@ -18,7 +19,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="python -m gpt.pretrain", description="Train a GPT on a text.")
     parser.add_argument("--run", help="name of the run's folder; without it, a new one is made up")
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    parser.add_argument("--resume", action="store_true", help="go on with a run; some settings may change, such as --max_steps")
     parser.add_argument("--preset", choices=PRESETS, help="start from a named CONFIG; further flags change it")
     add_flags(parser, FIELDS)
     return parser
@@ -31,10 +32,9 @@ def session_from_flags(given: dict[str, Any]) -> Session:
     if resume:
         if not name:
             raise UserError("--resume needs --run: name the run to go on with")
-        if given or preset:
-            flag = f"--{next(iter(given), 'preset')}"
-            raise UserError(f"--resume goes on with the run's own CONFIG: leave out {flag}, or start a new run")
-        return Session(root, name)
+        if preset:
+            raise UserError("--resume goes on with the run's own CONFIG: leave out --preset, or start a new run")
+        return Session(root, name, changes=given)
     config = {**(PRESETS[preset].config if preset else CONFIG), **given}
     if name is None:
         name = new_name(root, str(config["corpus"]))
@@ -56,9 +56,26 @@ def main(argv: list[str] | None = None) -> None:
     given = vars(parser.parse_args(argv))
     with user_errors_end_politely(parser):
         session = session_from_flags(given)
+        stop_on_signals(session)
+        try:
+            follow(session)
+        except KeyboardInterrupt:
+            print(f"{parser.prog}: stopped at once; --run {session.writer.name} --resume goes on from its last save", file=sys.stderr)
+            raise SystemExit(130) from None
+
+
+def stop_on_signals(session: Session) -> None:
+    """The first Ctrl+C, or SIGTERM, saves and ends; the second ends at once, by KeyboardInterrupt."""
+    def at_once(*_) -> None:
+        raise KeyboardInterrupt
+
+    def first(*_) -> None:
+        session.stop()
         for stop_signal in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(stop_signal, lambda *_: session.stop())
-        follow(session)
+            signal.signal(stop_signal, at_once)
+
+    for stop_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop_signal, first)
 
 
 def follow(session: Session) -> None:
@@ -73,8 +90,6 @@ def follow(session: Session) -> None:
         if bar is None:
             bar = tqdm(total=session.trainer.steps or None, initial=session.trainer.step, unit="step", disable=None)
             say(describe(session))
-            for note in session.corpus.notes:
-                say(note)
         row = event.row
         if event.kind == "step":
             bar.update()

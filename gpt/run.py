@@ -1,4 +1,4 @@
-"""A run is a folder. The trainer's process writes it (RunWriter); the page, the command line and the tests read it (Run).
+"""A run is a folder. The trainer's process writes it (gpt/writer.py); the page, the command line and the tests read it (Run).
 
     config.json  tokenizer.json  metrics.jsonl  status.json  control  log.txt  snapshots/  best.safetensors  last/
 
@@ -9,26 +9,32 @@ half a file. The writer holds a lock on the folder while it lives; that is how a
 import contextlib
 import json
 import os
+import platform
 import re
 import shutil
+import signal
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import filelock
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from torch import Tensor
 
 from gpt.errors import UserError
 from gpt.model import GPT2
+from gpt.storage import load_tensors, write_atomically
 from gpt.tokenizer import Tokenizer, load_tokenizer
 
 DEFAULT_ROOT = "checkpoints"
-FORMAT = 2  # of the folder, and of what a model does with its weights; in 1, queries and keys with qk_norm met on another scale
-COMMANDS = ("pause", "resume", "stop", "snapshot")
+FORMAT = 3  # of the folder, and of what a model does with its weights
+OLD_FORMATS = {1: "before queries and keys with qk_norm met on today's scale, so its weights would mean something else here",
+               2: "before what is saved carried a checksum"}
+READABLE = (2, 3)
+UNCHECKED = (2,)
+COMMANDS = ("pause", "resume", "stop", "snapshot")  # and "extend N"
 FINAL_STATES = ("done", "stopped", "failed")
 STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
 _PROBE = threading.Lock()
@@ -53,19 +59,30 @@ class Run:
             raise RunError(f"run {self.name} has no readable config.json: it is no run, or it is damaged")
         return saved
 
-    def check_format(self) -> None:
-        """Raise RunError if another version of this project made the run: its weights would mean something else here."""
-        if self.config().get("format") != FORMAT:
-            raise RunError(f"run {self.name} was made by another version of this project: look at it with that one, or train it again")
+    def check_format(self, to_resume: bool = False) -> None:
+        """Raise RunError if another version of this project wrote the run, and this one cannot read it, or not train it on."""
+        found = self.config().get("format")
+        if found in READABLE and (found == FORMAT or not to_resume):
+            return
+        when = OLD_FORMATS.get(found, "by another version of this project")
+        remedy = "it can be looked at, but not trained on" if found in READABLE else "look at it with that version, or train it again"
+        raise RunError(f"run {self.name} has format {found}, written {when}; this version writes format {FORMAT}: {remedy}")
 
     def status(self) -> dict[str, Any]:
         """status.json; a run whose process is gone and whose state is not final reads as failed."""
-        status = self._json("status.json") or {}
+        status = self._json("status.json") or self._json("status.json") or {}  # on a full disk it is overwritten where it lies
         if not _is_status(status):
             status = {"state": "failed", "step": 0, "steps": 0, "error": "status.json cannot be read"}
         if status["state"] not in FINAL_STATES and not self.is_alive():
-            status |= {"state": "failed", "eta_seconds": None, "error": f"its process ended without a word at step {status['step']}"}
+            status |= {"state": "failed", "eta_seconds": None, "error": self._last_word(status["step"])}
         return status
+
+    def _last_word(self, step: int) -> str:
+        """What can be said of a process that could not say it itself."""
+        saves = self.saves()
+        saved = f"its last save is of step {step_of(saves[0])}" if saves else "nothing was saved yet, so it begins again"
+        return (f"its process ended without a word at step {step}: it was killed, ran out of memory, or the machine went down; "
+                f"{saved} when it is resumed")
 
     def is_alive(self) -> bool:
         """Whether a process holds the folder's lock."""
@@ -97,7 +114,11 @@ class Run:
 
     def snapshots(self) -> list[int]:
         """Steps whose weights were kept, in order."""
-        return sorted(int(path.stem.removeprefix("step-")) for path in self.path.glob("snapshots/step-*.safetensors"))
+        return sorted(step_of(path) for path in self.path.glob("snapshots/step-*.safetensors"))
+
+    def saves(self) -> list[Path]:
+        """Files with all that is needed to train on, newest first."""
+        return sorted(self.path.glob("last/step-*.safetensors"), key=step_of, reverse=True)
 
     def weights(self, step: int | None = None) -> Path:
         """The file of the best weights, or of the snapshot at `step`. Raises RunError if there is none."""
@@ -114,12 +135,35 @@ class Run:
         return ""
 
     def ask(self, command: str) -> None:
-        """Ask the run's process to pause, resume, stop, or snapshot. Raises RunError if there is no process to ask."""
-        if command not in COMMANDS:
-            raise RunError(f"{command!r} is no command: use one of {', '.join(COMMANDS)}")
+        """Ask the run's process to pause, resume, stop, snapshot, or extend N (steps). Raises RunError if there is none to ask."""
+        check_command(command)
         if not self.is_alive():
             raise RunError(f"run {self.name} is not running, so it cannot {command}")
-        write_atomically(self.path / "control", command.encode())
+        with contextlib.suppress(FileNotFoundError):
+            if (self.path / "control").read_text() == "stop":
+                return  # a wish to stop that is not yet heard outlives every later wish
+        try:
+            write_atomically(self.path / "control", command.encode())
+        except OSError as error:
+            raise RunError(f"run {self.name} cannot be asked to {command}: its folder cannot be written ({error.strerror})") from error
+
+    def stop_now(self) -> None:
+        """End the run's process at once; what it learned since its last save is lost. Raises RunError if it is not here to end."""
+        status = self._json("status.json") or {}
+        if not self.is_alive():
+            raise RunError(f"run {self.name} is not running, so it cannot be stopped")
+        if status.get("host") != platform.node() or not isinstance(status.get("pid"), int):
+            raise RunError(f"run {self.name} trains on another machine ({status.get('host')}): stop it there")
+        os.kill(status["pid"], signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while self.is_alive():
+            if time.monotonic() > deadline:
+                raise RunError(f"run {self.name} does not end: its process is {status['pid']}")
+            time.sleep(0.01)
+        step, saved = status.get("step", 0), self.saves()
+        status |= {"state": "stopped", "eta_seconds": None,
+                   "error": f"stopped at once at step {step}; it goes on from step {step_of(saved[0]) if saved else 0}"}
+        write_atomically(self.path / "status.json", json.dumps(status).encode())
 
     def delete(self) -> None:
         """Remove the folder. Raises RunError if its process lives."""
@@ -130,7 +174,7 @@ class Run:
     def check_unfinished(self) -> None:
         """Raise RunError if there is nothing left to resume."""
         if self.status()["state"] == "done":
-            raise RunError(f"run {self.name} is finished: there is nothing left to resume")
+            raise RunError(f"run {self.name} is finished: extend it, with --max_steps above {self.status()['steps']}, or start a new one")
 
     def _weights_path(self, step: int | None) -> Path:
         return self.path / ("best.safetensors" if step is None else f"snapshots/step-{step:06d}.safetensors")
@@ -141,100 +185,6 @@ class Run:
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
             return None
         return found if isinstance(found, dict) else None
-
-
-class RunWriter(Run):
-    """The same folder, in the hands of the one process that trains. A context manager that holds the folder's lock."""
-
-    def __init__(self, path: Path | str):
-        super().__init__(path)
-        self._lock = filelock.FileLock(self.path / ".lock")
-        self._status: dict[str, Any] = {}
-
-    def __enter__(self) -> "RunWriter":
-        try:
-            (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=1)
-        except filelock.Timeout:
-            raise RunError(f"run {self.name} is already training in another process") from None
-        except OSError as error:
-            raise RunError(f"the folder {self.path} cannot be written ({error.strerror}): choose another with --checkpoints") from None
-        (self.path / "control").unlink(missing_ok=True)
-        self._status = self._json("status.json") or {}
-        return self
-
-    def __exit__(self, *exc) -> None:
-        self._lock.release()
-
-    def discard(self) -> None:
-        """Remove the folder of a run that never began."""
-        shutil.rmtree(self.path)
-
-    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer) -> None:
-        """What the run is. Written once, before step 1."""
-        tokenizer.save(self.path / "tokenizer.json.new")
-        os.replace(self.path / "tokenizer.json.new", self.path / "tokenizer.json")
-        write_atomically(self.path / "config.json", json.dumps({"format": FORMAT, **config}, indent=1, ensure_ascii=False).encode())
-
-    def write_status(self, **changes: Any) -> None:
-        self._status |= {"pid": os.getpid(), **changes}
-        write_atomically(self.path / "status.json", json.dumps(self._status).encode())
-
-    def append(self, row: dict[str, Any]) -> None:
-        """Add one row to metrics.jsonl."""
-        with open(self.path / "metrics.jsonl", "ab") as file:
-            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-
-    def cut_rows_after(self, step: int) -> None:
-        """Forget rows past `step`: work that was lost when the process died and will be done again."""
-        kept = [row for row in self.rows()[0] if row["step"] <= step]
-        write_atomically(self.path / "metrics.jsonl", b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in kept))
-
-    def append_log(self, text: str) -> None:
-        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
-            file.write(text.rstrip("\n") + "\n")
-
-    def command(self) -> str | None:
-        """What a reader asked for since the last call, or None."""
-        try:
-            command = (self.path / "control").read_text()
-            (self.path / "control").unlink()
-        except FileNotFoundError:
-            return None
-        return command if command in COMMANDS else None
-
-    def save_weights(self, model: GPT2, step: int | None = None) -> None:
-        """best.safetensors, or a snapshot. Snapshots are for looking, so half precision is enough: it halves their size."""
-        state = model.state_dict()
-        if step is not None:
-            state = {name: tensor.half() for name, tensor in state.items()}
-        _save_tensors(self._weights_path(step), state)
-
-    def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
-        """last/: model, optimizers, generators and position, enough to go on bit for bit."""
-        new, last, old = (self.path / name for name in ("last.new", "last", "last.old"))
-        for folder in (new, old):
-            shutil.rmtree(folder, ignore_errors=True)
-        new.mkdir()
-        _save_tensors(new / "model.safetensors", model.state_dict())
-        tensors: dict[str, torch.Tensor] = {}
-        plain = _split_tensors(trainer_state, "", tensors)
-        _save_tensors(new / "trainer.safetensors", tensors)
-        write_atomically(new / "trainer.json", json.dumps(plain).encode())
-        if last.exists():
-            last.rename(old)
-        new.rename(last)
-        shutil.rmtree(old, ignore_errors=True)
-
-    def load_last(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """(weights, trainer state) of the last save. Raises RunError if there is none or it is damaged."""
-        last = next((folder for name in ("last", "last.old") if (folder := self.path / name).exists()), None)
-        if last is None:
-            raise RunError(f"run {self.name} was never saved while training, so it cannot be resumed: start a new one")
-        with damage_is_told(last):
-            weights = load_file(last / "model.safetensors")
-            plain = json.loads((last / "trainer.json").read_text())
-            return weights, _join_tensors(plain, load_file(last / "trainer.safetensors"))
 
 
 def list_runs(root: Path | str) -> list[Run]:
@@ -271,13 +221,19 @@ def load_run(path: Path | str, step: int | None = None, device: str = "cpu") -> 
     Raises RunError if there are none or they are damaged.
     """
     run = Run(path)
-    saved = run.config()
     run.check_format()
-    weights = run.weights(step)
-    with damage_is_told(weights):
-        model = GPT2(saved["config"])
-        model.load_state_dict(load_file(weights, device=device))
+    weights = load_weights(run, step)
+    with damage_is_told(run.weights(step)):
+        model = GPT2(run.config()["config"])
+        model.load_state_dict(weights)
     return model.to(device).float().eval(), load_matching_tokenizer(run, model.vocab_size)
+
+
+def load_weights(run: Run, step: int | None = None) -> dict[str, Tensor]:
+    """The best weights, or those of the snapshot at `step`, by parameter. Raises RunError if there are none or they are damaged."""
+    path = run.weights(step)
+    with damage_is_told(path):
+        return load_tensors(path, checked=run.config().get("format") not in UNCHECKED)[0]
 
 
 def load_matching_tokenizer(run: Run, vocab_size: int) -> Tokenizer:
@@ -289,11 +245,16 @@ def load_matching_tokenizer(run: Run, vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write under another name, then move into place: a reader sees the old file or the new one, never half of one."""
-    new = path.with_name(path.name + ".new")
-    new.write_bytes(data)
-    os.replace(new, path)
+def check_command(command: str) -> str:
+    """Return `command` if a run understands it. Raises RunError."""
+    if command in COMMANDS or (isinstance(command, str) and re.fullmatch(r"extend [1-9][0-9]{0,8}", command)):
+        return command
+    raise RunError(f"{str(command)[:40]!r} is no command: use one of {', '.join(COMMANDS)}, extend N")
+
+
+def step_of(path: Path) -> int:
+    """The step in the name of a snapshot or a save."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
@@ -317,31 +278,6 @@ def damage_is_told(path: Path) -> Iterator[None]:
     """What goes wrong inside while `path` is read becomes a RunError that says it is damaged."""
     try:
         yield
-    except (SafetensorError, OSError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
         raise RunError(f"{path} is damaged or belongs to another CONFIG ({type(error).__name__}): "
                        f"{' '.join(str(error).split())[:200]}") from error
-
-
-def _save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    write_atomically(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
-
-
-def _split_tensors(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
-    """Copy a nested state, moving each tensor into `tensors` and leaving {"tensor": its name} in its place."""
-    if isinstance(value, torch.Tensor):
-        tensors[name] = value
-        return {"tensor": name}
-    if isinstance(value, dict):
-        return {"items": [[key, _split_tensors(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
-        return [_split_tensors(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]
-    return value
-
-
-def _join_tensors(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    """The inverse of _split_tensors."""
-    if isinstance(value, dict):
-        if "tensor" in value:
-            return tensors[value["tensor"]]
-        return {key: _join_tensors(item, tensors) for key, item in value["items"]}
-    return [_join_tensors(item, tensors) for item in value] if isinstance(value, list) else value

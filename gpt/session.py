@@ -1,5 +1,6 @@
 """One training session: CONFIG -> text -> tokenizer -> model -> trainer, and every event of it into the run folder."""
 
+import contextlib
 import platform
 import tempfile
 import time
@@ -15,18 +16,17 @@ import torch
 from gpt.config import validate
 from gpt.corpus import read_corpus
 from gpt.dataset import TokenizedText
-from gpt.device import choose_device, describe_device
+from gpt.device import choose_device, describe_device, ran_out_of_memory
 from gpt.errors import UserError
-from gpt.generate import Sampling, write
+from gpt.estimate import most_helpful_knobs
+from gpt.keeper import Keeper, Stop
 from gpt.model import GPT2
-from gpt.run import RunError, RunWriter, check_name, damage_is_told, load_matching_tokenizer
+from gpt.run import RunError, check_name, damage_is_told, load_matching_tokenizer, step_of
 from gpt.tokenizer import make_tokenizer
-from gpt.trainer import Clock, Event, Trainer, snapshot_steps
+from gpt.trainer import Clock, DivergedError, Event, Trainer
+from gpt.writer import RunWriter
 
-SAVE_SECONDS = 15.0  # about this much work is lost when the process dies
-STATUS_SECONDS = 0.25
-ETA_SECONDS = 1.0  # the first steps are slow and say little about the rest
-SAMPLE_TOKENS = 48
+CHANGEABLE = ("epoch", "max_steps", "max_minutes", "learning_rate", "eval_every", "snapshots")  # when a run is resumed
 
 
 def machine_lock() -> filelock.FileLock:
@@ -41,8 +41,8 @@ class Session:
     if it happens before the first step.
     """
 
-    def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None):
-        """A new run with `config`; without one, the run `name` is resumed."""
+    def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None):
+        """A new run with `config`; without one, the run `name` is resumed, with `changes` of CHANGEABLE settings."""
         self.writer = RunWriter(Path(root) / check_name(name))
         self.resumes = config is None
         exists = self.writer.path.exists()
@@ -50,19 +50,29 @@ class Session:
             raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
         if not exists and self.resumes:
             raise RunError(f"there is no run {name} in {root} to resume")
+        self.changes = changes or {}
         if self.resumes:
-            self.writer.check_unfinished()
-            self.writer.check_format()
-        self.config = dict(validate(self.writer.config()["config"] if self.resumes else config))
+            config = self._resumed_config()
+        self.config = dict(validate(config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
         self.device = choose_device(self.config["device"])
-        self.clock = Clock()
-        self._stop = False
+        self._stop = Stop()
+        self._trains = False
+
+    def _resumed_config(self) -> dict[str, Any]:
+        if fixed := [name for name in self.changes if name not in CHANGEABLE]:
+            raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(CHANGEABLE)} can: start a new run")
+        if not {"epoch", "max_steps", "max_minutes"} & set(self.changes):
+            self.writer.check_unfinished()
+        self.writer.check_format(to_resume=True)
+        if self.writer.status()["state"] == "done" and not self.writer.saves():
+            raise RunError(f"run {self.writer.name} is finished and holds no save to go on from: it can be looked at, but not extended")
+        return {**self.writer.config()["config"], **self.changes}
 
     def stop(self) -> None:
         """End after the step in progress; what was learned is saved. Safe to call from a signal handler."""
-        self._stop = True
+        self._stop.asked = True
 
     def events(self) -> Iterator[Event]:
         """Every event of the trainer, after it has been written to the folder, with samples (kind "sample") between them."""
@@ -72,33 +82,50 @@ class Session:
             except filelock.Timeout:
                 raise RunError("another run is training on this machine: wait for it or stop it") from None
             held.enter_context(self.writer)
-            try:
+            with self._failures_are_told():
                 begin = {} if self.resumes else {"step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}
                 self.writer.write_status(state="starting", error=None, **begin)
                 self._prepare()
-            except UserError as error:
-                self._fail(error)
-                if not self.resumes:
-                    self.writer.discard()
-                raise
-            try:
                 yield from self._train()
-            except GeneratorExit:  # whoever listened has stopped listening
-                self._finish()
-                raise
-            except UserError as error:
-                self._fail(error)
-                raise
-            except BaseException as error:  # told in the folder, then raised again: the process ends as it would have
-                self.writer.append_log(traceback.format_exc())
-                self._fail(error)
-                raise
 
-    def _fail(self, error: BaseException) -> None:
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        self.writer.write_status(state="failed", error=reason, eta_seconds=None)
+    @contextlib.contextmanager
+    def _failures_are_told(self) -> Iterator[None]:
+        """What ends a run before its end is put into its folder, and raised again."""
+        try:
+            yield
+        except GeneratorExit:  # whoever listened has stopped listening
+            self.keeper.finish()
+            raise
+        except KeyboardInterrupt:
+            saves = self.writer.saves()
+            self._end("stopped", f"stopped at once; it goes on from step {step_of(saves[0]) if saves else 0} when it is resumed")
+            raise
+        except DivergedError as error:
+            told = DivergedError(f"{error}; {self.keeper.restore_best()}")
+            self._end("failed", str(told))
+            raise told from error
+        except UserError as error:
+            self._end("failed", str(error))
+            raise
+        except BaseException as error:  # a mistake of ours: the process ends as it would have
+            if ran_out_of_memory(error):
+                told = UserError(f"there is not enough memory for this: lower {' or '.join(most_helpful_knobs(self.config))}")
+                self._end("failed", str(told))
+                raise told from error
+            self.writer.append_log(traceback.format_exc())
+            self._end("failed", f"{type(error).__name__}: {error}")
+            raise
+
+    def _end(self, state: str, reason: str) -> None:
+        """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
+        if self.resumes or self._trains:
+            self.writer.tell_trouble(state=state, error=reason, eta_seconds=None)
+        else:
+            self.writer.discard()
 
     def _prepare(self) -> None:
+        """Everything before the first step; it counts as work."""
+        clock = Clock()
         corpus = read_corpus(self.config["corpus"], self.config["seed"])
         train_text, validation_text = corpus.split()
         if self.resumes:
@@ -110,14 +137,13 @@ class Session:
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
         model = GPT2(self.config).to(self.device)
-        self.trainer = Trainer(self.config, model, text, self.clock)
-        self.corpus = corpus
-        if self.resumes:
-            self._load_last()
-        else:
+        self.trainer, self.corpus = Trainer(self.config, model, text, clock), corpus
+        notes = self._load_last() if self.resumes else corpus.notes
+        if not self.resumes:
             self.writer.write_config(self._description(text), self.tokenizer)
-            for note in corpus.notes:
-                self.writer.append({**self.trainer.position(), "kind": "warning", "text": note})
+        self.keeper = Keeper(self.writer, self.trainer, corpus, self.tokenizer, self._stop)
+        for note in notes:
+            self.keeper.warn(note)
 
     def _description(self, text: TokenizedText) -> dict[str, Any]:
         trainer = self.trainer
@@ -130,98 +156,47 @@ class Session:
             "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
         }
 
-    def _load_last(self) -> None:
+    def _load_last(self) -> list[str]:
+        """Put the trainer where the run was left. Returns what there is to tell about it."""
         with damage_is_told(self.writer.path / "config.json"):
             was = self.writer.config()["corpus"]["sha256"]
         if self.corpus.identity()["sha256"] != was:
             raise RunError(f"the text {self.config['corpus']!r} has changed since the run began: start a new run with it")
-        weights, state = self.writer.load_last()
-        with damage_is_told(self.writer.path / "last"):
-            self.trainer.model.load_state_dict(weights)
-            self.trainer.load_state(state)
-        self.clock = self.trainer.clock
-        self.writer.cut_rows_after(self.trainer.step)
+        if last := self.writer.load_last():
+            weights, state, notes = last
+            with damage_is_told(self.writer.path / "last"):
+                self.trainer.model.load_state_dict(weights)
+                self.trainer.load_state(state)
+            self.writer.cut_rows_after(self.trainer.step)
+        else:
+            notes = [*self.corpus.notes, "nothing had been saved yet when the run ended: it begins again"]
+            self.writer.cut_rows_after(-1)
+        return notes + self._changed()
+
+    def _changed(self) -> list[str]:
+        """Put the changed settings into config.json. Returns a sentence about each. Raises UserError if nothing is left to do."""
+        trainer, saved = self.trainer, self.writer.config()
+        if self.changes and trainer.progress() >= 1:
+            raise UserError(f"run {self.writer.name} has made {trainer.step} steps already, and its CONFIG asks for no more: "
+                            f"set max_steps above that{', and epoch to 0' if self.config['epoch'] else ''}")
+        changed = {name: value for name, value in self.changes.items() if saved["config"][name] != value}
+        if changed:
+            self.writer.write_config({**saved, "config": self.config, "steps": trainer.steps})
+        return [f"{name} is {value} from here on; before it was {saved['config'][name]}" for name, value in changed.items()]
 
     def _train(self) -> Iterator[Event]:
-        trainer = self.trainer
-        self._began = (trainer.progress(), self.clock.seconds())
-        self._snapshots = set(snapshot_steps(trainer.steps, self.config["snapshots"])) - set(self.writer.snapshots())
-        self._best = trainer.best_loss
-        self._saved_at = self._told_at = self.clock.seconds()
-        self._tell_status(state="running")
+        trainer, keeper = self.trainer, self.keeper
+        self._trains = True
+        keeper.tell(state="running")
+        yield from keeper.news()
         for event in trainer.events():
-            self._keep(event)
+            keeper.keep(event)
+            sample = [keeper.sample()] if event.kind == "evaluation" else []
             yield event
-            if event.kind == "evaluation":
-                yield self._sample()
+            yield from sample
             if trainer.step and not (event.kind == "step" and trainer.evaluation_follows()):
-                self._obey()  # only here, between two steps, is what is saved and what is written of one and the same step
-                if self._stop:
+                keeper.obey()  # only here, between two steps, is what is saved and what is written of one and the same step
+                yield from keeper.news()
+                if self._stop.asked:
                     break
-        self._finish()
-
-    def _keep(self, event: Event) -> None:
-        """Write what an event says, and the weights where they are the best so far or a snapshot is due."""
-        trainer, row = self.trainer, event.row
-        if row:
-            self.writer.append({**row, "kind": event.kind} if event.kind == "warning" else row)
-        if event.kind == "evaluation":
-            if trainer.best_loss < self._best:
-                self._best = trainer.best_loss
-                self.writer.save_weights(trainer.model)
-            self._tell_status(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
-        if "loss" in row and self.clock.seconds() - self._told_at > STATUS_SECONDS:
-            self._tell_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
-            self._told_at = self.clock.seconds()
-        if trainer.step in self._snapshots:
-            self._snapshots.remove(trainer.step)
-            self.writer.save_weights(trainer.model, trainer.step)
-
-    def _sample(self) -> Event:
-        """What the model writes now, always from the same prompt and with the same seed."""
-        prompt, sampling = self.corpus.prompt, Sampling(max_new_tokens=SAMPLE_TOKENS, seed=self.config["seed"])
-        text = "".join(piece.text for piece in write(self.trainer.model, self.tokenizer, prompt, sampling))
-        row = {**self.trainer.position(), "kind": "sample", "prompt": prompt, "text": text}
-        self.writer.append(row)
-        return Event("sample", row)
-
-    def _obey(self) -> None:
-        """Do what the folder's control file asks; while paused, wait for the next word. Saves every SAVE_SECONDS."""
-        command = self.writer.command()
-        if command == "pause":
-            self._tell_status(state="pausing")
-            self._save()
-            self.clock.pause()
-            self._tell_status(state="paused", eta_seconds=None)
-            while command not in ("resume", "stop") and not self._stop:
-                time.sleep(0.1)
-                command = self.writer.command()
-                if command == "snapshot":
-                    self.writer.save_weights(self.trainer.model, self.trainer.step)
-            self.clock.go_on()
-            self._tell_status(state="running")
-        if command == "stop":
-            self._tell_status(state="stopping")
-            self.stop()
-        if command == "snapshot":
-            self.writer.save_weights(self.trainer.model, self.trainer.step)
-        if command == "snapshot" or self.clock.seconds() - self._saved_at > SAVE_SECONDS:
-            self._save()
-
-    def _save(self) -> None:
-        self.writer.save_last(self.trainer.model, self.trainer.state())
-        self._saved_at = self.clock.seconds()
-
-    def _finish(self) -> None:
-        self._save()
-        if self.config["snapshots"] and self.trainer.step not in self.writer.snapshots():
-            self.writer.save_weights(self.trainer.model, self.trainer.step)
-        self._tell_status(state="stopped" if self.trainer.progress() < 1 else "done", eta_seconds=None)
-
-    def _tell_status(self, **changes: Any) -> None:
-        trainer = self.trainer
-        progress, seconds = trainer.progress(), self.clock.seconds()
-        done, spent = progress - self._began[0], seconds - self._began[1]
-        eta = spent * (1 - progress) / done if done > 0 and spent > ETA_SECONDS else None
-        self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
-                                    "eta_seconds": eta, **changes})
+        keeper.finish()

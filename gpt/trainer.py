@@ -17,7 +17,7 @@ from gpt.flops import model_flops_utilisation
 from gpt.model import GPT2, evaluating
 from gpt.optimizer import learning_rate_at, make_optimizers
 
-MOST_ROWS = 1000  # training rows of a whole run: with more steps than that, a row is the mean of several
+MOST_ROWS = 1000  # training rows of a whole run, about
 TOKENS_AT_ONCE = 4096  # of an evaluation batch: larger ones leave the CPU's caches and took twice as long
 
 
@@ -78,6 +78,7 @@ class Trainer:
         self._pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of the steps since the last training row
         self._rate = 0.0
         self._ends = False
+        self._evaluated = 0  # the step of the last evaluation
         torch.manual_seed(config["seed"])
 
     def events(self) -> Iterator[Event]:
@@ -85,14 +86,14 @@ class Trainer:
         if self.step == 0:
             yield from self._warnings()
             yield self.evaluation(at_most=TOKENS_AT_ONCE)  # all tokens are about equally unlikely yet: a few tell as much as all
-        steps_a_row = max(1, math.ceil(self.steps / MOST_ROWS))
+        elif self.evaluation_follows() and self._evaluated < self.step:  # the run was left between a step and its evaluation
+            yield self.evaluation()
         since = self.clock.seconds()
-        self._ends = self.progress() >= 1
-        while not self._ends:
+        while self.progress() < 1:
             self._pending.append(self._update())
             self.step += 1
             self._ends = self.progress() >= 1
-            due = self.step % steps_a_row == 0 or self._ends
+            due = self.step % steps_a_row(self.step, self.steps) == 0 or self._ends
             yield Event("step", self._training_row(since) if due else {})
             if due:
                 since = self.clock.seconds()
@@ -103,6 +104,11 @@ class Trainer:
     def evaluation_follows(self) -> bool:
         """Whether the event after this step's is its evaluation: only then is all that belongs to the step done."""
         return self.step % self.config["eval_every"] == 0 or self._ends
+
+    def extend(self, steps: int) -> None:
+        """Let the run have so many steps more than planned: the learning rate now falls to zero at the new end."""
+        self.steps += steps
+        self.config |= {"max_steps": self.steps, "epoch": 0.0}
 
     def progress(self) -> float:
         """The share of the run that is done, 0 to 1, by whichever of epoch, max_steps and max_minutes ends it first."""
@@ -121,8 +127,10 @@ class Trainer:
                 nats += self.model.loss(ids, targets, reduction="sum").double()
                 n_bytes += self.text.byte_lengths[targets].sum()
                 tokens += targets.numel()
-        val_loss = self._finite(float(nats) / tokens)
-        self.best_loss = min(self.best_loss, val_loss)
+        val_loss = float(nats) / tokens
+        if not math.isfinite(val_loss):
+            raise self._diverged()
+        self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
         return Event("evaluation", {**self.position(), "val_loss": val_loss,
                                     "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
 
@@ -165,18 +173,27 @@ class Trainer:
 
     def _training_row(self, since: float) -> dict[str, Any]:
         loss, norm = (torch.stack(values).mean().item() for values in zip(*self._pending, strict=True))
+        if not math.isfinite(loss):
+            raise self._diverged()
         n_tokens, position = len(self._pending) * self.tokens_per_step, self.position()
         speed = n_tokens / max(position["seconds"] - since, 1e-9)
         self._pending = []
-        return {**position, "loss": self._finite(loss), "lr": self._rate,
+        return {**position, "loss": loss, "lr": self._rate,
                 "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; such a step is left out
                 "tokens_per_second": speed, "mfu": model_flops_utilisation(self.config, speed, self.device, self.precision)}
 
-    def _finite(self, loss: float) -> float:
-        if not math.isfinite(loss):
-            raise DivergedError(f"the loss stopped being a number by step {self.step}: set learning_rate below "
-                                f"{self.config['learning_rate']:g}, or warmup above {self.config['warmup']}")
-        return loss
+    def check_finite(self) -> None:
+        """Raise DivergedError if a weight, or a loss since the last training row, is no number any more."""
+        sums = [loss for loss, _ in self._pending] + [parameter.detach().sum() for parameter in self.model.parameters()]
+        if not torch.stack(sums).isfinite().all():
+            raise self._diverged()
+
+    def _diverged(self) -> DivergedError:
+        since = self.step - len(self._pending)
+        step = next((since + i for i, (loss, _) in enumerate(self._pending, 1) if not math.isfinite(loss.item())), self.step)
+        remedy = (f"set learning_rate below {self.config['learning_rate']:g}, or warmup above {self.config['warmup']}"
+                  if self.config["grad_clip"] else "set grad_clip to 1")
+        return DivergedError(f"the loss stopped being a number at step {step}, at a learning rate of {self._rate:.3g}: {remedy}")
 
     def position(self) -> dict[str, Any]:
         return {"step": self.step, "tokens": self.step * self.tokens_per_step, "seconds": round(self.clock.seconds(), 3)}
@@ -191,12 +208,13 @@ class Trainer:
         generators = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.device)
-        return {"step": self.step, "best_loss": self.best_loss, "seconds": self.clock.seconds(), "generators": generators,
-                "pending": self._pending, "scaler": self.scaler.state_dict(),
+        return {"step": self.step, "evaluated": self._evaluated, "best_loss": self.best_loss, "seconds": self.clock.seconds(),
+                "generators": generators, "pending": self._pending, "scaler": self.scaler.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.step, self.best_loss, self.clock = state["step"], state["best_loss"], Clock(state["seconds"])
+        self.step, self._evaluated, self.best_loss = state["step"], state["evaluated"], state["best_loss"]
+        self.clock = Clock(state["seconds"])
         self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in state["pending"]]
         torch.set_rng_state(state["generators"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["generators"]:
@@ -204,6 +222,12 @@ class Trainer:
         self.scaler.load_state_dict(state["scaler"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+
+
+def steps_a_row(step: int, steps: int) -> int:
+    """A training row is the mean of so many steps, so that a run has about MOST_ROWS of them. A run of unknown length (0 steps)
+    begins with a row a step, and each time its length doubles, so does this."""
+    return math.ceil(steps / MOST_ROWS) if steps else 2 ** (2 * step // MOST_ROWS).bit_length()
 
 
 def tokens_per_step(config: dict) -> int:

@@ -1,7 +1,10 @@
 """What the tests share: a tiny CONFIG, a tiny text, one trained run, and temporary files of their own."""
 
 import os
+import subprocess
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -75,6 +78,17 @@ def tokens(tokenizer) -> TokenizedText:
 def model(tiny) -> GPT2:
     """An untrained model in evaluation mode."""
     return GPT2(tiny).eval()
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 2 MB, which is soon full."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "small", folder], capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.fixture(scope="session")

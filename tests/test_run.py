@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -11,22 +12,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from gpt.model import GPT2
 from gpt.run import (
     Run,
     RunError,
-    RunWriter,
     check_name,
     find_run,
     list_runs,
     load_run,
     new_name,
-    write_atomically,
 )
+from gpt.storage import write_atomically
 from gpt.tokenizer import CharTokenizer
-
-LAST = ("model.safetensors", "trainer.safetensors", "trainer.json")
+from gpt.writer import RunWriter
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_cursor_that_no_longer_fits_starts_anew(writer, text):
 
 def test_a_live_run_reads_as_what_it_says(writer):
     assert Run(writer.path).is_alive()
-    assert Run(writer.path).status() == {"state": "running", "step": 3, "steps": 10, "pid": os.getpid()}
+    assert Run(writer.path).status() == {"state": "running", "step": 3, "steps": 10, "pid": os.getpid(), "host": platform.node()}
 
 
 def test_a_run_whose_process_is_gone_reads_as_failed(tmp_path):
@@ -112,11 +112,12 @@ def test_a_run_whose_process_is_gone_reads_as_failed(tmp_path):
     status = Run(tmp_path / "gone").status()
     assert not Run(tmp_path / "gone").is_alive()
     assert (status["state"], status["step"], status["eta_seconds"]) == ("failed", 3, None)
-    assert status["error"] == "its process ended without a word at step 3"
+    assert status["error"].startswith("its process ended without a word at step 3: it was killed, ran out of memory, or")
+    assert status["error"].endswith("nothing was saved yet, so it begins again when it is resumed")
 
 
 def test_a_killed_process_lets_go_of_its_run(tmp_path):
-    code = (f"import sys\nfrom gpt.run import RunWriter\nwith RunWriter({str(tmp_path / 'killed')!r}) as writer:\n"
+    code = (f"import sys\nfrom gpt.writer import RunWriter\nwith RunWriter({str(tmp_path / 'killed')!r}) as writer:\n"
             "    writer.write_status(state='running', step=1, steps=2)\n    print('ready', flush=True)\n    sys.stdin.read()")
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
@@ -187,7 +188,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_no_temporary_names_are_left(saved):
     names = {str(path.relative_to(saved.path)) for path in saved.path.rglob("*") if path.is_file()}
     assert names == {".lock", "config.json", "tokenizer.json", "status.json", "best.safetensors",
-                     "snapshots/step-000005.safetensors", *(f"last/{name}" for name in LAST)}
+                     "snapshots/step-000005.safetensors", "last/step-000005.safetensors"}
 
 
 @pytest.mark.parametrize("name", ["a", "A-run_1.2", "_x", "0", "a" * 64])
@@ -298,13 +299,29 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
         load_run(tmp_path / "nothing")
 
 
-def test_a_run_of_another_version_is_not_read_as_if_it_were_of_this_one(saved):
+@pytest.mark.parametrize(("found", "told"), [
+    (1, "has format 1, written before queries and keys with qk_norm met on today's scale"),
+    (4, "has format 4, written by another version of this project; this version writes format 3: look at it with that version"),
+    (None, "has format None"),
+])
+def test_a_run_of_another_version_is_not_read_as_if_it_were_of_this_one(saved, found, told):
     path = saved.path / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 1}))
-    with pytest.raises(RunError, match="made by another version of this project"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": found}))
+    with pytest.raises(RunError, match=told):
         load_run(saved.path)
-    with pytest.raises(RunError, match="made by another version of this project"):
+    with pytest.raises(RunError, match=told):
         Run(saved.path).check_format()
+
+
+def test_a_run_from_before_checksums_is_read_but_not_trained_on(saved):
+    path = saved.path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    weights = load_file(saved.weights())
+    save_file(weights, saved.weights())
+    model, _ = load_run(saved.path)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
+    with pytest.raises(RunError, match=r"format 2, written before what is saved carried a checksum; .* looked at, but not trained on"):
+        saved.check_format(to_resume=True)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "noise", "other", "huge header"])
@@ -313,7 +330,7 @@ def test_damaged_weights_are_told(saved, damage, step):
     path = saved.weights(step)
     data = path.read_bytes()
     path.write_bytes({"empty": b"", "cut": data[:-100], "noise": b"\x07" * 500, "huge header": b"\xff" * 8 + data[8:],
-                      "other": (saved.path / "last/trainer.safetensors").read_bytes()}[damage])
+                      "other": (saved.path / "last/step-000005.safetensors").read_bytes()}[damage])
     with pytest.raises(RunError, match="is damaged or belongs to another CONFIG"):
         load_run(saved.path, step)
 
@@ -332,7 +349,8 @@ def test_a_last_state_comes_back_as_it_was(tmp_path, model):
                              "param_groups": [{"betas": (0.9, 0.99), "params": [0, 1]}]}, {}], "empty": []}
     with RunWriter(tmp_path / "a") as writer:
         writer.save_last(model, state)
-        weights, found = writer.load_last()
+        weights, found, notes = writer.load_last()
+    assert notes == []
     assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
     kept = {key: found[key] for key in ("step", "best", "none", "yes", "empty")}
     assert kept == {"step": 5, "best": math.inf, "none": None, "yes": True, "empty": []}
@@ -344,12 +362,12 @@ def test_a_last_state_comes_back_as_it_was(tmp_path, model):
     assert first["param_groups"] == [{"betas": [0.9, 0.99], "params": [0, 1]}]
 
 
-def test_the_last_save_replaces_the_one_before(saved, model):
+def test_the_two_newest_saves_are_kept(saved, model):
     with RunWriter(saved.path) as writer:
         writer.save_last(model, {"step": 6})
-        writer.save_last(model, {"step": 7})
-        assert writer.load_last()[1] == {"step": 7}
-    assert not list(saved.path.glob("last.*"))
+        writer.save_last(model, {"step": 70})
+        assert writer.load_last()[1:] == ({"step": 70}, [])
+        assert [path.name for path in writer.saves()] == ["step-000070.safetensors", "step-000006.safetensors"]
 
 
 def test_a_save_cut_short_leaves_the_one_before(saved, model, monkeypatch):
@@ -357,48 +375,39 @@ def test_a_save_cut_short_leaves_the_one_before(saved, model, monkeypatch):
         raise KeyboardInterrupt
 
     with RunWriter(saved.path) as writer:
-        monkeypatch.setattr("gpt.run._save_tensors", power_cut)
-        with pytest.raises(KeyboardInterrupt):
-            writer.save_last(model, {"step": 6})
-        monkeypatch.undo()
-        assert writer.load_last()[1] == {"step": 5}
+        for name in ("fsync", "replace"):
+            monkeypatch.setattr(os, name, power_cut)
+            with pytest.raises(KeyboardInterrupt):
+                writer.save_last(model, {"step": 6})
+            monkeypatch.undo()
+            assert writer.load_last()[1] == {"step": 5}
 
 
-def test_a_save_cut_short_between_its_two_moves_leaves_the_one_before(saved, model, monkeypatch):
-    rename = Path.rename
+def test_a_run_that_was_never_saved_has_no_last_state(writer):
+    assert writer.load_last() is None
 
-    def power_cut(path, target):
-        if path.name == "last.new":
-            raise KeyboardInterrupt
-        return rename(path, target)
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise", "a byte"])
+def test_a_damaged_save_is_told_and_the_one_before_is_used(saved, model, damage):
     with RunWriter(saved.path) as writer:
-        monkeypatch.setattr(Path, "rename", power_cut)
-        with pytest.raises(KeyboardInterrupt):
-            writer.save_last(model, {"step": 6})
-        monkeypatch.undo()
-        assert writer.load_last()[1] == {"step": 5}
-        writer.save_last(model, {"step": 7})
-        assert writer.load_last()[1] == {"step": 7}
-
-
-def test_a_run_that_was_never_saved_cannot_be_resumed(writer):
-    with pytest.raises(RunError, match="was never saved while training"):
-        writer.load_last()
-
-
-@pytest.mark.parametrize("name", LAST)
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[]\xff"])
-def test_a_damaged_last_state_is_told(saved, name, content):
-    path = saved.path / "last" / name
-    path.unlink() if content is None else path.write_bytes(content)
-    with RunWriter(saved.path) as writer, pytest.raises(RunError, match="is damaged"):
-        writer.load_last()
+        writer.save_last(model, {"step": 6})
+        newest = writer.saves()[0]
+        data = bytearray(newest.read_bytes())
+        data[-1] ^= 1
+        newest.write_bytes({"cut": data[:-100], "empty": b"", "noise": b"\x07" * 500, "a byte": data}[damage])
+        _, state, (note,) = writer.load_last()
+        assert state == {"step": 5}
+        assert note.startswith("the save step-000006.safetensors is damaged (")
+        assert note.endswith("the one before it is used")
+        assert not newest.exists()
+        writer.saves()[0].write_bytes(b"")
+        with pytest.raises(RunError, match="all saves of run saved are damaged"):
+            writer.load_last()
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunError, match=r"cannot be written \(Not a directory\): choose another with --checkpoints"), \
+    with pytest.raises(RunError, match=r"cannot be written \(Not a directory\): make room there"), \
             RunWriter(tmp_path / "file" / "run"):
         pass
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import gpt.session
+import gpt.keeper
 import gpt.trainer
 from gpt.config import ConfigError
 from gpt.errors import UserError
-from gpt.run import Run, RunError, load_run
+from gpt.run import Run, RunError, load_run, step_of
 from gpt.session import Session
 
 
 @pytest.fixture(autouse=True)
 def short_samples(monkeypatch):
-    monkeypatch.setattr(gpt.session, "SAMPLE_TOKENS", 8)
+    monkeypatch.setattr(gpt.keeper, "SAMPLE_TOKENS", 8)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_run_leaves_every_file_of_its_folder(trained):
     names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
     assert names == {".lock", "config.json", "tokenizer.json", "metrics.jsonl", "status.json", "best.safetensors",
                      *(f"snapshots/step-{step:06d}.safetensors" for step in (0, 1, 3, 12)),
-                     "last/model.safetensors", "last/trainer.safetensors", "last/trainer.json"}
+                     "last/step-000012.safetensors"}
 
 
 def test_the_rows_of_a_run_tell_its_story(trained):
@@ -141,7 +141,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, config, stop_at):
         finish(Session(tmp_path, "stopped"))
     assert stopped.status()["state"] == "done"
     assert timeless(stopped) == timeless(whole)
-    for name in ("best.safetensors", "last/model.safetensors", "last/trainer.safetensors", "snapshots/step-000012.safetensors"):
+    for name in ("best.safetensors", "last/step-000012.safetensors", "snapshots/step-000012.safetensors"):
         assert same_weights(stopped.path / name, whole.path / name), name
     assert set(whole.snapshots()) <= set(stopped.snapshots())
 
@@ -160,12 +160,13 @@ def test_work_lost_in_an_accident_is_done_again(tmp_path, config):
     events = session.events()
     for event in events:
         if session.trainer.step == 5:
-            session._save()
+            session.keeper.save()
         if event.kind == "sample" and session.trainer.step == 8:
             break
     with pytest.raises(KeyboardInterrupt):
         events.throw(KeyboardInterrupt())
-    assert session.writer.status()["state"] == "failed"
+    assert session.writer.status()["state"] == "stopped"
+    assert session.writer.status()["error"] == "stopped at once; it goes on from step 5 when it is resumed"
     assert session.writer.rows()[0][-1]["step"] == 8
     assert timeless(finish(Session(tmp_path, "lost"))) == timeless(whole)
 
@@ -194,10 +195,10 @@ def test_a_run_pauses_and_resumes_when_asked(in_background):
     wait_until(lambda: len(run.rows()[0]) > 5)
     run.ask("pause")
     wait_until(lambda: run.status()["state"] == "paused")
-    n_rows, seconds = len(run.rows()[0]), in_background.clock.seconds()
-    assert (run.path / "last" / "trainer.json").exists()
+    n_rows, seconds = len(run.rows()[0]), in_background.trainer.clock.seconds()
+    assert [step_of(path) for path in run.saves()] == [run.status()["step"]]
     assert run.status()["eta_seconds"] is None
-    assert in_background.clock.seconds() == seconds  # pauses are no work
+    assert in_background.trainer.clock.seconds() == seconds  # pauses are no work
     run.ask("resume")
     wait_until(lambda: len(run.rows()[0]) > n_rows)
     assert run.status()["state"] == "running"
@@ -282,7 +283,7 @@ def test_a_name_that_is_taken_or_unknown_or_a_path_is_refused(trained, config):
 
 def test_a_finished_run_is_not_resumed(trained):
     before = Run(trained).status()
-    with pytest.raises(RunError, match="run bottles is finished: there is nothing left to resume"):
+    with pytest.raises(RunError, match="run bottles is finished: extend it"):
         finish(Session(trained.parent, "bottles"))
     assert Run(trained).status() == before
 
@@ -306,7 +307,7 @@ def test_a_mistake_of_ours_is_told_in_the_folder_and_raised(tmp_path, config, mo
     def broken(*_, **__):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(gpt.session, "write", broken)
+    monkeypatch.setattr(gpt.keeper, "write", broken)
     with pytest.raises(ZeroDivisionError):
         finish(Session(tmp_path, "a", config))
     run = Run(tmp_path / "a")
@@ -325,8 +326,8 @@ def test_a_run_that_diverges_is_told_in_the_folder(tmp_path, config):
 
 
 def test_the_eta_counts_down_to_the_end(tmp_path, config, monkeypatch):
-    monkeypatch.setattr(gpt.session, "STATUS_SECONDS", 0)
-    monkeypatch.setattr(gpt.session, "ETA_SECONDS", 0)
+    monkeypatch.setattr(gpt.keeper, "STATUS_SECONDS", 0)
+    monkeypatch.setattr(gpt.keeper, "ETA_SECONDS", 0)
     told = []
     session = Session(tmp_path, "a", config)
     for _ in session.events():

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, Field, validate
 from gpt.corpus import BUILT_IN
 from gpt.pretrain import make_parser, session_from_flags
-from gpt.run import RunError, RunWriter, find_run, list_runs, load_run
+from gpt.run import RunError, find_run, list_runs, load_run
 from gpt.session import Session, machine_lock
 from gpt.ui.jobs import PROJECT, resuming_words, training_words
 from gpt.ui.train import ask
+from gpt.writer import RunWriter
 from tests.ui.conftest import until
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gpt.run import RunError, RunWriter, find_run
+from gpt.run import RunError, find_run
 from gpt.ui.library import BEST, Chooser, load, snapshot_at
+from gpt.writer import RunWriter
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from gpt.run import RunWriter, find_run
+from gpt.run import find_run
 from gpt.ui.figures import loss_chart
 from gpt.ui.jobs import Jobs
 from gpt.ui.monitor import duration, facts, poll, sentence, watched
+from gpt.writer import RunWriter
 
 STEP = {"step": 1, "tokens": 32, "seconds": 0.5, "loss": 3.5}
 

@@ -5,8 +5,9 @@ from shutil import copytree
 
 import pytest
 
-from gpt.run import Run, RunWriter
+from gpt.run import Run
 from gpt.ui.runs import COLUMNS, best_evaluation, curve, table_row
+from gpt.writer import RunWriter
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import torch
 from gpt.config import CONFIG, PRESETS
 from gpt.estimate import Work
 from gpt.flops import count_parameters
-from gpt.run import RunWriter, new_name
+from gpt.run import new_name
 from gpt.ui import texts, train
 from gpt.ui.train import preview_of, price_of, size
+from gpt.writer import RunWriter
 
 
 @pytest.fixture

@@ -1,0 +1,126 @@
+"""Files that survive accidents: written whole or not at all, and checked when they are read.
+
+Tensors lie in safetensors files, which no reader can be made to execute. Each carries the SHA-256 of what it holds, so that a
+disk that returns another byte than it was given is noticed and not trained on.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+class DamagedFile(ValueError):
+    """A file that does not hold what was written into it."""
+
+
+def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write under another name, then move into place: a reader sees the old file or the new one, never half of one.
+
+    `durable` waits until the disk has the data, so that a power cut cannot leave an empty file under the new name.
+    """
+    with _moved_into_place(path) as new, open(new, "wb") as file:
+        file.write(data)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file, or, if the disk refuses, nothing at all: half a line would spoil the next one. Raises OSError."""
+    with open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        written = 0
+        try:
+            while written < len(line) + 1:
+                written += file.write((line + b"\n")[written:])
+        except OSError:
+            file.truncate(before)
+            raise
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> None:
+    """Write tensors, and with them a `state` of plain JSON values, with a checksum over both. Raises OSError."""
+    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    written = json.dumps(state)
+    with _moved_into_place(path) as new:
+        try:
+            save_file(tensors, new, {"state": written, "sha256": checksum(tensors, written)})
+        except SafetensorError as error:  # how it tells that the disk is full
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number.group(1)) if number else errno.EIO
+            raise OSError(code, os.strerror(code), str(path)) from error
+        with open(new, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def load_tensors(path: Path, checked: bool = True) -> tuple[dict[str, Tensor], Any]:
+    """(tensors, state) of a file that `save_tensors` wrote. Raises DamagedFile, or OSError if it cannot be read.
+
+    `checked` is False only for files from before there were checksums.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        raise DamagedFile(f"it is no whole safetensors file: {error}") from error
+    if not checked:
+        return tensors, None
+    state = metadata.get("state", "null")
+    if metadata.get("sha256") != checksum(tensors, state):
+        raise DamagedFile("its checksum is not that of what it holds")
+    return tensors, json.loads(state)
+
+
+def checksum(tensors: dict[str, Tensor], state: str) -> str:
+    """SHA-256 over the state and over each tensor's name, type, shape and bytes, in the order of the names."""
+    sha = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        sha.update(f"\n{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
+
+
+def split_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
+    """Copy a nested state, moving each tensor into `tensors` and leaving {"tensor": its name} in its place."""
+    if isinstance(value, Tensor):
+        tensors[name] = value
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"items": [[key, split_tensors(item, f"{name}.{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return [split_tensors(item, f"{name}.{i}", tensors) for i, item in enumerate(value)]
+    return value
+
+
+def join_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """The inverse of split_tensors."""
+    if isinstance(value, dict):
+        if "tensor" in value:
+            return tensors[value["tensor"]]
+        return {key: join_tensors(item, tensors) for key, item in value["items"]}
+    return [join_tensors(item, tensors) for item in value] if isinstance(value, list) else value
+
+
+@contextlib.contextmanager
+def _moved_into_place(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when that has gone well. Half a file is removed: it may be what filled the disk."""
+    new = path.with_name(path.name + ".new")
+    try:
+        yield new
+        os.replace(new, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,179 @@
+"""The run folder in the hands of the one process that trains: RunWriter.
+
+A disk that refuses a write (full, read-only) is no end: the write is told to whoever trains and then tried again, so that
+training waits and nothing that was learned is lost.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+from torch import Tensor
+
+from gpt.model import GPT2
+from gpt.run import FORMAT, Run, RunError, check_command, damage_is_told
+from gpt.storage import DamagedFile, append_line, join_tensors, load_tensors, save_tensors, split_tensors, write_atomically
+from gpt.tokenizer import Tokenizer
+
+SAVES = 2  # full saves that are kept: should the newest be damaged, the one before is used
+
+
+def patiently(write: Callable) -> Callable:
+    """Decorate a method that writes: what the disk refuses is told to `self.refused`, which waits or raises, and tried again."""
+    @functools.wraps(write)
+    def until_it_is_taken(self: "RunWriter", *args, **options) -> Any:
+        waited = False
+        while True:
+            try:
+                result = write(self, *args, **options)
+            except OSError as error:
+                if not self.path.exists():
+                    raise RunError(f"the folder {self.path} vanished while the run trained: what it held is lost") from error
+                self.refused(error)
+                waited = True
+            else:
+                if waited:
+                    self.refused(None)
+                return result
+    return until_it_is_taken
+
+
+class RunWriter(Run):
+    """The folder of a run. A context manager that holds the folder's lock.
+
+    `refused` is called with the OSError of each write that failed, before it is tried again, and with None when it has gone
+    well at last. As it is made, it raises RunError.
+    """
+
+    def __init__(self, path: Path | str):
+        super().__init__(path)
+        self.refused: Callable[[OSError | None], None] = self._give_up
+        self._lock = filelock.FileLock(self.path / ".lock")
+        self._status: dict[str, Any] = {}
+
+    def __enter__(self) -> "RunWriter":
+        try:
+            (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=1)
+            (self.path / "control").unlink(missing_ok=True)
+        except filelock.Timeout:
+            raise RunError(f"run {self.name} is already training in another process") from None
+        except OSError as error:
+            self._give_up(error)
+        self._status = self._json("status.json") or {}
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began."""
+        shutil.rmtree(self.path)
+
+    def _give_up(self, error: OSError | None) -> None:
+        raise RunError(f"the folder {self.path} cannot be written ({error.strerror}): make room there, allow writing, or choose another "
+                       "with --checkpoints") from error
+
+    # What the run is, and how it goes
+
+    @patiently
+    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer | None = None) -> None:
+        """What the run is: written before step 1, and again without a tokenizer when a setting of the CONFIG was changed."""
+        if tokenizer:
+            tokenizer.save(self.path / "tokenizer.json.new")
+            os.replace(self.path / "tokenizer.json.new", self.path / "tokenizer.json")
+        write_atomically(self.path / "config.json", json.dumps({**config, "format": FORMAT}, indent=1, ensure_ascii=False).encode())
+
+    @patiently
+    def write_status(self, **changes: Any) -> None:
+        self._put_status(changes)
+
+    def tell_trouble(self, **changes: Any) -> None:
+        """write_status for when the disk may refuse it, which then is no further trouble."""
+        with contextlib.suppress(OSError):
+            self._put_status(changes)
+
+    def _put_status(self, changes: dict[str, Any]) -> None:
+        self._status |= {"pid": os.getpid(), "host": platform.node(), **changes}
+        data, path = json.dumps(self._status).encode(), self.path / "status.json"
+        try:
+            write_atomically(path, data, durable=False)
+        except OSError:  # on a full disk, a file may still be overwritten where it lies
+            with open(path, "r+b") as file:
+                file.write(data)
+                file.truncate()
+
+    @patiently
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one row to metrics.jsonl."""
+        append_line(self.path / "metrics.jsonl", json.dumps(row, ensure_ascii=False, allow_nan=False).encode())
+
+    @patiently
+    def cut_rows_after(self, step: int) -> None:
+        """Forget rows past `step`: work that was lost when the process died and will be done again."""
+        kept = [row for row in self.rows()[0] if row["step"] <= step]
+        write_atomically(self.path / "metrics.jsonl", b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in kept))
+
+    @patiently
+    def append_log(self, text: str) -> None:
+        append_line(self.path / "log.txt", text.rstrip("\n").encode("utf-8", errors="replace"))
+
+    def command(self) -> str | None:
+        """What a reader asked for since the last call, or None."""
+        try:
+            command = (self.path / "control").read_text()
+            (self.path / "control").unlink()
+            return check_command(command)
+        except (OSError, RunError):
+            return None
+
+    # What it has learned
+
+    @patiently
+    def save_weights(self, model: GPT2, step: int | None = None) -> None:
+        """best.safetensors, or a snapshot. Snapshots are for looking, so half precision is enough: it halves their size."""
+        state = model.state_dict()
+        if step is not None:
+            state = {name: tensor.half() for name, tensor in state.items()}
+        save_tensors(self._weights_path(step), state)
+
+    @patiently
+    def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
+        """last/: model, optimizers, generators and position, enough to go on bit for bit. The save before is kept."""
+        tensors: dict[str, Tensor] = {}
+        state = split_tensors({"model": model.state_dict(), "trainer": trainer_state}, "saved", tensors)
+        (self.path / "last").mkdir(exist_ok=True)
+        save_tensors(self.path / "last" / f"step-{trainer_state['step']:06d}.safetensors", tensors, state)
+        for old in self.saves()[SAVES:]:
+            old.unlink()
+
+    def load_last(self) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
+        """(weights, trainer state, notes) of the newest save that is whole, or None if nothing was saved yet.
+
+        Damaged saves newer than it are removed, and a note tells of each. Raises RunError if all are damaged.
+        """
+        notes, damaged = [], []
+        for path in self.saves():
+            try:
+                tensors, state = load_tensors(path)
+            except (DamagedFile, OSError) as error:
+                damaged.append(path)
+                notes.append(f"the save {path.name} is damaged ({error}): the one before it is used")
+                continue
+            with damage_is_told(path):
+                saved = join_tensors(state, tensors)
+                weights, trainer_state = saved["model"], saved["trainer"]
+            for bad in damaged:
+                bad.unlink()
+            return weights, trainer_state, notes
+        if damaged:
+            raise RunError(f"all saves of run {self.name} are damaged: its best weights and snapshots can still be looked at, "
+                           "but to train on, start a new run")
+        return None
