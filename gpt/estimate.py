@@ -109,7 +109,7 @@ def training_bytes(config: dict) -> float:
 
 def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
     """Two phases can be the largest: when the loss is known, all that was kept for the backward pass; or, between two steps,
-    the optimizer's update or the writing of its state, while malloc still holds what the evaluation needed."""
+    the optimizer's update, while malloc still holds what the evaluation needed."""
     weights, state = 4 * sum(count_parameters(config).values()), optimizer_bytes(config)
     heap, gradients = 1 if on_gpu else HEAP, weights
     casts = 0 if precision == "float32" else weights / 2  # autocast keeps its copy of each weight until the forward pass ends
@@ -118,9 +118,8 @@ def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
     update = gradients + 6 * widest  # orthogonalise holds momentum, stack, transpose, product and their like at once
     if on_gpu:
         return weights + state + max(backward, evaluation_bytes(config), update)
-    saving = 2 * max(weights, state)  # what is written is first put together in memory, as tensors and then as a file
     process = PROCESS_BYTES + (BPE_BYTES if config["tokenizer"] == "bpe" else 0)
-    return process + weights + state + max(backward, heap * evaluation_bytes(config) + max(update, saving))
+    return process + weights + state + max(backward, heap * evaluation_bytes(config) + update)
 
 
 def most_helpful_knobs(config: dict) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from gpt.keeper import Keeper, Stop
 from gpt.model import GPT2
 from gpt.run import RunError, check_name, damage_is_told, load_matching_tokenizer, step_of
 from gpt.tokenizer import make_tokenizer
-from gpt.trainer import Clock, DivergedError, Event, Trainer
+from gpt.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 from gpt.writer import RunWriter
 
 CHANGEABLE = ("epoch", "max_steps", "max_minutes", "learning_rate", "eval_every", "snapshots")  # when a run is resumed
@@ -50,10 +50,8 @@ class Session:
             raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
         if not exists and self.resumes:
             raise RunError(f"there is no run {name} in {root} to resume")
-        self.changes = changes or {}
-        if self.resumes:
-            config = self._resumed_config()
-        self.config = dict(validate(config))
+        self.changes, self._was_done = changes or {}, False
+        self.config = dict(self._resumed_config() if self.resumes else validate(config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
         self.device = choose_device(self.config["device"])
@@ -63,12 +61,21 @@ class Session:
     def _resumed_config(self) -> dict[str, Any]:
         if fixed := [name for name in self.changes if name not in CHANGEABLE]:
             raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(CHANGEABLE)} can: start a new run")
-        if not {"epoch", "max_steps", "max_minutes"} & set(self.changes):
+        if not self.changes:
             self.writer.check_unfinished()
         self.writer.check_format(to_resume=True)
-        if self.writer.status()["state"] == "done" and not self.writer.saves():
+        saved, status = self.writer.config(), self.writer.status()
+        config = validate({**saved["config"], **self.changes})
+        if self.changes:
+            with damage_is_told(self.writer.path / "config.json"):
+                steps, limit = planned_steps(config, saved["tokenizer"]["train_tokens"]), 60 * config["max_minutes"]
+            if 0 < steps <= status["step"] or 0 < limit <= status.get("seconds", 0):
+                raise RunError(f"run {self.writer.name} has made {status['step']} steps already, and this asks for no more: set max_steps "
+                               f"above that{', epoch to 0' if config['epoch'] else ''}{', max_minutes to 0' if limit else ''}")
+        self._was_done = status["state"] == "done"
+        if self._was_done and not self.writer.saves():
             raise RunError(f"run {self.writer.name} is finished and holds no save to go on from: it can be looked at, but not extended")
-        return {**self.writer.config()["config"], **self.changes}
+        return config
 
     def stop(self) -> None:
         """End after the step in progress; what was learned is saved. Safe to call from a signal handler."""
@@ -118,7 +125,8 @@ class Session:
 
     def _end(self, state: str, reason: str) -> None:
         """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
-        if self.resumes or self._trains:
+        if self.resumes or self._trains:  # a finished run that could not be extended is finished as before
+            state = "done" if self._was_done and not self._trains else state
             self.writer.tell_trouble(state=state, error=reason, eta_seconds=None)
         else:
             self.writer.discard()
@@ -174,14 +182,11 @@ class Session:
         return notes + self._changed()
 
     def _changed(self) -> list[str]:
-        """Put the changed settings into config.json. Returns a sentence about each. Raises UserError if nothing is left to do."""
-        trainer, saved = self.trainer, self.writer.config()
-        if self.changes and trainer.progress() >= 1:
-            raise UserError(f"run {self.writer.name} has made {trainer.step} steps already, and its CONFIG asks for no more: "
-                            f"set max_steps above that{', and epoch to 0' if self.config['epoch'] else ''}")
+        """Put the changed settings into config.json. Returns a sentence about each."""
+        saved = self.writer.config()
         changed = {name: value for name, value in self.changes.items() if saved["config"][name] != value}
         if changed:
-            self.writer.write_config({**saved, "config": self.config, "steps": trainer.steps})
+            self.writer.write_config({**saved, "config": self.config, "steps": self.trainer.steps})
         return [f"{name} is {value} from here on; before it was {saved['config'][name]}" for name, value in changed.items()]
 
     def _train(self) -> Iterator[Event]:

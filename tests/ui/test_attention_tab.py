@@ -7,10 +7,10 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from gpt.interpret import inspect
 from gpt.run import find_run, load_run
+from gpt.storage import load_tensors, save_tensors
 from gpt.ui import attention
 from gpt.ui.attention import Looks, in_words
 from gpt.ui.jobs import Jobs
@@ -94,7 +94,7 @@ def test_weights_that_have_changed_are_looked_at_anew(root, tmp_path):
     looks = Looks(Jobs(own))
     before = looks.look("bottles", BEST, PROMPT)
     path = find_run(own, "bottles").weights()
-    save_file({name: -2 * tensor for name, tensor in load_file(path).items()}, path)
+    save_tensors(path, {name: -2 * tensor for name, tensor in load_tensors(path)[0].items()})
     after = looks.look("bottles", BEST, PROMPT)
     assert after["next"] != before["next"]
     assert not np.array_equal(weights_of(looks.head(asked(after))), weights_of(Looks(Jobs(root)).head(asked(before))), equal_nan=True)

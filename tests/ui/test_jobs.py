@@ -101,7 +101,7 @@ class TestRefused:
             library_jobs.start(tiny, "quick", "bottles")
 
     def test_resuming_a_finished_run(self, library_jobs):
-        with pytest.raises(RunError, match="run bottles is finished: there is nothing left to resume"):
+        with pytest.raises(RunError, match="run bottles is finished: extend it"):
             library_jobs.resume("bottles")
 
     def test_resuming_an_unknown_run(self, library_jobs):

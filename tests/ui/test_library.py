@@ -6,9 +6,9 @@ from shutil import copytree, rmtree
 import gradio as gr
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from gpt.run import RunError, find_run
+from gpt.storage import load_tensors, save_tensors
 from gpt.ui.library import BEST, Chooser, load, snapshot_at
 from gpt.writer import RunWriter
 
@@ -70,7 +70,7 @@ def test_weights_stay_loaded(root):
 def test_a_changed_file_is_loaded_anew(own_root):
     before, _, _ = load(own_root, "bottles", 99)
     path = find_run(own_root, "bottles").weights()
-    save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
+    save_tensors(path, {name: tensor + 1 for name, tensor in load_tensors(path)[0].items()})
     after, _, _ = load(own_root, "bottles", 99)
     torch.testing.assert_close(next(after.parameters()), next(before.parameters()) + 1)
 

@@ -115,7 +115,8 @@ def test_a_run_whose_process_is_gone_has_failed(jobs):
     with RunWriter(jobs.root / "a") as writer:
         writer.write_status(state="running", step=7, steps=100)
     answer = poll(jobs, None, 0)
-    assert (answer["state"], answer["error"]) == ("failed", "its process ended without a word at step 7")
+    assert answer["state"] == "failed"
+    assert answer["error"].startswith("its process ended without a word at step 7")
 
 
 def test_a_run_that_went_well_shows_no_log(library_jobs):
