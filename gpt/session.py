@@ -1,6 +1,7 @@
 """One training session: CONFIG -> text -> tokenizer -> model -> trainer, and every event of it into the run folder."""
 
 import contextlib
+import math
 import platform
 import tempfile
 import time
@@ -14,14 +15,14 @@ import filelock
 import torch
 
 from gpt.config import validate
-from gpt.corpus import read_corpus
+from gpt.corpus import Corpus, read_corpus
 from gpt.dataset import TokenizedText
 from gpt.device import choose_device, describe_device, ran_out_of_memory
 from gpt.errors import UserError
 from gpt.estimate import most_helpful_knobs
 from gpt.keeper import Keeper, Stop
 from gpt.model import GPT2
-from gpt.run import RunError, check_name, damage_is_told, load_matching_tokenizer, step_of
+from gpt.run import RunError, check_name, damage_is_told, load_matching_tokenizer, load_weights, step_of
 from gpt.tokenizer import make_tokenizer
 from gpt.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 from gpt.writer import RunWriter
@@ -101,7 +102,8 @@ class Session:
         try:
             yield
         except GeneratorExit:  # whoever listened has stopped listening
-            self.keeper.finish()
+            with self._failures_are_told():
+                self.keeper.finish()
             raise
         except KeyboardInterrupt:
             saves = self.writer.saves()
@@ -137,6 +139,7 @@ class Session:
         corpus = read_corpus(self.config["corpus"], self.config["seed"])
         train_text, validation_text = corpus.split()
         if self.resumes:
+            self._check_text(corpus)
             self.tokenizer = load_matching_tokenizer(self.writer, self.config["vocab_size"])
         else:
             self.tokenizer = make_tokenizer(self.config["tokenizer"], train_text, corpus.text, self.config["vocab_size"])
@@ -164,22 +167,35 @@ class Session:
             "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
         }
 
-    def _load_last(self) -> list[str]:
-        """Put the trainer where the run was left. Returns what there is to tell about it."""
+    def _check_text(self, corpus: Corpus) -> None:
+        """Raise RunError if a resumed run would go on with another text."""
         with damage_is_told(self.writer.path / "config.json"):
             was = self.writer.config()["corpus"]["sha256"]
-        if self.corpus.identity()["sha256"] != was:
+        if corpus.identity()["sha256"] != was:
             raise RunError(f"the text {self.config['corpus']!r} has changed since the run began: start a new run with it")
+
+    def _load_last(self) -> list[str]:
+        """Put the trainer where the run was left. Returns what there is to tell about it."""
         if last := self.writer.load_last():
             weights, state, notes = last
             with damage_is_told(self.writer.path / "last"):
                 self.trainer.model.load_state_dict(weights)
                 self.trainer.load_state(state)
             self.writer.cut_rows_after(self.trainer.step)
+            notes += self._best_is_whole()
         else:
             notes = [*self.corpus.notes, "nothing had been saved yet when the run ended: it begins again"]
             self.writer.cut_rows_after(-1)
         return notes + self._changed()
+
+    def _best_is_whole(self) -> list[str]:
+        """Without whole best weights, those of the next evaluation are the best. Returns what there is to tell about it."""
+        try:
+            load_weights(self.writer)
+        except RunError:
+            self.trainer.best_loss = math.inf
+            return ["the best weights are damaged: the best from here on take their place"]
+        return []
 
     def _changed(self) -> list[str]:
         """Put the changed settings into config.json. Returns a sentence about each."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gpt.dataset import TokenizedText
 from gpt.model import GPT2
 from gpt.session import Session
 from gpt.tokenizer import CharTokenizer
+from tests.sessions import finish
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steady")
@@ -89,6 +91,18 @@ def small_disk(tmp_path) -> Iterator[Path]:
         pytest.skip("only root may mount a file system")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def in_background(tmp_path, tiny, text_file) -> Iterator[Session]:
+    """A long session that trains in another thread, and is stopped at the end of the test."""
+    session = Session(tmp_path, "long", {**tiny, "corpus": text_file, "max_steps": 0, "max_minutes": 100.0, "eval_every": 1_000_000})
+    thread = threading.Thread(target=finish, args=[session])
+    thread.start()
+    yield session
+    session.stop()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

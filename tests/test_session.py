@@ -2,8 +2,6 @@
 
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from gpt.config import ConfigError
 from gpt.errors import UserError
 from gpt.run import Run, RunError, load_run, step_of
 from gpt.session import Session
+from tests.sessions import finish, same_weights, stop_after, timeless, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -26,49 +25,6 @@ def short_samples(monkeypatch):
 @pytest.fixture
 def config(tiny, text_file) -> dict:
     return {**tiny, "corpus": text_file}
-
-
-def finish(session: Session) -> Run:
-    for _ in session.events():
-        pass
-    return session.writer
-
-
-def stop_after(session: Session, step: int) -> Run:
-    for event in session.events():
-        if event.kind == "step" and session.trainer.step == step:
-            session.stop()
-    return session.writer
-
-
-def timeless(run: Run) -> list[dict]:
-    """The rows of a run without what the clock says."""
-    return [{key: value for key, value in row.items() if key not in ("seconds", "tokens_per_second")} for row in run.rows()[0]]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Poll until `condition` holds; fail after a deadline."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this never came"
-        time.sleep(0.005)
-
-
-@pytest.fixture
-def in_background(tmp_path, config) -> Iterator[Session]:
-    """A long session that trains in another thread, and is stopped at the end of the test."""
-    session = Session(tmp_path, "long", {**config, "max_steps": 0, "max_minutes": 100.0, "eval_every": 1_000_000})
-    thread = threading.Thread(target=finish, args=[session])
-    thread.start()
-    yield session
-    session.stop()
-    thread.join(60)
-    assert not thread.is_alive()
-
-
-def same_weights(one: Path, other: Path) -> bool:
-    one, other = load_file(one), load_file(other)
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_run_leaves_every_file_of_its_folder(trained):

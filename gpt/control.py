@@ -1,0 +1,30 @@
+"""`python -m gpt.control pause --run a-run`: ask a run that trains, in whatever process on this machine, to do something."""
+
+from gpt.cli import Parser, user_errors_end_politely
+from gpt.run import COMMANDS, DEFAULT_ROOT, find_run
+
+DONE = {"pause": "pauses", "resume": "goes on", "stop": "is saved and ends", "snapshot": "keeps a snapshot", "extend": "is extended",
+        "stop-now": "has ended"}
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = Parser(prog="python -m gpt.control", description="Ask a run that trains to do something.")
+    parser.add_argument("what", choices=[*COMMANDS, "extend", "stop-now"],
+                        help="stop saves and ends; stop-now ends at once and loses the work since the last save")
+    parser.add_argument("--run", required=True, help="name of the run")
+    parser.add_argument("--steps", type=int, help="of extend: how many steps more")
+    parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
+    options = parser.parse_args(argv)
+    if (options.what == "extend") != (options.steps is not None):
+        parser.error("extend, and nothing else, needs --steps: how many more the run shall have")
+    with user_errors_end_politely(parser):
+        run = find_run(options.checkpoints, options.run)
+        if options.what == "stop-now":
+            run.stop_now()
+        else:
+            run.ask(f"extend {options.steps}" if options.what == "extend" else options.what)
+    print(f"run {run.name} {DONE[options.what]}")
+
+
+if __name__ == "__main__":
+    main()

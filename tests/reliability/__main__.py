@@ -1,0 +1,74 @@
+"""`python -m tests.reliability --rounds 200`: the long form of the fault tests, and one table of how they went."""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.reliability.faults import FAULTS
+from tests.reliability.kills import kills
+
+HEADER = ("what was done", "tried", "survived", "at most lost, and what else there is to say")
+PARTS = ("kills", "faults")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200, help="kills; of every other fault a twentieth as many (default %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts of the table")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is random here (default %(default)s)")
+    parser.add_argument("--json", type=Path, help="a file for all that was found")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(1)  # the models are tiny, and a process with threads could not fork
+    found: dict[str, Any] = {}
+    if "kills" in options.only:
+        found["kills"] = kills(options.rounds, options.seed)
+    if "faults" in options.only:
+        found["faults"] = {name: faults(name, max(1, options.rounds // 20), options.seed) for name in FAULTS}
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+    print(table(found))
+    sys.exit(any(tried != survived for _, tried, survived, _ in rows(found)))
+
+
+def faults(name: str, times: int, seed: int) -> dict[str, Any]:
+    """Try one fault so many times. Returns how often, how often all was as promised, and what was not."""
+    told: dict[str, Any] = {"tried": times, "survived": 0, "problems": [], "seconds": 0.0}
+    begin = time.monotonic()
+    for i in range(times):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                FAULTS[name](Path(folder), random.Random(f"{seed} {name} {i}"))
+                told["survived"] += 1
+            except Exception:  # told in the table, and by the exit code
+                told["problems"].append(traceback.format_exc())
+    return {**told, "seconds": round(time.monotonic() - begin, 1)}
+
+
+def rows(found: dict[str, Any]) -> list[tuple[str, int, int, str]]:
+    lines = []
+    if killed := found.get("kills"):
+        kinds = ", ".join(f"{n} at {kind}" for kind, n in sorted(killed["kinds"].items()))
+        lost = f"{killed['most_seconds_lost']:.2f} s of work with a save every {killed['save_seconds']:g} s"
+        same = len(killed["differences"])
+        lines.append((f"SIGKILL while training ({kinds})", killed["tried"], killed["survived"],
+                      f"{lost}; of {killed['runs']} runs {killed['runs'] - same} ended bit for bit as one never killed"))
+    lines += [(name, one["tried"], one["survived"], "; ".join(problem.strip().splitlines()[-1] for problem in one["problems"]) or "nothing")
+              for name, one in found.get("faults", {}).items()]
+    return lines
+
+
+def table(found: dict[str, Any]) -> str:
+    lines = [HEADER, ("---",) * 4, *rows(found)]
+    return "\n".join("| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else cell for cell in line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The short form of the fault tests: `python -m tests.reliability` in a process of its own, since it forks."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.reliability.faults import FAULTS
+from tests.serving import PROJECT
+
+NEEDS_ROOT = ("disk full while training", "disk full, then killed", "folder read-only")
+
+
+def reliability(*words: str, folder) -> dict:
+    """What the command finds, as JSON."""
+    command = [sys.executable, "-m", "tests.reliability", "--json", str(folder / "found.json"), *words]
+    done = subprocess.run(command, cwd=PROJECT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    assert (folder / "found.json").exists(), done.stdout + done.stderr
+    return json.loads((folder / "found.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory) -> dict:
+    return reliability("--only", "faults", "--rounds", "1", folder=tmp_path_factory.mktemp("faults"))["faults"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_run_survives(found, fault):
+    if fault in NEEDS_ROOT and os.geteuid() != 0:
+        pytest.skip("only root may mount a file system or become another user")
+    assert found[fault]["survived"] == found[fault]["tried"] == 1, found[fault]["problems"][0]
+
+
+def test_fifty_kills_lose_nothing_but_the_work_since_the_last_save(tmp_path):
+    found = reliability("--only", "kills", "--rounds", "50", "--seed", "2", folder=tmp_path)["kills"]
+    assert found["survived"] == found["tried"] == 50
+    assert all(found["kinds"].values())
+    assert found["differences"] == []
+    assert found["most_seconds_lost"] < 5  # with a save every tenth of a second; the rest is for a busy machine

@@ -1,0 +1,42 @@
+"""What tests do with sessions: train them to their end or to a step, wait, and compare what is left of them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from gpt.run import Run
+from gpt.session import Session
+from gpt.storage import load_tensors
+
+
+def finish(session: Session) -> Run:
+    for _ in session.events():
+        pass
+    return session.writer
+
+
+def stop_after(session: Session, step: int) -> Run:
+    for event in session.events():
+        if event.kind == "step" and session.trainer.step == step:
+            session.stop()
+    return session.writer
+
+
+def timeless(run: Run) -> list[dict]:
+    """The rows of a run without what the clock says."""
+    return [{key: value for key, value in row.items() if key not in ("seconds", "tokens_per_second")} for row in run.rows()[0]]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Poll until `condition` holds; fail after a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "this never came"
+        time.sleep(0.005)
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    one, other = load_tensors(one)[0], load_tensors(other)[0]
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

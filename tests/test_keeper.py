@@ -1,0 +1,204 @@
+"""What a run keeps and what it obeys: stopped, paused, extended, killed or gone wrong, nothing that was learned is lost."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gpt.keeper
+import gpt.trainer
+from gpt.run import Run, RunError, load_run
+from gpt.session import Session
+from gpt.storage import load_tensors
+from gpt.trainer import DivergedError
+from gpt.writer import RunWriter
+from tests.conftest import TEXT, TINY
+from tests.sessions import finish, same_weights, stop_after, timeless, wait_until
+
+
+@pytest.fixture(autouse=True)
+def short_samples(monkeypatch):
+    monkeypatch.setattr(gpt.keeper, "SAMPLE_TOKENS", 8)
+
+
+@pytest.fixture
+def config(tiny, text_file) -> dict:
+    return {**tiny, "corpus": text_file}
+
+
+
+LOOKING = {"eval_every": 3, "snapshots": 9}  # settings that only say how often to look
+
+
+@given(stops=st.lists(st.integers(1, 23), max_size=4), accumulate=st.integers(1, 3), changes=st.sampled_from([{}, LOOKING]))
+@settings(max_examples=12)
+def test_a_run_stopped_anywhere_and_as_often_as_one_likes_ends_bit_for_bit(stops, accumulate, changes):
+    with tempfile.TemporaryDirectory() as folder:
+        root, text = Path(folder), Path(folder) / "bottles.txt"
+        text.write_text(TEXT)
+        config = {**TINY, "corpus": str(text), "max_steps": 24, "grad_accum": accumulate, "dropout_rate": 0.1}
+        whole = finish(Session(root, "whole", {**config, **changes}))
+        session = Session(root, "stopped", {**config, **({} if stops else changes)})
+        for step in sorted(set(stops)):
+            stop_after(session, step)
+            session = Session(root, "stopped", changes=changes)
+        stopped = finish(session)
+        assert same_weights(stopped.weights(24), whole.weights(24))
+        if not changes:
+            assert timeless(stopped) == timeless(whole)
+            assert same_weights(stopped.weights(), whole.weights())
+            assert same_weights(stopped.saves()[0], whole.saves()[0])
+        assert [row for row in timeless(stopped) if "loss" in row] == [row for row in timeless(whole) if "loss" in row]
+
+
+def test_an_evaluation_left_out_by_who_stopped_listening_is_made_up_for(tmp_path, config):
+    whole = finish(Session(tmp_path, "whole", config))
+    session = Session(tmp_path, "a", config)
+    events = session.events()
+    for event in events:
+        if event.kind == "step" and session.trainer.step == 8:  # an evaluation would follow
+            break
+    events.close()
+    assert timeless(finish(Session(tmp_path, "a"))) == timeless(whole)
+
+
+def test_a_run_that_was_killed_before_its_first_save_begins_again(tmp_path, config):
+    whole = finish(Session(tmp_path, "whole", config))
+    events = Session(tmp_path, "a", config).events()
+    for event in events:
+        if event.kind == "sample" and event.row["step"] == 4:
+            break
+    with pytest.raises(KeyboardInterrupt):
+        events.throw(KeyboardInterrupt)
+    run = finish(Session(tmp_path, "a"))
+    told = [row for row in timeless(run) if row.get("kind") == "warning"]
+    assert [row["text"] for row in told] == ["nothing had been saved yet when the run ended: it begins again"]
+    assert [row for row in timeless(run) if row not in told] == timeless(whole)
+
+
+def test_a_paused_run_keeps_a_snapshot_to_be_asked(in_background):
+    run = Run(in_background.writer.path)
+    wait_until(lambda: len(run.rows()[0]) > 5)
+    run.ask("pause")
+    wait_until(lambda: run.status()["state"] == "paused")
+    assert run.snapshots()[-1] == run.status()["step"]
+    model, _ = load_run(run.path, run.snapshots()[-1])
+    for one, other in zip(model.parameters(), in_background.trainer.model.parameters(), strict=True):
+        assert torch.equal(one, other.half().float())
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_is_extended_while_it_trains(tmp_path, config, paused):
+    session = Session(tmp_path, "a", config)
+    run = session.writer
+    for event in session.events():
+        if event.kind == "step" and session.trainer.step == 6:
+            run.ask("pause" if paused else "extend 10")
+            if paused:
+                threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.ask("extend 10"),
+                                                 wait_until(lambda: run.status()["steps"] == 22), run.ask("resume"))).start()
+    assert (run.status()["state"], run.status()["step"], run.status()["steps"]) == ("done", 22, 22)
+    assert run.config()["config"]["max_steps"] == run.config()["steps"] == 22
+    assert [row["text"] for row in run.rows()[0] if row.get("kind") == "warning"] == [
+        "extended from 12 to 22 steps: the learning rate now falls to zero there"]
+    rates = {row["step"]: row["lr"] for row in run.rows()[0] if "lr" in row}
+    assert rates[7] > rates[6]
+    assert rates[22] < rates[12]
+    assert run.snapshots()[-1] == 22
+
+
+def test_a_run_that_only_minutes_end_is_not_extended_by_steps(in_background):
+    run = Run(in_background.writer.path)
+    wait_until(lambda: run.is_alive() and len(run.rows()[0]) > 5)
+    run.ask("extend 10")
+    wait_until(lambda: any("cannot be extended by steps" in row.get("text", "") for row in run.rows()[0]))
+    assert run.status()["state"] == "running"
+
+
+def test_a_finished_run_is_extended_by_resuming_it(tmp_path, config):
+    finish(Session(tmp_path, "a", config))
+    with pytest.raises(RunError, match="has made 12 steps already, and this asks for no more: set max_steps above that"):
+        Session(tmp_path, "a", changes={"max_steps": 12})
+    run = finish(Session(tmp_path, "a", changes={"max_steps": 20}))
+    assert (run.status()["state"], run.status()["step"]) == ("done", 20)
+    assert [row["step"] for row in run.rows()[0] if "loss" in row] == list(range(1, 21))
+    assert "max_steps is 20 from here on; before it was 12" in [row.get("text") for row in run.rows()[0]]
+    assert run.config()["config"]["max_steps"] == 20
+
+
+def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, config, text_file):
+    run = finish(Session(tmp_path, "a", config))
+    Path(text_file).write_text("another text, long enough to train on\n" * 40)
+    with pytest.raises(RunError, match="has changed since the run began"):
+        finish(Session(tmp_path, "a", changes={"max_steps": 20}))
+    assert run.status()["state"] == "done"
+    assert "has changed" in run.status()["error"]
+    for path in run.saves():
+        path.unlink()
+    with pytest.raises(RunError, match="holds no save to go on from"):
+        Session(tmp_path, "a", changes={"max_steps": 20})
+
+
+def test_damaged_best_weights_are_replaced_when_a_run_is_resumed(tmp_path, config):
+    run = stop_after(Session(tmp_path, "a", config), 6)
+    run.weights().write_bytes(b"")
+    finish(Session(tmp_path, "a"))
+    assert "the best weights are damaged: the best from here on take their place" in [row.get("text") for row in run.rows()[0]]
+    load_run(run.path)
+
+
+def test_a_diverged_run_keeps_its_best_weights_and_saves_no_nonsense(tmp_path, config, monkeypatch):
+    monkeypatch.setattr(gpt.trainer, "MOST_ROWS", 1)  # a row only at the end: until then nobody looks at the loss
+    monkeypatch.setattr(gpt.keeper, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(gpt.keeper, "SAVING_SHARE", math.inf)
+    session = Session(tmp_path, "a", {**config, "eval_every": 6})
+    with pytest.raises(DivergedError, match=r"at step 8, at a learning rate of .*; the best weights, of step 6, are kept.* from step 7"):
+        for event in session.events():
+            if event.kind == "step" and session.trainer.step == 8:
+                session.trainer.model.token_embedding.weight.data.fill_(math.nan)
+                session.trainer._pending[-1][0].fill_(math.nan)
+    assert [path.stem for path in session.writer.saves()] == ["step-000007", "step-000006"]
+    best = load_tensors(session.writer.weights())[0]
+    assert all(torch.equal(best[name], value) for name, value in session.trainer.model.state_dict().items())
+
+
+def test_a_diverged_run_that_nobody_listens_to_is_told_too(tmp_path, config):
+    session = Session(tmp_path, "a", config)
+    events = session.events()
+    for event in events:
+        if event.kind == "step" and session.trainer.step == 6:
+            session.trainer.model.token_embedding.weight.data.fill_(math.nan)
+            break
+    with pytest.raises(DivergedError):
+        events.close()
+    assert session.writer.status()["state"] == "failed"
+
+
+def test_a_process_is_stopped_at_once(tmp_path, config):
+    code = (f"from gpt.session import Session\n"
+            f"for _ in Session({str(tmp_path)!r}, 'a', {({**config, 'max_steps': 10**6})!r}).events(): pass")
+    run = Run(tmp_path / "a")
+    with subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+        wait_until(lambda: run.path.exists() and len(run.rows()[0]) > 3)
+        run.stop_now()
+        assert process.wait(20) == -signal.SIGKILL
+    assert run.status()["state"] == "stopped"
+    assert run.status()["error"].startswith("stopped at once at step ")
+    with pytest.raises(RunError, match="run a is not running"):
+        run.stop_now()
+
+
+def test_a_run_of_another_machine_is_not_stopped_at_once(tmp_path):
+    with RunWriter(tmp_path / "a") as writer:
+        writer.write_status(state="running", step=1, steps=2, host="elsewhere")
+        with pytest.raises(RunError, match=r"trains on another machine \(elsewhere\): stop it there"):
+            Run(writer.path).stop_now()
