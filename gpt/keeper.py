@@ -1,6 +1,7 @@
 """Keeps a run: writes what training learns into the run's folder, and does what readers of the folder ask of it."""
 
 import contextlib
+import logging
 import time
 from typing import Any
 
@@ -175,12 +176,13 @@ class Keeper:
             self.tell(state=self._state, error=None)
             self.warn(f"training waited {waited:.0f} s, since the folder of the run could not be written")
             return
+        reason, saves = f"the folder {self.writer.path} cannot be written ({error.strerror})", self.writer.saves()
+        told = f"{reason}: training waits and has lost nothing; make room there, and it goes on by itself"
         if self._wait_began is None:
             self._wait_began = time.monotonic()
             self.clock.pause()
-        reason, saves = f"the folder {self.writer.path} cannot be written ({error.strerror})", self.writer.saves()
-        self.writer.tell_trouble(state="paused", eta_seconds=None,
-                                 error=f"{reason}: training waits and has lost nothing; make room there, and it goes on by itself")
+            logging.getLogger(__name__).warning(told)  # the folder may not be able to tell it
+        self.writer.tell_trouble(state="paused", eta_seconds=None, error=told)
         until = time.monotonic() + RETRY_SECONDS
         while time.monotonic() < until:
             if self.stop.asked or self.writer.command() == "stop":

@@ -11,6 +11,7 @@ from gpt.cli import Parser, user_errors_end_politely
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
 from gpt.errors import UserError
 from gpt.estimate import most_helpful_knobs, training_bytes
+from gpt.keeper import SAVE_SECONDS
 from gpt.run import DEFAULT_ROOT, new_name
 from gpt.session import Session
 
@@ -48,7 +49,7 @@ def describe(session: Session) -> str:
     if free is not None and needed > free:
         memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(most_helpful_knobs(session.config))}"
     return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "
-            f"kinds, {run['device']}; {run['precision_reason']}{memory}")
+            f"kinds, {run['device']}; {run['precision_reason']}{memory}; saved every {SAVE_SECONDS:.0f} s")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -92,6 +93,7 @@ def follow(session: Session) -> None:
             say(describe(session))
         row = event.row
         if event.kind == "step":
+            bar.total = session.trainer.steps or None  # it may be extended
             bar.update()
             if row:
                 bar.set_postfix(loss=f"{row['loss']:.3f}", tokens_per_second=f"{row['tokens_per_second']:,.0f}")

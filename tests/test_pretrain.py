@@ -118,6 +118,27 @@ def test_a_signal_stops_a_run_which_is_saved_and_can_go_on(words, tmp_path):
     assert run.saves()
 
 
+def test_a_second_signal_ends_at_once_and_the_run_goes_on_from_its_last_save(words, tmp_path):
+    code = ("import gpt.keeper, gpt.pretrain, sys, time\n"
+            "gpt.keeper.Keeper.finish = lambda self: (print('finishing', flush=True), time.sleep(100))\n"  # a save that takes long
+            "gpt.keeper.SAVE_SECONDS = 0.01\n"
+            "gpt.pretrain.main(sys.argv[1:])")
+    env = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    argv = [sys.executable, "-c", code, *words, "--max_steps", "100000"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert any("step      4" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        assert any("finishing" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip() == "python -m gpt.pretrain: stopped at once; --run a --resume goes on from its last save"
+    run = Run(tmp_path / "runs" / "a")
+    assert run.status()["state"] == "stopped"
+    assert run.status()["error"].startswith("stopped at once; it goes on from step ")
+    assert run.saves()
+
+
 def test_without_a_name_a_new_one_is_made_from_the_text(words, tmp_path, capsys):
     i = words.index("--run")
     nameless = words[:i] + words[i + 2:] + ["--max_steps", "1"]

@@ -250,6 +250,16 @@ def test_what_is_asked_reaches_the_writer_once(writer):
         assert writer.command() is None
 
 
+def test_a_wish_to_stop_outlives_later_wishes(writer):
+    run = Run(writer.path)
+    run.ask("snapshot")
+    run.ask("stop")
+    run.ask("pause")
+    assert writer.command() == "stop"
+    run.ask("extend 20")
+    assert writer.command() == "extend 20"
+
+
 def test_an_unknown_command_is_refused_on_both_sides(writer):
     with pytest.raises(RunError, match="'explode' is no command: use one of pause, resume, stop, snapshot"):
         Run(writer.path).ask("explode")

@@ -16,7 +16,7 @@ from gpt.interpret import attention_maps
 from gpt.model import GPT2
 from gpt.optimizer import learning_rate_at
 from gpt.tokenizer import train_bpe
-from gpt.trainer import Clock, DivergedError, Event, Trainer, evaluation_batches, planned_steps, snapshot_steps
+from gpt.trainer import Clock, DivergedError, Event, Trainer, evaluation_batches, planned_steps, snapshot_steps, steps_a_row
 
 
 class Ticking(Clock):
@@ -219,6 +219,27 @@ def test_gradients_are_clipped_to_the_limit(tiny, tokens, monkeypatch):
     list(make({**tiny, "max_steps": 1, "grad_clip": 0.5}, tokens).events())
     list(make({**tiny, "max_steps": 1, "grad_clip": 0.0}, tokens).events())
     assert asked == [0.5, math.inf]
+
+
+def test_a_run_has_about_a_thousand_rows_however_long_it_is():
+    assert {steps_a_row(step, 1000) for step in range(1, 1001)} == {1}
+    assert {steps_a_row(step, 1001) for step in range(1, 1001)} == {2}
+    assert {steps_a_row(step, 50_000) for step in range(1, 50_001)} == {50}
+    assert [steps_a_row(step, 0) for step in (1, 499, 500, 999, 1000, 1999, 2000, 10**6)] == [1, 1, 2, 2, 4, 4, 8, 2048]
+    assert sum(step % steps_a_row(step, 0) == 0 for step in range(1, 10**6)) < 4000
+
+
+def test_a_run_that_is_extended_goes_on_with_a_rate_for_the_new_end(tiny, tokens):
+    trainer = make(tiny, tokens)
+    rates = []
+    for event in trainer.events():
+        if event.kind == "step":
+            rates.append(event.row["lr"])
+            if trainer.step == 12:  # even when the last step is done
+                trainer.extend(12)
+    assert len(rates) == 24
+    assert rates[12] > rates[11]
+    assert trainer.config["max_steps"] == trainer.steps == 24
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tiny, tokens):
