@@ -1,9 +1,12 @@
 """Where to compute and in which number format: each decision comes with its reason in words."""
 
+import contextlib
 import functools
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -25,6 +28,23 @@ def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error says so: Python's, a GPU's, or the plain RuntimeError of PyTorch's allocator for CPUs."""
     return (isinstance(error, (MemoryError, torch.OutOfMemoryError))
             or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)))
+
+
+@contextlib.contextmanager
+def enough_memory(remedy: str) -> Iterator[None]:
+    """What runs out of memory inside becomes a UserError that ends with `remedy`."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise UserError(f"there is not enough memory for this: {remedy}") from error
+
+
+def prefer_to_be_killed() -> None:
+    """Where Linux ends a process because memory has run out, let it be this one, which can be resumed."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def check_compiler() -> None:

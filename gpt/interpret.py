@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gpt.device import enough_memory
 from gpt.errors import UserError
 from gpt.model import GPT2, evaluating
 from gpt.tokenizer import Tokenizer
@@ -51,7 +52,8 @@ def inspect(model: GPT2, tokenizer: Tokenizer, prompt: str, most_tokens: int | N
         raise UserError("the prompt is empty: write at least one character")
     kept = ids[-min(most_tokens or model.context_length, model.context_length):]
     device = next(model.parameters()).device
-    maps, logits = attention_maps(model, torch.tensor([kept], device=device))
+    with enough_memory("shorten the prompt"):
+        maps, logits = attention_maps(model, torch.tensor([kept], device=device))
     probabilities = logits[0, -1].softmax(dim=0)
     top = probabilities.topk(min(8, len(probabilities)))
     next_tokens = [(tokenizer.token_bytes(i), p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]

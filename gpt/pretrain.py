@@ -9,6 +9,7 @@ from tqdm import tqdm
 from gpt.calibration import free_bytes
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
+from gpt.device import prefer_to_be_killed
 from gpt.errors import UserError
 from gpt.estimate import most_helpful_knobs, training_bytes
 from gpt.keeper import SAVE_SECONDS
@@ -55,6 +56,7 @@ def describe(session: Session) -> str:
 def main(argv: list[str] | None = None) -> None:
     parser = make_parser()
     given = vars(parser.parse_args(argv))
+    prefer_to_be_killed()
     with user_errors_end_politely(parser):
         session = session_from_flags(given)
         stop_on_signals(session)

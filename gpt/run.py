@@ -23,6 +23,7 @@ from typing import Any
 import filelock
 from torch import Tensor
 
+from gpt.device import enough_memory, ran_out_of_memory
 from gpt.errors import UserError
 from gpt.model import GPT2
 from gpt.storage import load_tensors, write_atomically
@@ -80,9 +81,9 @@ class Run:
     def _last_word(self, step: int) -> str:
         """What can be said of a process that could not say it itself."""
         saves = self.saves()
-        saved = f"its last save is of step {step_of(saves[0])}" if saves else "nothing was saved yet, so it begins again"
-        return (f"its process ended without a word at step {step}: it was killed, ran out of memory, or the machine went down; "
-                f"{saved} when it is resumed")
+        resuming = f"goes on from step {step_of(saves[0])}" if saves else "begins again, since nothing was saved yet"
+        return (f"its process ended without a word at step {step}: it was killed, the machine went down, or memory ran out (then lower "
+                f"batch or context_length); resuming it {resuming}")
 
     def is_alive(self) -> bool:
         """Whether a process holds the folder's lock."""
@@ -218,14 +219,15 @@ def new_name(root: Path | str, corpus: str) -> str:
 def load_run(path: Path | str, step: int | None = None, device: str = "cpu") -> tuple[GPT2, Tokenizer]:
     """The model (in evaluation mode) and tokenizer of a run: its best weights, or those of the snapshot at `step`.
 
-    Raises RunError if there are none or they are damaged.
+    Raises RunError if there are none or they are damaged, UserError if they do not fit into memory.
     """
     run = Run(path)
     run.check_format()
-    weights = load_weights(run, step)
-    with damage_is_told(run.weights(step)):
-        model = GPT2(run.config()["config"])
-        model.load_state_dict(weights)
+    with enough_memory("close other programs, or look at a smaller run"):
+        weights = load_weights(run, step)
+        with damage_is_told(run.weights(step)):
+            model = GPT2(run.config()["config"])
+            model.load_state_dict(weights)
     return model.to(device).float().eval(), load_matching_tokenizer(run, model.vocab_size)
 
 
@@ -279,5 +281,7 @@ def damage_is_told(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
+        if ran_out_of_memory(error):
+            raise
         raise RunError(f"{path} is damaged or belongs to another CONFIG ({type(error).__name__}): "
                        f"{' '.join(str(error).split())[:200]}") from error

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from gpt.errors import UserError
 from gpt.model import GPT2
 from gpt.run import (
     Run,
@@ -112,8 +113,8 @@ def test_a_run_whose_process_is_gone_reads_as_failed(tmp_path):
     status = Run(tmp_path / "gone").status()
     assert not Run(tmp_path / "gone").is_alive()
     assert (status["state"], status["step"], status["eta_seconds"]) == ("failed", 3, None)
-    assert status["error"].startswith("its process ended without a word at step 3: it was killed, ran out of memory, or")
-    assert status["error"].endswith("nothing was saved yet, so it begins again when it is resumed")
+    assert status["error"].startswith("its process ended without a word at step 3: it was killed, the machine went down, or")
+    assert status["error"].endswith("resuming it begins again, since nothing was saved yet")
 
 
 def test_a_killed_process_lets_go_of_its_run(tmp_path):
@@ -343,6 +344,16 @@ def test_damaged_weights_are_told(saved, damage, step):
                       "other": (saved.path / "last/step-000005.safetensors").read_bytes()}[damage])
     with pytest.raises(RunError, match="is damaged or belongs to another CONFIG"):
         load_run(saved.path, step)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])
+def test_weights_that_do_not_fit_into_memory_are_told(saved, monkeypatch, error):
+    def full(_):
+        raise error
+
+    monkeypatch.setattr("gpt.run.GPT2", full)
+    with pytest.raises(UserError, match="not enough memory for this: close other programs, or look at a smaller run"):
+        load_run(saved.path)
 
 
 def test_weights_of_another_config_are_told(saved):
