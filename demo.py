@@ -12,14 +12,15 @@ from gpt.estimate import machine_speed
 from gpt.run import DEFAULT_ROOT
 from gpt.ui import attention, generate, runs, train
 from gpt.ui.jobs import Jobs
+from gpt.ui.room import LOOK_SECONDS, Room
 from gpt.ui.theme import theme
 from gpt.ui.view import CSS, head, serve_assets
 
 
-def build(jobs: Jobs) -> gr.Blocks:
+def build(jobs: Jobs, room: Room) -> gr.Blocks:
     """The whole page: four tabs over one folder of runs."""
     serve_assets()
-    with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False) as page:
+    with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, hear it learn to write, and look at what each of its attention heads does.",
                     elem_id="title")
         with gr.Tabs(elem_id="tabs"):
@@ -30,7 +31,7 @@ def build(jobs: Jobs) -> gr.Blocks:
             with gr.Tab("Attention", id="attention") as tab:
                 attention.build(jobs, tab)
             with gr.Tab("Runs", id="runs") as tab:
-                runs.build(jobs, tab)
+                runs.build(jobs, tab, room)
     return page
 
 
@@ -39,15 +40,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s: this machine only)")
     parser.add_argument("--port", type=int, default=None, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
+    parser.add_argument("--limit-gb", type=float, default=20.0, metavar="N",
+                        help="room that the runs may take, in GB; beyond it, old snapshots make way (default %(default)g: hundreds of "
+                             "small runs, or four of 124 million parameters; 0: no limit)")
     options = parser.parse_args(argv)
+    if not 0 <= options.limit_gb < 1e6:
+        parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
     check_address(parser, options.host, options.port)
     jobs = Jobs(options.checkpoints)
+    room = Room(jobs, round(options.limit_gb * 1e9))
     ended = threading.Event()
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: ended.set())
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
-    page = launch(jobs, options.host, options.port)
-    ended.wait()
+    page = launch(jobs, options.host, options.port, room)
+    while not ended.wait(LOOK_SECONDS):
+        room.make()
     print("Stopping: a run in progress is saved first.", flush=True)
     jobs.close()
     page.close()
@@ -66,9 +74,9 @@ def check_address(parser: Parser, host: str, port: int | None) -> None:
         print(f"Anyone who reaches {host} can use this page, train on this machine and delete runs.", flush=True)
 
 
-def launch(jobs: Jobs, host: str, port: int | None) -> gr.Blocks:
-    """Serve the page and return at once."""
-    page = build(jobs)
+def launch(jobs: Jobs, host: str, port: int | None, room: Room | None = None) -> gr.Blocks:
+    """Serve the page and return at once. Without `room` the runs may take any."""
+    page = build(jobs, room or Room(jobs, 0))
     page.queue(max_size=64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
     page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(),

@@ -81,6 +81,10 @@ class Jobs:
             return self._name
         return next((run.name for run in list_runs(self.root) if run.status()["state"] not in FINAL_STATES), None)
 
+    def child(self) -> str | None:
+        """The name of the run whose process this page has begun and still has, or None. It may not hold its folder yet."""
+        return self._name if self._child is not None and self._child.poll() is None else None
+
     def starting(self) -> str | None:
         """The name of the run whose process has begun, but has no folder yet."""
         began = self._child is not None and self._child.poll() is None and not (self.root / self._name / "status.json").exists()

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import gradio as gr
 from gpt.run import FINAL_STATES, RunError, find_run, list_runs, load_run
 from gpt.ui.controls import QUIETLY, told_to_the_person
 
+IN_USE_SECONDS = 3600.0
+_used: dict[Path, float] = {}  # run folder -> when its weights were last asked for
 BEST = "weights: the best of the run"
 
 
@@ -75,8 +78,15 @@ def load(root: Path, name: str, position: float) -> tuple[Any, Any, str]:
     step = snapshot_at(root, name, position)
     run = find_run(root, name)
     path = run.weights(step)
+    _used[run.path] = time.monotonic()
     model, tokenizer = _loaded(run.path, step, path.stat().st_mtime_ns)
     return model, tokenizer, f"{name}, " + ("best weights" if step is None else f"step {step:,}")
+
+
+def in_use(root: Path) -> set[str]:
+    """Names of the runs below `root` whose weights were asked for within the last hour: somebody may have them on the page."""
+    now = time.monotonic()
+    return {path.name for path, at in list(_used.items()) if path.parent == root and now - at < IN_USE_SECONDS}
 
 
 @functools.lru_cache(maxsize=8)

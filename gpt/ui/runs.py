@@ -1,113 +1,169 @@
-"""The Runs tab: all runs in a table, the selected ones' curves in one chart, resume and delete."""
+"""The Runs tab: all runs in a table, the selected ones' curves in one chart; resume, rename, download and delete."""
 
-from datetime import datetime
+import contextlib
+import secrets
+import shutil
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from gpt import housekeeping
 from gpt.run import Run, RunError, find_run, list_runs
 from gpt.ui import figures
 from gpt.ui.controls import QUIETLY, told_to_the_person
 from gpt.ui.jobs import Jobs
-from gpt.ui.monitor import STATES, duration
+from gpt.ui.room import Room
+from gpt.ui.table import COLUMNS, curve, table_row
 from gpt.ui.view import component
 
-COLUMNS = [{"key": key, "label": label} for key, label in (
-    ("name", "run"), ("state", "state"), ("text", "text"), ("tokenizer", "tokens"), ("parameters", "parameters"), ("step", "steps"),
-    ("val_loss", "best validation loss"), ("bits_per_byte", "bits per byte"), ("seconds", "time"), ("created", "begun"))]
+MOST_SELECTED = 1000
+SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 
 
-def build(jobs: Jobs, tab: gr.Tab) -> None:
+def build(jobs: Jobs, tab: gr.Tab, room: Room) -> None:
     """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
-    with gr.Row(elem_classes="gpt-buttons"):
-        resume = gr.Button("Resume", elem_id="resume", min_width=60)
-        delete = gr.Button("Delete", elem_id="delete", min_width=60)
-        confirm = gr.Button("Yes, delete for ever", variant="stop", visible=False, elem_id="confirm-delete", min_width=60)
-        keep = gr.Button("Keep", visible=False, elem_id="keep-runs", min_width=60)
+    with gr.Row(elem_classes="gpt-buttons") as actions:
+        resume, rename, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=60)
+                                            for action in ("Resume", "Rename", "Download", "Delete"))
+    with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
+        confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
+        keep = gr.Button("Keep", elem_id="keep-runs", min_width=60)
+    with gr.Row(elem_classes="gpt-buttons gpt-renaming", visible=False) as renaming:
+        name = gr.Textbox(label="New name", max_lines=1, elem_id="new-name", scale=3, min_width=120)
+        accept = gr.Button("Rename", variant="primary", elem_id="accept-name", min_width=60)
+        leave = gr.Button("Cancel", elem_id="leave-name", min_width=60)
+    file = gr.DownloadButton(elem_id="zip", elem_classes="gpt-hidden")
     chart = component("figure", elem_id="runs-chart")
 
-    def show(selected: str) -> tuple[dict[str, Any], dict[str, Any], str]:
-        runs = list_runs(jobs.root)
-        names = [run.name for run in runs if run.name in selected.split("\n")] or [run.name for run in runs[:1]]
-        rows = [row for run in runs if (row := table_row(run))]
-        curves = [(run.name, curve(run)) for run in runs if run.name in names]
-        view = {"figure": figures.compare_runs(curves)} if curves else {"empty": "Select runs above to see their curves."}
-        return {"columns": COLUMNS, "rows": rows, "selected": names}, view, "\n".join(names)
+    def ticked(event: gr.EventData) -> tuple[str, dict[str, Any]]:
+        return choose(jobs, event._data)
 
-    def take_selection(event: gr.EventData) -> str:
-        names = event.names if isinstance(event.names, list) else []
-        return "\n".join(str(name) for name in names)
-
-    def resume_run(selected: str) -> None:
-        with told_to_the_person():
-            names = selected.split("\n")
-            if len(names) != 1 or not names[0]:
-                raise RunError("select one run to resume")
-            jobs.resume(names[0])
-        gr.Info(f"Run {names[0]} goes on: see the Train tab.")
-
-    def ask(selected: str) -> tuple[Any, Any, Any]:
-        names = [name for name in selected.split("\n") if name]
-        if not names:
-            raise gr.Error("select the runs to delete first", print_exception=False)
-        question = f"Yes, delete {', '.join(names)[:60]} for ever"
-        return gr.update(visible=False), gr.update(visible=True, value=question), gr.update(visible=True)
-
-    def delete_runs(selected: str) -> None:
-        with told_to_the_person():
-            for name in selected.split("\n"):
-                find_run(jobs.root, name).delete()
-
-    def calm() -> tuple[Any, Any, Any]:
-        return gr.update(visible=True), gr.update(visible=False), gr.update(visible=False)
-
-    filled = {"fn": show, "inputs": selected, "outputs": [table, chart, selected], **QUIETLY}
-    buttons = [delete, confirm, keep]
-    table.select(take_selection, None, selected, **QUIETLY).then(**filled)
-    resume.click(resume_run, selected, **QUIETLY)
-    delete.click(ask, selected, buttons, **QUIETLY)
-    keep.click(calm, None, buttons, **QUIETLY)
-    confirm.click(delete_runs, selected, **QUIETLY).then(calm, None, buttons, **QUIETLY).then(**filled)
+    filled = {"fn": partial(fill, jobs, room), "inputs": selected, "outputs": [table, chart, selected], **QUIETLY}
+    calmed = {"fn": lambda: (SHOWN, HIDDEN, HIDDEN), "outputs": [actions, deleting, renaming], **QUIETLY}
     tab.select(**filled)
+    table.select(ticked, None, [selected, chart], trigger_mode="always_last", **QUIETLY)
+
+    resume.click(partial(resume_run, jobs), selected, **QUIETLY)
+
+    delete.click(ask_to_delete, selected, [actions, deleting, confirm], **QUIETLY).success(None, js=to_focus("confirm-delete"))
+    confirm.click(partial(delete_runs, jobs), selected, **QUIETLY).then(**filled).then(**calmed).then(None, js=to_focus("delete"))
+    keep.click(**calmed).then(None, js=to_focus("delete"))
+
+    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name], **QUIETLY)
+    asked.success(None, js=to_focus("new-name"))
+    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [selected, name], selected, **QUIETLY)
+    done.success(**filled).success(**calmed).success(None, js=to_focus("rename"))
+    leave.click(**calmed).then(None, js=to_focus("rename"))
+
+    zipped = download.click(lambda: gr.update(value="Packing", interactive=False), None, download, **QUIETLY).then(
+        partial(zip_run, jobs, Path(file.GRADIO_CACHE)), selected, file, show_progress="hidden", api_visibility="private")
+    zipped.then(lambda: gr.update(value="Download", interactive=True), None, download, **QUIETLY)
+    zipped.success(None, js="() => document.getElementById('zip').click()")
 
 
-def table_row(run: Run) -> dict[str, Any] | None:
-    """A run as text for each column, and under "sort" the numbers behind it. None for a run that has not begun; one that
-    cannot be read says that it is damaged, and can still be selected and deleted."""
-    try:
-        return _readable_row(run)
-    except (RunError, LookupError, TypeError, ValueError, OverflowError, OSError):
-        return None if run.is_alive() else {"name": run.name, "state": "Damaged"}
+def to_focus(elem_id: str) -> str:
+    """JavaScript that moves the keyboard to a control which has just appeared."""
+    return f"() => gpt.focus('{elem_id}')"
 
 
-def _readable_row(run: Run) -> dict[str, Any]:
-    saved, status = run.config(), run.status()
-    tokenizer, parameters = saved["tokenizer"], saved["parameters"]
-    best, bits = best_evaluation(run)
-    seconds, created = status.get("seconds") or 0, saved["created"]
-    return {
-        "name": run.name, "state": STATES[status["state"]], "text": saved["corpus"]["name"],
-        "tokenizer": f"{tokenizer['name']}, {tokenizer['n_vocab']:,}",
-        "parameters": f"{parameters / 1e6:.2f} M", "step": f"{status['step']:,}", "seconds": duration(seconds),
-        "val_loss": f"{best:.4f}" if best is not None else "", "bits_per_byte": f"{bits:.4f}" if bits is not None else "",
-        "created": f"{datetime.fromtimestamp(created):%Y-%m-%d %H:%M}",
-        "sort": {"parameters": parameters, "step": status["step"], "seconds": seconds, "created": created,
-                 "val_loss": best if best is not None else float(10**9), "bits_per_byte": bits if bits is not None else float(10**9)},
-    }
+def fill(jobs: Jobs, room: Room, selected: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The whole tab anew, after there is room: table, chart and selection. With nothing selected, the newest run is."""
+    room.make()
+    runs = list_runs(jobs.root)
+    chosen = names_of(selected)
+    names = [run.name for run in runs if run.name in chosen] or [run.name for run in runs[:1]]
+    rows = [row for run in runs if (row := table_row(run))]
+    value = {"columns": COLUMNS, "rows": rows, "selected": names, "room": room.told(len(rows))}
+    return value, curves_of(jobs, names), "\n".join(names)
 
 
-def best_evaluation(run: Run) -> tuple[float | None, float | None]:
-    """(validation loss, bits per byte) of the evaluation with the lowest loss."""
-    return min(((row["val_loss"], row["bits_per_byte"]) for row in _evaluation_rows(run)), default=(None, None))
+def choose(jobs: Jobs, asked: Any) -> tuple[str, dict[str, Any]]:
+    """Take what was ticked in the table, {"names": [name]}, and draw it."""
+    given = asked.get("names") if isinstance(asked, dict) else None
+    names = [name for name in given if isinstance(name, str)][:MOST_SELECTED] if isinstance(given, list) else []
+    return "\n".join(names), curves_of(jobs, names)
 
 
-def curve(run: Run) -> list[tuple[float, float]]:
-    """(seconds, bits per byte) of every evaluation."""
-    return [(row["seconds"], row["bits_per_byte"]) for row in _evaluation_rows(run)]
+def curves_of(jobs: Jobs, names: list[str]) -> dict[str, Any]:
+    """What the chart shows of the selected runs; one that is gone meanwhile has no curve."""
+    curves = []
+    for name in names:
+        with contextlib.suppress(RunError):
+            curves.append((name, curve(find_run(jobs.root, name))))
+    return {"figure": figures.compare_runs(curves)} if curves else {"empty": "Select runs above to see their curves."}
 
 
-def _evaluation_rows(run: Run) -> list[dict[str, Any]]:
-    names = ("val_loss", "bits_per_byte", "seconds")
-    return [row for row in run.rows()[0] if all(isinstance(row.get(name), (int, float)) for name in names)]
+def names_of(selected: Any) -> list[str]:
+    """The names in the hidden list of what is selected, one a line."""
+    return [name for name in str(selected or "").split("\n") if name][:MOST_SELECTED]
+
+
+def one_of(jobs: Jobs, selected: Any, action: str) -> Run:
+    """The one run that is selected. Raises RunError if it is none, several, or not there."""
+    names = names_of(selected)
+    if len(names) != 1:
+        raise RunError(f"{len(names) or 'no'} runs are selected: select the one to {action}")
+    return find_run(jobs.root, names[0])
+
+
+def resume_run(jobs: Jobs, selected: str) -> None:
+    with told_to_the_person():
+        run = one_of(jobs, selected, "resume")
+        run.check_format()
+        jobs.resume(run.name)
+    gr.Info(f"Run {run.name} goes on: see the Train tab.")
+
+
+def ask_to_delete(selected: str) -> tuple[Any, Any, Any]:
+    """Show the question instead of the actions."""
+    names = names_of(selected)
+    with told_to_the_person():
+        if not names:
+            raise RunError("no runs are selected: select those to delete")
+    return HIDDEN, SHOWN, gr.update(value=f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever")
+
+
+def delete_runs(jobs: Jobs, selected: str) -> None:
+    with told_to_the_person():
+        for name in names_of(selected):
+            housekeeping.delete(find_run(jobs.root, name))
+
+
+def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any]:
+    """Show a box with the name to change instead of the actions."""
+    with told_to_the_person():
+        run = one_of(jobs, selected, "rename")
+    return HIDDEN, SHOWN, gr.update(value=run.name)
+
+
+def rename_run(jobs: Jobs, selected: str, name: str) -> str:
+    """The name of the selected run from now on."""
+    with told_to_the_person():
+        run, name = one_of(jobs, selected, "rename"), str(name or "").strip()
+        if name == run.name:
+            return name
+        if run.name == jobs.child():
+            raise RunError(f"run {run.name} is training: wait until it has ended, or stop it first")
+        return housekeeping.rename(run, name).name
+
+
+def zip_run(jobs: Jobs, folder: Path, selected: str) -> str:
+    """The path of a new zip of the selected run below `folder`: Gradio's, which serves what lies there, and removes it later."""
+    with told_to_the_person():
+        run = one_of(jobs, selected, "download")
+        path = folder / secrets.token_hex(8) / f"{run.name}.zip"
+        with contextlib.ExitStack() as undone:
+            undone.callback(shutil.rmtree, path.parent, ignore_errors=True)
+            try:
+                path.parent.mkdir(parents=True)
+                with open(path, "wb") as file:
+                    housekeeping.write_zip(run, file)
+            except OSError as error:
+                raise RunError(f"the zip of run {run.name} cannot be written ({error.strerror}): make room on the disk "
+                               "that holds temporary files") from None
+            undone.pop_all()
+    return str(path)

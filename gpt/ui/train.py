@@ -12,6 +12,7 @@ from gpt.corpus import BUILT_IN
 from gpt.dataset import require_length
 from gpt.errors import UserError
 from gpt.estimate import estimate
+from gpt.housekeeping import size
 from gpt.run import find_run, new_name
 from gpt.ui import monitor, texts
 from gpt.ui.controls import QUIETLY, controls_of, told_to_the_person, typed
@@ -172,11 +173,6 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict
 def shares(amounts: dict[str, float]) -> dict[str, float]:
     """Amounts by part -> shares of their sum."""
     return {part: amount / sum(amounts.values()) for part, amount in amounts.items()}
-
-
-def size(n_bytes: float) -> str:
-    """3_700_000 -> "3.7 MB"."""
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1e7 else f"{n_bytes / 1e6:.0f} MB"
 
 
 def _poll(jobs: Jobs):

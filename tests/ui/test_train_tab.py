@@ -13,9 +13,10 @@ import torch
 from gpt.config import CONFIG, PRESETS
 from gpt.estimate import Work
 from gpt.flops import count_parameters
+from gpt.housekeeping import size
 from gpt.run import new_name
 from gpt.ui import texts, train
-from gpt.ui.train import preview_of, price_of, size
+from gpt.ui.train import preview_of, price_of
 from gpt.writer import RunWriter
 
 
@@ -171,11 +172,6 @@ def test_a_vocabulary_that_cannot_be_learned_still_has_a_preview(jobs, config, v
     config |= {"tokenizer": "bpe", "vocab_size": vocab_size}
     assert "tokens to train on" in preview_of(jobs, config)["sentence"]
     assert price_of(jobs, "quick", "", config)["problems"][0].startswith("vocab_size is ")
-
-
-@pytest.mark.parametrize(("n_bytes", "told"), [(400, "0.0 MB"), (3_700_000, "3.7 MB"), (43_000_000, "43 MB"), (16_400_000_000, "16.4 GB")])
-def test_sizes_are_told_in_two_digits(n_bytes, told):
-    assert size(n_bytes) == told
 
 
 def test_a_preset_fills_the_form_in_the_order_of_the_fields():

@@ -1,45 +1,106 @@
 // The Runs tab: a table to sort and select in, and the curves of the selected runs.
 
-// {columns: [{key, label}], rows: [{name, ...}], selected: [name]}; triggers "select" with {names}
+// {columns: [{key, label}], rows: [{name, ..., sort, note}], selected: [name], room: {taken, removed, trouble}}; triggers "select" with {names}.
+// What is ticked here is the page's own business until a new table comes: drawing a choice must not take the keyboard away.
 gpt.views.table = function (element, props, { watch, trigger }) {
-    let order = null, descending = false;
-    const show = () => {
-        const { columns = [], rows = [], selected = [] } = props.value || {};
+    let order = null, descending = false, chosen = new Set();
+    const value = () => ({ columns: [], rows: [], room: {}, ...props.value });
+    const taken = gpt.make("p", "gpt-small"), removed = gpt.make("p", "gpt-small"), trouble = gpt.make("p", "gpt-warning");
+    const frame = gpt.make("div", "gpt-scroll"), notes = gpt.make("div");
+    for (const live of [removed, trouble, notes]) live.setAttribute("role", "status");
+    element.replaceChildren(taken, removed, trouble, frame, notes);
+
+    const box = (label, checked, onchange) => {
+        const input = gpt.make("input");
+        input.type = "checkbox";
+        input.checked = checked;
+        input.setAttribute("aria-label", label);
+        input.onchange = () => onchange(input.checked);
+        return input;
+    };
+    const choose = (names) => {
+        chosen = new Set(names);
+        tick();
+        trigger("select", { names: value().rows.map(({ name }) => name).filter((name) => chosen.has(name)) });
+    };
+    const tick = () => {                                            // what is chosen, shown in the table that is there
+        const rows = value().rows, all = frame.querySelector("th input");
+        frame.querySelectorAll("tbody tr").forEach((line) => {
+            const ticked = chosen.has(line.dataset.name);
+            line.querySelector("input").checked = ticked;
+            line.classList.toggle("gpt-ticked", ticked);
+        });
+        if (all) {
+            all.checked = rows.every(({ name }) => chosen.has(name));
+            all.indeterminate = !all.checked && rows.some(({ name }) => chosen.has(name));
+        }
+        notes.replaceChildren(...rows.filter(({ name, note }) => note && chosen.has(name)).map(({ note }) => gpt.make("p", "gpt-error", note)));
+    };
+
+    const isNumber = (key) => value().rows.some(({ sort }) => typeof sort?.[key] === "number");
+    const heading = ({ key, label }) => {
+        const cell = gpt.make("th"), button = gpt.make("button", "", label + (order === key ? (descending ? " ↓" : " ↑") : ""));
+        cell.className = `gpt-column-${key}`;
+        cell.classList.toggle("gpt-number", isNumber(key));
+        cell.setAttribute("aria-sort", order === key ? (descending ? "descending" : "ascending") : "none");
+        button.onclick = () => {
+            descending = order === key && !descending;
+            order = key;
+            draw();
+            frame.querySelector(`.gpt-column-${key} button`).focus();
+        };
+        cell.append(button);
+        return cell;
+    };
+    const line = (columns, row) => {
+        const made = gpt.make("tr"), cell = gpt.make("td");
+        made.dataset.name = row.name;
+        cell.append(box(`select run ${row.name}`, false, (on) => choose([...chosen, row.name].filter((name) => on || name !== row.name))));
+        made.append(cell, ...columns.map(({ key }) => {
+            const shown = gpt.make("td", `gpt-column-${key}`, row[key]);
+            shown.classList.toggle("gpt-number", isNumber(key));
+            if (key === "name") shown.title = row.name;             // a long one is cut
+            return shown;
+        }));
+        return made;
+    };
+    const draw = () => {
+        const { columns, rows } = value();
         if (!rows.length) {
-            element.replaceChildren(gpt.make("p", "gpt-empty", "No runs yet: train one in the Train tab."));
+            frame.replaceChildren(gpt.make("p", "gpt-empty", "No runs yet: train one in the Train tab."));
             return;
         }
-        const chosen = new Set(selected), table = gpt.make("table", "gpt-table"), header = gpt.make("tr");
-        header.append(gpt.make("th"));
-        for (const { key, label } of columns) {
-            const cell = gpt.make("th"), button = gpt.make("button", "", label + (order === key ? (descending ? " ↓" : " ↑") : ""));
-            cell.setAttribute("aria-sort", order === key ? (descending ? "descending" : "ascending") : "none");
-            button.onclick = () => { descending = order === key && !descending; order = key; show(); };
-            cell.append(button);
-            header.append(cell);
-        }
-        const head = gpt.make("thead"), body = gpt.make("tbody");
+        const worth = (row) => row.sort?.[order] ?? row[order];
+        const compare = (a, b) => (worth(a) > worth(b) ? 1 : worth(a) < worth(b) ? -1 : 0) * (descending ? -1 : 1);
+        const sorted = order ? [...rows].sort(compare) : rows;
+        const table = gpt.make("table", "gpt-table"), head = gpt.make("thead"), body = gpt.make("tbody");
+        const header = gpt.make("tr"), all = gpt.make("th");
+        all.append(box("select all runs", false, (on) => choose(on ? rows.map(({ name }) => name) : [])));
+        header.append(all, ...columns.map(heading));
         head.append(header);
-        const value = (row) => row.sort?.[order] ?? row[order];
-        const sorted = order ? [...rows].sort((a, b) => (value(a) > value(b) ? 1 : value(a) < value(b) ? -1 : 0) * (descending ? -1 : 1)) : rows;
-        for (const row of sorted) {
-            const line = gpt.make("tr"), box = gpt.make("input"), cell = gpt.make("td");
-            box.type = "checkbox";
-            box.checked = chosen.has(row.name);
-            box.setAttribute("aria-label", `select run ${row.name}`);
-            box.onchange = () => {
-                if (box.checked) chosen.add(row.name); else chosen.delete(row.name);
-                trigger("select", { names: rows.map(({ name }) => name).filter((name) => chosen.has(name)) });
-            };
-            cell.append(box);
-            line.append(cell, ...columns.map(({ key }) => gpt.make("td", typeof row.sort?.[key] === "number" ? "gpt-number" : "", row[key])));
-            body.append(line);
-        }
+        body.append(...sorted.map((row) => line(columns, row)));
         table.append(head, body);
-        element.replaceChildren(table);
+        frame.replaceChildren(table);
+        tick();
+    };
+    const show = () => {
+        const { room, selected = [] } = value();
+        taken.textContent = room.taken || "";
+        removed.textContent = room.removed || "";
+        trouble.textContent = room.trouble || "";
+        chosen = new Set(selected);
+        notes.replaceChildren();
+        draw();
     };
     watch("value", show);
     show();
+};
+
+// Move the keyboard to a control that Gradio is about to show: the button of that id, or what can be typed into inside it.
+gpt.focus = function (id, tries = 20) {
+    const found = document.getElementById(id), control = found?.matches("button") ? found : found?.querySelector("input, textarea");
+    if (control?.offsetParent) control.focus();
+    else if (tries) setTimeout(() => gpt.focus(id, tries - 1), 25);
 };
 
 // A figure from Python, or the sentence of an empty view: {figure} or {empty}
