@@ -132,8 +132,7 @@ def write_zip(run: Run, file: BinaryIO) -> None:
     with contextlib.ExitStack() as opened:
         files = _picture(run, opened)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, source in files:
-                about = os.fstat(source.fileno())
+            for name, source, about in files:
                 entry = zipfile.ZipInfo(f"{run.name}/{name}", time.localtime(max(about.st_mtime, EARLIEST_IN_A_ZIP))[:6])
                 entry.file_size, entry.external_attr = about.st_size, 0o644 << 16
                 with archive.open(entry, "w") as target:
@@ -143,8 +142,9 @@ def write_zip(run: Run, file: BinaryIO) -> None:
                         left -= len(chunk)
 
 
-def _picture(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO]]:
-    """(name, open file) of all that belongs to a run, all from one moment: if one goes away meanwhile, they are opened anew."""
+def _picture(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
+    """(name, open file, what it was then) of all that belongs to a run, all from one moment: if one goes away meanwhile, they are
+    opened anew."""
     deadline = time.monotonic() + SETTLED_SECONDS
     while time.monotonic() < deadline:
         with contextlib.ExitStack() as attempt:
@@ -161,18 +161,19 @@ def _picture(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO
     raise RunError(f"run {run.name} changes too quickly to be copied: pause it, then try again")
 
 
-def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO]]:
+def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
     """Open every file by way of its folder's descriptor: a folder moved aside while we open is still the same folder to us.
     Links are left out. Raises FileNotFoundError if a file is removed between our seeing it and our opening it."""
     files = []
     for here, folders, names, descriptor in os.fwalk(top, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVERS))
+        whole = "last" in folders  # else a save is just being put in its place, and the one before is the last
+        folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVERS) or (name == "last.old" and not whole))
         for name in sorted(names):
             if name in (".lock", "control") or name.endswith(LEFTOVERS):
                 continue
             if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
                 source = opened.enter_context(os.fdopen(os.open(name, os.O_RDONLY, dir_fd=descriptor), "rb"))
-                files.append(((Path(here) / name).relative_to(top).as_posix(), source))
+                files.append(((Path(here) / name).relative_to(top).as_posix(), source, os.fstat(source.fileno())))
     return files
 
 

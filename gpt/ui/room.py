@@ -42,7 +42,7 @@ class Room:
 
     def told(self, n_runs: int) -> dict[str, str]:
         """Sentences: how much room is taken, what was removed last, and why that is not enough."""
-        limit = f"; more than {self.limit / 1e9:g} GB are not kept" if self.limit else ""
+        limit = f"; the limit is {self.limit / 1e9:g} GB" if self.limit else ""
         runs = f"{n_runs} {'run' if n_runs == 1 else 'runs'}"
-        return {"taken": f"{runs}, {size(size_of(self.jobs.root))} in {self.jobs.root.name}{limit}.",
+        return {"taken": f"{runs} in {self.jobs.root.name}, {size(size_of(self.jobs.root))}{limit}.",
                 "removed": self._removed, "trouble": self._trouble}

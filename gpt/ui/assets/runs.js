@@ -99,8 +99,10 @@ gpt.views.table = function (element, props, { watch, trigger }) {
 // Move the keyboard to a control that Gradio is about to show: the button of that id, or what can be typed into inside it.
 gpt.focus = function (id, tries = 20) {
     const found = document.getElementById(id), control = found?.matches("button") ? found : found?.querySelector("input, textarea");
-    if (control?.offsetParent) control.focus();
-    else if (tries) setTimeout(() => gpt.focus(id, tries - 1), 25);
+    if (control?.offsetParent) {
+        control.focus();
+        control.select?.();
+    } else if (tries) setTimeout(() => gpt.focus(id, tries - 1), 25);
 };
 
 // A figure from Python, or the sentence of an empty view: {figure} or {empty}
