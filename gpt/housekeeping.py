@@ -23,8 +23,8 @@ LOCK_SECONDS = 1.0  # whoever only looks whether a run lives lets go of its lock
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
 EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
-SAVED_STATES = ("last.new", "last.old", "previous", "last")  # what resuming needs; the one it needs most goes last
-LEFTOVERS = (".new", ".old", ".removed")  # half of something: a process was, or is, about to finish it
+SAVES = ("last.new", "last.old", "last")  # folders with what resuming needs; only older formats have the first two
+LEFTOVERS = (".new", ".old")  # half of something: a process was, or is, about to finish it
 
 
 def size(n_bytes: float) -> str:
@@ -166,8 +166,7 @@ def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, Binary
     Links are left out. Raises FileNotFoundError if a file is removed between our seeing it and our opening it."""
     files = []
     for here, folders, names, descriptor in os.fwalk(top, onerror=_raise):
-        whole = "last" in folders  # else a save is just being put in its place, and the one before is the last
-        folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVERS) or (name == "last.old" and not whole))
+        folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVERS))
         for name in sorted(names):
             if name in (".lock", "control") or name.endswith(LEFTOVERS):
                 continue
@@ -189,7 +188,7 @@ class Tidied:
     left: int  # bytes that the folder takes now
     freed: int = 0
     snapshots: dict[str, int] = field(default_factory=dict)  # run -> how many
-    states: list[str] = field(default_factory=list)  # runs that can no longer be resumed or extended
+    saves: list[str] = field(default_factory=list)  # runs that can no longer be resumed or extended
     stuck: list[str] = field(default_factory=list)  # runs of which something may not be removed, with the reason
 
     def removed(self) -> str:
@@ -198,8 +197,8 @@ class Tidied:
         if self.snapshots:
             n = sum(self.snapshots.values())
             gone.append(f"{n} {'snapshot' if n == 1 else 'snapshots'} of {_names([*self.snapshots])}")
-        if self.states:
-            gone.append(f"what was saved for resuming {_names(self.states)}")
+        if self.saves:
+            gone.append(f"the saves for resuming {_names(self.saves)}")
         return (f"to keep the runs within {size(self.limit)}, the page removed {' and '.join(gone)} ({size(self.freed)}); "
                 "best weights, curves and samples stay.") if gone else ""
 
@@ -222,7 +221,7 @@ def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) ->
     """Bring the folder `root` within `limit_bytes` by removing what runs can do without, and no more than is needed.
 
     Snapshots go first, the oldest run's first, and of a run the latest first, since they are most like its best weights. Only
-    if that is not enough, finished runs lose what was saved for resuming them. Best weights, config, tokenizer and metrics
+    if that is not enough, finished runs lose the saves for resuming them. Best weights, config, tokenizer and metrics
     always stay, and so does all of a run that trains, that is named in `keep`, or that is a link to somewhere else.
     """
     root = Path(root).resolve()
@@ -242,7 +241,7 @@ def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) ->
 
 def _make_room(root: Path, tidied: Tidied, keep: Collection[str]) -> None:
     runs = [run for run in reversed(list_runs(root)) if run.name not in keep and not run.path.is_symlink() and _is_run(run)]
-    for remove in (_remove_snapshots, _remove_states):
+    for remove in (_remove_snapshots, _remove_saves):
         for run in runs:
             if tidied.left <= tidied.limit:
                 return
@@ -264,33 +263,32 @@ def _is_run(run: Run) -> bool:
 
 
 def _remove_snapshots(run: Run, tidied: Tidied) -> None:
-    folder = run.path / "snapshots"
-    paths = [] if folder.is_symlink() else sorted(folder.glob("step-*.safetensors*"), key=lambda path: (len(path.name), path.name))
-    for _ in _removed(run, reversed(paths), tidied):
+    for _ in _removed(run, reversed(_files(run.path / "snapshots")), tidied):
         tidied.snapshots[run.name] = tidied.snapshots.get(run.name, 0) + 1
 
 
-def _remove_states(run: Run, tidied: Tidied) -> None:
+def _remove_saves(run: Run, tidied: Tidied) -> None:
     if run.status()["state"] == "done":  # any other could still be resumed
-        paths = [path for name in SAVED_STATES for path in (run.path / f"{name}.removed", run.path / name)]
-        for _ in _removed(run, (path for path in paths if path.is_dir() and not path.is_symlink()), tidied):
-            if run.name not in tidied.states:
-                tidied.states.append(run.name)
+        for _ in _removed(run, [path for name in SAVES for path in _files(run.path / name)], tidied):
+            if run.name not in tidied.saves:
+                tidied.saves.append(run.name)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder that is no link, those of earlier steps first."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if path.is_file() and not path.is_symlink()), key=lambda path: (len(path.name), path.name))
 
 
 def _removed(run: Run, paths: Iterable[Path], tidied: Tidied) -> Iterator[Path]:
-    """Remove files and whole folders of a run that nobody uses, one after the other, until the limit is kept."""
+    """Remove files of a run that nobody uses, one after the other, until the limit is kept."""
     with held(run):
         for path in paths:
             if tidied.left <= tidied.limit:
                 return
-            n_bytes = size_of(path) if path.is_dir() else path.lstat().st_size
-            if path.is_dir():  # under a name that nobody reads, or half of a folder could be taken for all of it
-                aside = path if path.name.endswith(".removed") else path.with_name(path.name + ".removed")
-                path.rename(aside)
-                _remove_folder(aside)
-            else:
-                path.unlink()
+            n_bytes = path.lstat().st_size
+            path.unlink()
             tidied.left -= n_bytes
             tidied.freed += n_bytes
             yield path

@@ -113,7 +113,7 @@ def one_of(jobs: Jobs, selected: Any, action: str) -> Run:
 def resume_run(jobs: Jobs, selected: str) -> None:
     with told_to_the_person():
         run = one_of(jobs, selected, "resume")
-        run.check_format()
+        run.check_format(to_resume=True)
         jobs.resume(run.name)
     gr.Info(f"Run {run.name} goes on: see the Train tab.")
 

@@ -36,11 +36,12 @@ def table_row(run: Run) -> dict[str, Any] | None:
 def of_another_version(run: Run) -> str:
     """Why this version cannot use a run, in a sentence; "" if it can, or if nobody can read it."""
     try:
-        run.config()
+        found = run.config().get("format")
     except (RunError, OSError):
         return ""
     try:
-        run.check_format()
+        if isinstance(found, int):
+            run.check_format()
     except RunError as error:
         return str(error)
     return ""

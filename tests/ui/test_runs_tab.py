@@ -1,12 +1,21 @@
-"""The Runs tab: a run as a row of text, its best evaluation and its curve."""
+"""The Runs tab: a run as a row of text, its best evaluation and its curve; what is done to the selected runs; how much room
+they take."""
 
 import json
+import zipfile
+from pathlib import Path
 from shutil import copytree
 
+import gradio as gr
 import pytest
 
-from gpt.run import Run
-from gpt.ui.runs import COLUMNS, best_evaluation, curve, table_row
+import demo
+from gpt.housekeeping import size, size_of
+from gpt.run import Run, list_runs
+from gpt.ui import library, monitor, runs
+from gpt.ui.jobs import Jobs
+from gpt.ui.room import Room
+from gpt.ui.table import COLUMNS, best_evaluation, curve, table_row
 from gpt.writer import RunWriter
 
 
@@ -71,14 +80,17 @@ def test_the_curve_of_a_run_goes_forward_in_time(run):
                                      b'{"config": {}, "corpus": null, "tokenizer": "x", "parameters": "x", "created": 1e300}'])
 def test_a_run_with_a_damaged_config_says_so_and_can_be_chosen(own_run, content):
     (own_run.path / "config.json").write_bytes(content)
-    assert table_row(own_run) == {"name": "bottles", "state": "Damaged"}
+    row = table_row(own_run)
+    assert (row["name"], row["state"]) == ("bottles", "Damaged")
+    assert row["note"] == "run bottles cannot be read: files of it are damaged or missing"
+    assert row["size"] == size(size_of(own_run.path))
 
 
 def test_damaged_lines_of_metrics_are_passed_over(own_run):
-    before = table_row(own_run)
+    before = table_row(own_run) | {"size": None, "sort": None}
     with open(own_run.path / "metrics.jsonl", "ab") as file:
         file.write(b'{"a": 1}\n\0\0\0\n[]\n{"step": 9, "val_loss": 0.1}\n{"step": "x"}\n')
-    assert table_row(own_run) == before
+    assert table_row(own_run) | {"size": None, "sort": None} == before
 
 
 def test_a_run_that_has_not_begun_has_no_row(tmp_path):
@@ -92,3 +104,195 @@ def test_a_run_that_has_not_begun_has_no_row(tmp_path):
 def test_a_run_with_a_damaged_status_has_failed(own_run, content):
     (own_run.path / "status.json").write_bytes(content)
     assert table_row(own_run)["state"] == "Failed"
+
+
+@pytest.mark.parametrize("content", [{"format": 1}, {"format": 99, "parameters": "many"}])
+def test_a_run_that_only_another_version_can_use_says_so(own_run, content):
+    saved = json.loads((own_run.path / "config.json").read_text())
+    (own_run.path / "config.json").write_text(json.dumps(saved | content))
+    row = table_row(own_run)
+    assert row["state"] == "Other version"
+    assert row["note"].startswith(f"run bottles has format {content['format']}, written ")
+
+
+def test_a_run_of_an_older_version_that_can_be_looked_at_is_as_it_was(own_run):
+    saved = json.loads((own_run.path / "config.json").read_text())
+    (own_run.path / "config.json").write_text(json.dumps(saved | {"format": 2}))
+    assert table_row(own_run)["state"] == "Done"
+    assert "note" not in table_row(own_run)
+
+
+def test_a_row_tells_its_size_and_sorts_by_it(own_run, tmp_path):
+    row = table_row(own_run)
+    assert (row["size"], row["sort"]["size"]) == (size(size_of(own_run.path)), size_of(own_run.path))
+    (tmp_path / "linked").symlink_to(own_run.path)
+    assert table_row(Run(tmp_path / "linked"))["size"] == "elsewhere"
+
+
+@pytest.fixture
+def own_jobs(root, tmp_path) -> Jobs:
+    """Jobs over a copy of the two finished runs, `bottles` and the newer `bytes`."""
+    return Jobs(copytree(root, tmp_path / "checkpoints"))
+
+
+def names(jobs: Jobs) -> set[str]:
+    return {run.name for run in list_runs(jobs.root)}
+
+
+class TestSelection:
+    """What is done to the selected runs, and what is said if they are the wrong ones."""
+
+    def test_the_newest_run_is_selected_at_first(self, own_jobs):
+        table, chart, selected = runs.fill(own_jobs, Room(own_jobs, 0), "")
+        assert selected == "bytes"
+        assert table["selected"] == ["bytes"]
+        assert {row["name"] for row in table["rows"]} == {"bottles", "bytes"}
+        assert len(chart["figure"]["data"]) == 1
+        assert table["room"]["taken"] == f"2 runs in checkpoints, {size(size_of(own_jobs.root))}."
+        json.dumps([table, chart], allow_nan=False)
+
+    def test_a_selection_outlives_a_new_table_as_far_as_its_runs_do(self, own_jobs):
+        assert runs.fill(own_jobs, Room(own_jobs, 0), "gone\nbottles")[2] == "bottles"
+
+    def test_an_empty_folder_has_an_empty_table(self, jobs):
+        table, chart, selected = runs.fill(jobs, Room(jobs, 10**9), "")
+        assert (table["rows"], selected) == ([], "")
+        assert table["room"] == {"taken": "0 runs in runs, 0.0 MB; the limit is 1 GB.", "removed": "", "trouble": ""}
+        assert "Select runs" in chart["empty"]
+
+    def test_what_was_ticked_is_drawn(self, own_jobs):
+        selected, chart = runs.choose(own_jobs, {"names": ["bottles", "bytes"]})
+        assert selected == "bottles\nbytes"
+        assert len(chart["figure"]["data"]) == 2
+        assert runs.choose(own_jobs, {"names": []}) == ("", {"empty": "Select runs above to see their curves."})
+
+    @pytest.mark.parametrize("asked", [None, 5, [], "bottles", {}, {"names": None}, {"names": "b"}, {"names": [None, {}, 5, ["bottles"]]},
+                                       {"names": ["../../etc", "", "\0", "gone"]}])
+    def test_nonsense_draws_nothing(self, own_jobs, asked):
+        assert "empty" in runs.choose(own_jobs, asked)[1]
+
+    @pytest.mark.parametrize(("selected", "told"), [
+        ("", "no runs are selected: select the one to "), (None, "no runs are selected"), ("bottles\nbytes", "2 runs are selected"),
+        ("gone", "there is no run gone in "), ("../../etc", "cannot name a run"), (5, "there is no run 5"), ({"a": 1}, "cannot name a run")])
+    def test_one_run_must_be_selected(self, own_jobs, tmp_path, selected, told):
+        for act in (lambda: runs.resume_run(own_jobs, selected), lambda: runs.ask_for_a_name(own_jobs, selected),
+                    lambda: runs.rename_run(own_jobs, selected, "new"), lambda: runs.zip_run(own_jobs, tmp_path / "zips", selected)):
+            with pytest.raises(gr.Error, match=told):
+                act()
+        assert names(own_jobs) == {"bottles", "bytes"}
+        assert not (tmp_path / "zips").exists()
+
+    def test_a_question_comes_before_deleting(self):
+        assert runs.ask_to_delete("a\nb")[2]["value"] == "Yes, delete a, b for ever"
+        assert runs.ask_to_delete("a\nb\nc\nd")[2]["value"] == "Yes, delete 4 runs for ever"
+        with pytest.raises(gr.Error, match="no runs are selected: select those to delete"):
+            runs.ask_to_delete("")
+
+    def test_selected_runs_are_deleted(self, own_jobs):
+        runs.delete_runs(own_jobs, "bottles")
+        assert names(own_jobs) == {"bytes"}
+        with pytest.raises(gr.Error, match="there is no run bottles"):
+            runs.delete_runs(own_jobs, "bottles")
+
+    def test_a_run_gets_another_name(self, own_jobs):
+        assert runs.ask_for_a_name(own_jobs, "bottles")[2]["value"] == "bottles"
+        assert runs.rename_run(own_jobs, "bottles", " jars ") == "jars"
+        assert names(own_jobs) == {"jars", "bytes"}
+        assert runs.rename_run(own_jobs, "jars", "jars") == "jars"
+
+    @pytest.mark.parametrize(("name", "told"), [("", "cannot name a run"), (None, "cannot name a run"), ("../up", "cannot name a run"),
+                                                ("bytes", "there is a run or a folder bytes already"), (["a"], "cannot name a run")])
+    def test_a_bad_name_changes_nothing(self, own_jobs, name, told):
+        with pytest.raises(gr.Error, match=told):
+            runs.rename_run(own_jobs, "bottles", name)
+        assert names(own_jobs) == {"bottles", "bytes"}
+
+    def test_a_run_that_is_about_to_train_keeps_its_name(self, own_jobs, monkeypatch):
+        monkeypatch.setattr(Jobs, "child", lambda self: "bottles")
+        with pytest.raises(gr.Error, match="run bottles is training"):
+            runs.rename_run(own_jobs, "bottles", "new")
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_a_run_of_another_version_is_not_resumed(self, own_jobs, monkeypatch, version):
+        path = own_jobs.root / "bottles" / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"format": version}))
+        monkeypatch.setattr(Jobs, "resume", lambda self, name: pytest.fail("it was resumed"))
+        with pytest.raises(gr.Error, match=f"run bottles has format {version}, written before"):
+            runs.resume_run(own_jobs, "bottles")
+
+    def test_a_zip_holds_the_run(self, own_jobs, tmp_path):
+        path = Path(runs.zip_run(own_jobs, tmp_path, "bottles"))
+        assert path.name == "bottles.zip"
+        with zipfile.ZipFile(path) as archive:
+            assert archive.read("bottles/best.safetensors") == (own_jobs.root / "bottles" / "best.safetensors").read_bytes()
+
+    def test_a_zip_that_finds_no_room_leaves_nothing_behind(self, own_jobs, tmp_path, monkeypatch):
+        def write_half(run, file):
+            file.write(b"half")
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("gpt.housekeeping.write_zip", write_half)
+        with pytest.raises(gr.Error, match="the zip of run bottles cannot be written \\(No space left on device\\): make room on the disk"):
+            runs.zip_run(own_jobs, tmp_path / "zips", "bottles")
+        assert [path for path in (tmp_path / "zips").rglob("*") if path.is_file()] == []
+
+
+class TestRoom:
+    """The page keeps the folder within its limit, and says so."""
+
+    def test_old_snapshots_make_way_and_it_is_told(self, own_jobs):
+        room = Room(own_jobs, size_of(own_jobs.root) - 1)
+        room.make()
+        told = room.told(2)
+        assert "the page removed 1 snapshot of bottles (" in told["removed"]
+        assert told["trouble"] == ""
+        assert f"; the limit is {room.limit / 1e9:g} GB." in told["taken"]
+        room.make()
+        assert room.told(2)["removed"] == told["removed"]  # until something else is removed
+
+    def test_without_a_limit_nothing_goes(self, own_jobs):
+        before = size_of(own_jobs.root)
+        Room(own_jobs, 0).make()
+        assert size_of(own_jobs.root) == before
+
+    def test_a_limit_that_cannot_be_kept_is_told(self, own_jobs):
+        room = Room(own_jobs, 1)
+        room.make()
+        assert "delete runs, or begin the page with a higher --limit-gb" in room.told(2)["trouble"]
+        assert library.load(own_jobs.root, "bottles", 99)
+
+    def test_runs_that_somebody_looks_at_are_left_alone(self, own_jobs, monkeypatch):
+        """`bytes` is watched, since it is the newest; `bottles` was loaded."""
+        room, before = Room(own_jobs, 1), size_of(own_jobs.root)
+        assert room.in_use() == {monitor.SHIPPED, "bytes"}
+        library.load(own_jobs.root, "bottles", 99)
+        assert room.in_use() == {monitor.SHIPPED, "bytes", "bottles"}
+        room.make()
+        assert size_of(own_jobs.root) - (own_jobs.root / ".tidying").stat().st_size == before
+        monkeypatch.setattr(library, "IN_USE_SECONDS", -1)
+        room.make()
+        assert "snapshots of bottles and what was saved for resuming bottles" in room.told(2)["removed"]
+
+    def test_a_run_whose_process_has_just_begun_is_left_alone(self, own_jobs, monkeypatch):
+        monkeypatch.setattr(Jobs, "child", lambda self: "bottles")
+        assert "bottles" in Room(own_jobs, 1).in_use()
+
+    def test_a_folder_that_cannot_be_listed_is_told_and_tried_again(self, own_jobs, monkeypatch):
+        room = Room(own_jobs, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr("gpt.ui.monitor.list_runs", lambda root: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
+            room.make()
+        assert room.told(2)["trouble"] == "Room cannot be made now (No such file)."
+        room.make()
+        assert "the page removed" in room.told(2)["removed"]
+
+    def test_the_tab_makes_room_when_it_is_shown(self, own_jobs):
+        table, *_ = runs.fill(own_jobs, Room(own_jobs, size_of(own_jobs.root) - 1), "bytes")
+        assert "the page removed 1 snapshot of bottles" in table["room"]["removed"]
+
+    @pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e9"])
+    def test_a_limit_that_is_none_is_told(self, capsys, value):
+        with pytest.raises(SystemExit) as caught:
+            demo.main(["--limit-gb", value])
+        assert caught.value.code == 2
+        assert "choose a number from 0, which is no limit, to 1,000,000" in capsys.readouterr().err
