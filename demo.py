@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
     parser.add_argument("--limit-gb", type=float, default=20.0, metavar="N",
                         help="room that the runs may take, in GB; beyond it, old snapshots make way (default %(default)g: hundreds of "
-                             "small runs, or four of 124 million parameters; 0: no limit)")
+                             "small runs, or three of 124 million parameters; 0: no limit)")
     options = parser.parse_args(argv)
     if not 0 <= options.limit_gb < 1e6:
         parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")

@@ -188,7 +188,7 @@ class Tidied:
     left: int  # bytes that the folder takes now
     freed: int = 0
     snapshots: dict[str, int] = field(default_factory=dict)  # run -> how many
-    saves: list[str] = field(default_factory=list)  # runs that can no longer be resumed or extended
+    saves: list[str] = field(default_factory=list)  # finished runs that lost a save, most of them all
     stuck: list[str] = field(default_factory=list)  # runs of which something may not be removed, with the reason
 
     def removed(self) -> str:
@@ -198,7 +198,7 @@ class Tidied:
             n = sum(self.snapshots.values())
             gone.append(f"{n} {'snapshot' if n == 1 else 'snapshots'} of {_names([*self.snapshots])}")
         if self.saves:
-            gone.append(f"the saves for resuming {_names(self.saves)}")
+            gone.append(f"saves for extending {_names(self.saves)}")
         return (f"to keep the runs within {size(self.limit)}, the page removed {' and '.join(gone)} ({size(self.freed)}); "
                 "best weights, curves and samples stay.") if gone else ""
 
@@ -221,7 +221,7 @@ def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) ->
     """Bring the folder `root` within `limit_bytes` by removing what runs can do without, and no more than is needed.
 
     Snapshots go first, the oldest run's first, and of a run the latest first, since they are most like its best weights. Only
-    if that is not enough, finished runs lose the saves for resuming them. Best weights, config, tokenizer and metrics
+    if that is not enough, finished runs lose the saves for extending them. Best weights, config, tokenizer and metrics
     always stay, and so does all of a run that trains, that is named in `keep`, or that is a link to somewhere else.
     """
     root = Path(root).resolve()
@@ -263,22 +263,23 @@ def _is_run(run: Run) -> bool:
 
 
 def _remove_snapshots(run: Run, tidied: Tidied) -> None:
-    for _ in _removed(run, reversed(_files(run.path / "snapshots")), tidied):
+    for _ in _removed(run, reversed(_files(run.path / "snapshots", "step-*")), tidied):
         tidied.snapshots[run.name] = tidied.snapshots.get(run.name, 0) + 1
 
 
 def _remove_saves(run: Run, tidied: Tidied) -> None:
     if run.status()["state"] == "done":  # any other could still be resumed
-        for _ in _removed(run, [path for name in SAVES for path in _files(run.path / name)], tidied):
+        for _ in _removed(run, [path for name in SAVES for path in _files(run.path / name, "*")], tidied):
             if run.name not in tidied.saves:
                 tidied.saves.append(run.name)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, pattern: str) -> list[Path]:
     """The files in a folder that is no link, those of earlier steps first."""
-    if folder.is_symlink() or not folder.is_dir():
+    if folder.is_symlink():
         return []
-    return sorted((path for path in folder.iterdir() if path.is_file() and not path.is_symlink()), key=lambda path: (len(path.name), path.name))
+    found = [path for path in folder.glob(pattern) if path.is_file() and not path.is_symlink()]
+    return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def _removed(run: Run, paths: Iterable[Path], tidied: Tidied) -> Iterator[Path]:

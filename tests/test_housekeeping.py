@@ -20,16 +20,18 @@ from hypothesis import strategies as st
 from gpt import housekeeping
 from gpt.housekeeping import Tidied, delete, make_room, rename, size, size_of, write_zip
 from gpt.model import GPT2
-from gpt.run import Run, RunError, RunWriter, load_run
+from gpt.run import Run, RunError, load_run
+from gpt.writer import RunWriter
 
 ALWAYS_KEPT = ("config.json", "tokenizer.json", "metrics.jsonl", "status.json", "log.txt", "best.safetensors")
 
 
-def fake_run(root: Path, name: str, age: float = 0, state: str = "done", snapshots: int = 3, states: tuple[str, ...] = ("last",)) -> Run:
-    """A folder like a run's, each snapshot of 1,000 bytes and each saved state of 5,000; `age` in seconds."""
+def fake_run(root: Path, name: str, age: float = 0, state: str = "done", snapshots: int = 3,
+             saves: tuple[str, ...] = ("last/step-000001",)) -> Run:
+    """A folder like a run's, each snapshot of 1,000 bytes and each save of 5,000; `age` in seconds."""
     folder = root / name
     for path, n_bytes in [*((f"snapshots/step-{10 ** i:06d}.safetensors", 1000) for i in range(snapshots)),
-                          *((f"{saved}/trainer.safetensors", 5000) for saved in states), ("best.safetensors", 2000)]:
+                          *((f"{saved}.safetensors", 5000) for saved in saves), ("best.safetensors", 2000)]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(b"w" * n_bytes)
     for file in ("tokenizer.json", "metrics.jsonl", "log.txt"):
@@ -237,6 +239,7 @@ class TestZip:
     def test_it_holds_the_run_and_can_be_used(self, saved, tmp_path):
         (saved.path / "control").write_text("stop")
         (saved.path / "best.safetensors.new").write_bytes(b"half")
+        (saved.path / "last" / "step-000006.safetensors.new").write_bytes(b"half")
         (saved.path / "last.old").mkdir()
         (saved.path / "last.old" / "model.safetensors").write_bytes(b"old")
         (saved.path / "linked").symlink_to("/etc/passwd")
@@ -250,7 +253,7 @@ class TestZip:
             archive.extractall(tmp_path / "unpacked")
         assert names == {f"saved/{name}" for name in (
             "config.json", "tokenizer.json", "status.json", "metrics.jsonl", "best.safetensors", "snapshots/step-000005.safetensors",
-            "last/model.safetensors", "last/trainer.safetensors", "last/trainer.json")}
+            "last/step-000005.safetensors")}
         for name in names:
             assert (tmp_path / "unpacked" / name).read_bytes() == (tmp_path / name).read_bytes()
         load_run(tmp_path / "unpacked" / "saved")
@@ -281,7 +284,8 @@ class TestZip:
                 with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory() as folder:
                     assert archive.testzip() is None
                     archive.extractall(folder)
-                    weights, state = RunWriter(Path(folder) / "saved").load_last()
+                    weights, state, notes = RunWriter(Path(folder) / "saved").load_last()
+                assert notes == []
                 assert weights[name].flatten()[0] == state["step"] or state["step"] == 5
                 found.add(state["step"])
         finally:
@@ -304,7 +308,7 @@ class TestZip:
         names = zipfile.ZipFile(file).namelist()
         assert gone
         assert "saved/snapshots/step-000005.safetensors" not in names
-        assert len(names) == len(set(names)) == 8
+        assert len(names) == len(set(names)) == 6
 
     def test_a_log_that_grows_is_cut_where_it_was(self, saved, monkeypatch):
         real = housekeeping._picture
@@ -358,31 +362,30 @@ class TestMakeRoom:
         before, n_bytes = files(tmp_path), size_of(tmp_path)
         tidied = make_room(tmp_path, n_bytes - 1)
         assert before - files(tmp_path) == {"old/snapshots/step-000100.safetensors"}
-        assert (tidied.snapshots, tidied.states, tidied.freed, tidied.left) == ({"old": 1}, [], 1000, n_bytes - 1000)
+        assert (tidied.snapshots, tidied.saves, tidied.freed, tidied.left) == ({"old": 1}, [], 1000, n_bytes - 1000)
 
-    def test_saved_states_go_only_when_all_snapshots_are_gone(self, tmp_path):
-        fake_run(tmp_path, "new"), fake_run(tmp_path, "old", age=100, states=("previous", "last"))
+    def test_saves_go_only_when_all_snapshots_are_gone_and_the_newest_last(self, tmp_path):
+        fake_run(tmp_path, "new"), fake_run(tmp_path, "old", age=100, saves=("last/step-000990", "last/step-001000"))
         n_bytes = size_of(tmp_path)
         tidied = make_room(tmp_path, n_bytes - 6001)
-        assert (tidied.snapshots, tidied.states) == ({"old": 3, "new": 3}, ["old"])
+        assert (tidied.snapshots, tidied.saves) == ({"old": 3, "new": 3}, ["old"])
         assert not any("snapshots/" in name for name in files(tmp_path))
-        assert (tmp_path / "old" / "last").exists()
-        assert not (tmp_path / "old" / "previous").exists()
+        assert [path.name for path in Run(tmp_path / "old").saves()] == ["step-001000.safetensors"]
         tidied = make_room(tmp_path, 0)
-        assert tidied.states == ["old", "new"]
+        assert tidied.saves == ["old", "new"]
         assert {name for name in files(tmp_path) if name.startswith("old/")} == {f"old/{name}" for name in ALWAYS_KEPT}
         assert tidied.left == size_of(tmp_path) - (tmp_path / ".tidying").stat().st_size > 0
         assert "begin the page with a higher --limit-gb" in tidied.trouble()
 
     @pytest.mark.parametrize("state", ["stopped", "failed", "running"])
-    def test_a_run_that_could_go_on_keeps_its_saved_state(self, tmp_path, state):
-        fake_run(tmp_path, "a", state=state, states=("last", "previous", "last.old"))
-        assert make_room(tmp_path, 0).states == []
-        assert (tmp_path / "a" / "last" / "trainer.safetensors").exists()
-        assert (tmp_path / "a" / "previous").exists()
+    def test_a_run_that_could_go_on_keeps_its_saves(self, tmp_path, state):
+        run = fake_run(tmp_path, "a", state=state, saves=("last/step-000001", "last/step-000002"))
+        assert make_room(tmp_path, 0).saves == []
+        assert len(run.saves()) == 2
 
     def test_leftovers_of_a_save_go_too(self, tmp_path):
-        run = fake_run(tmp_path, "a", states=("last", "last.new", "last.old", "last.removed"))
+        run = fake_run(tmp_path, "a", saves=("last/step-000001", "last/model", "last.new/model", "last.old/model"))
+        (run.path / "last" / "step-000002.safetensors.new").write_bytes(b"half")
         (run.path / "snapshots" / "step-000005.safetensors.new").write_bytes(b"half")
         make_room(tmp_path, 0)
         assert files(run.path) == set(ALWAYS_KEPT)
@@ -395,7 +398,7 @@ class TestMakeRoom:
             before = files(tmp_path)
             tidied = make_room(tmp_path, 0, keep={"b"})
         assert before - files(tmp_path) == {name for name in before if name.startswith(("c/snapshots", "c/last"))}
-        assert (tidied.snapshots, tidied.states) == ({"c": 3}, ["c"])
+        assert (tidied.snapshots, tidied.saves) == ({"c": 3}, ["c"])
 
     def test_what_is_no_run_or_lies_elsewhere_stays(self, tmp_path):
         root = tmp_path / "runs"
@@ -414,7 +417,7 @@ class TestMakeRoom:
         (root / "texts" / "mine.txt").write_text("text")
         before = files(tmp_path)
         make_room(root, 0)
-        assert before - files(tmp_path) == {"runs/inner/last/trainer.safetensors"}
+        assert before - files(tmp_path) == {"runs/inner/last/step-000001.safetensors"}
 
     def test_a_folder_that_is_a_link_is_kept_within_its_limit_too(self, tmp_path):
         fake_run(tmp_path / "disk", "a")
@@ -466,8 +469,8 @@ class TestMakeRoom:
 
     def test_it_is_told_in_a_sentence(self):
         tidied = Tidied(20_000_000_000, 19_000_000_000, 3_000_000_000, {"a": 2, "b": 1}, ["c"])
-        assert tidied.removed() == ("to keep the runs within 20.0 GB, the page removed 3 snapshots of a and b and what was saved for "
-                                    "resuming c (3.0 GB); best weights, curves and samples stay.")
+        assert tidied.removed() == ("to keep the runs within 20.0 GB, the page removed 3 snapshots of a and b and saves for extending "
+                                    "c (3.0 GB); best weights, curves and samples stay.")
         assert tidied.trouble() == ""
         many = Tidied(1, 1, 1, dict.fromkeys("abcdef", 1))
         assert "6 snapshots of a, b, c and 3 other runs (" in many.removed()
@@ -477,7 +480,7 @@ class TestMakeRoom:
 runs = st.fixed_dictionaries({
     "state": st.sampled_from(["done", "stopped", "failed"]), "snapshots": st.integers(0, 4),
     "in_use": st.sampled_from([None, "kept", "trains"]),
-    "states": st.lists(st.sampled_from(["last", "previous", "last.old", "last.new"]), unique=True).map(tuple)})
+    "saves": st.lists(st.sampled_from(["last/step-000001", "last/step-000002", "last/model", "last.old/model"]), unique=True).map(tuple)})
 
 
 @given(described=st.lists(runs, max_size=6), share=st.floats(0, 1.1))
@@ -487,7 +490,7 @@ def test_weights_and_runs_in_use_stay_and_no_more_goes_than_is_needed(described,
         root, kept = Path(folder), {}
         for i, how in enumerate(described):
             kept[f"run-{i}"] = how["in_use"]
-            fake_run(root, f"run-{i}", age=i, state=how["state"], snapshots=how["snapshots"], states=how["states"])
+            fake_run(root, f"run-{i}", age=i, state=how["state"], snapshots=how["snapshots"], saves=how["saves"])
         before, limit = files(root), int(share * size_of(root))
         sizes = {name: (root / name).stat().st_size for name in before}
         locks = [RunWriter(root / name) for name, use in kept.items() if use == "trains"]

@@ -19,6 +19,7 @@ from gpt.ui.table import COLUMNS, curve, table_row
 from gpt.ui.view import component
 
 MOST_SELECTED = 1000
+ANSWERED = {**QUIETLY, "queue": True}  # for events that may refuse: only by way of the queue does the reason reach the page
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 
 
@@ -47,22 +48,25 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room) -> None:
     tab.select(**filled)
     table.select(ticked, None, [selected, chart], trigger_mode="always_last", **QUIETLY)
 
-    resume.click(partial(resume_run, jobs), selected, **QUIETLY)
+    resume.click(partial(resume_run, jobs), selected, **ANSWERED)
 
-    delete.click(ask_to_delete, selected, [actions, deleting, confirm], **QUIETLY).success(None, js=to_focus("confirm-delete"))
-    confirm.click(partial(delete_runs, jobs), selected, **QUIETLY).then(**filled).then(**calmed).then(None, js=to_focus("delete"))
+    delete.click(ask_to_delete, selected, [actions, deleting, confirm], **ANSWERED).success(None, js=to_focus("confirm-delete"))
+    deleted = confirm.click(partial(delete_runs, jobs), selected, **ANSWERED)
+    for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
+        after(**filled).then(**calmed).then(None, js=to_focus("delete"))
     keep.click(**calmed).then(None, js=to_focus("delete"))
 
-    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name], **QUIETLY)
+    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name], **ANSWERED)
     asked.success(None, js=to_focus("new-name"))
-    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [selected, name], selected, **QUIETLY)
+    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [selected, name], selected, **ANSWERED)
     done.success(**filled).success(**calmed).success(None, js=to_focus("rename"))
     leave.click(**calmed).then(None, js=to_focus("rename"))
 
-    zipped = download.click(lambda: gr.update(value="Packing", interactive=False), None, download, **QUIETLY).then(
-        partial(zip_run, jobs, Path(file.GRADIO_CACHE)), selected, file, show_progress="hidden", api_visibility="private")
-    zipped.then(lambda: gr.update(value="Download", interactive=True), None, download, **QUIETLY)
+    packing = download.click(lambda: gr.update(value="Packing", interactive=False), None, download, **QUIETLY)
+    zipped = packing.then(partial(zip_run, jobs, Path(file.GRADIO_CACHE)), selected, file, **ANSWERED)
     zipped.success(None, js="() => document.getElementById('zip').click()")
+    for after in (zipped.success, zipped.failure):
+        after(lambda: gr.update(value="Download", interactive=True), None, download, **QUIETLY)
 
 
 def to_focus(elem_id: str) -> str:

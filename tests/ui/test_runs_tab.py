@@ -173,7 +173,8 @@ class TestSelection:
 
     @pytest.mark.parametrize(("selected", "told"), [
         ("", "no runs are selected: select the one to "), (None, "no runs are selected"), ("bottles\nbytes", "2 runs are selected"),
-        ("gone", "there is no run gone in "), ("../../etc", "cannot name a run"), (5, "there is no run 5"), ({"a": 1}, "cannot name a run")])
+        (5, "there is no run 5"),
+        ("gone", "there is no run gone in "), ("../../etc", "cannot name a run"), ({"a": 1}, "cannot name a run")])
     def test_one_run_must_be_selected(self, own_jobs, tmp_path, selected, told):
         for act in (lambda: runs.resume_run(own_jobs, selected), lambda: runs.ask_for_a_name(own_jobs, selected),
                     lambda: runs.rename_run(own_jobs, selected, "new"), lambda: runs.zip_run(own_jobs, tmp_path / "zips", selected)):
@@ -271,7 +272,7 @@ class TestRoom:
         assert size_of(own_jobs.root) - (own_jobs.root / ".tidying").stat().st_size == before
         monkeypatch.setattr(library, "IN_USE_SECONDS", -1)
         room.make()
-        assert "snapshots of bottles and what was saved for resuming bottles" in room.told(2)["removed"]
+        assert "snapshots of bottles and saves for extending bottles" in room.told(2)["removed"]
 
     def test_a_run_whose_process_has_just_begun_is_left_alone(self, own_jobs, monkeypatch):
         monkeypatch.setattr(Jobs, "child", lambda self: "bottles")

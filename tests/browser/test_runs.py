@@ -1,0 +1,147 @@
+"""The Runs tab in a real browser: rename, download, delete, by mouse and by keyboard."""
+
+import re
+import shutil
+import zipfile
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from gpt.housekeeping import size, size_of
+from gpt.run import list_runs
+from tests.browser.test_page import OVERLAPS, PATIENT, show
+
+
+@pytest.fixture
+def two_copies(root):
+    """Two more runs, `first-copy` and `second-copy`, that are gone after the test whatever they are called then."""
+    before = {run.name for run in list_runs(root)}
+    for name in ("first-copy", "second-copy"):
+        shutil.copytree(root / "hostile", root / name)
+    yield
+    for run in list_runs(root):
+        if run.name not in before:
+            run.delete()
+
+
+def opened(page: Page) -> Page:
+    show(page, "Runs")
+    page.locator("#runs-table table").wait_for(timeout=PATIENT)
+    return page
+
+
+def select_only(page: Page, *names: str) -> None:
+    """Tick these runs and no others."""
+    everything = page.get_by_label("select all runs")
+    everything.check()
+    everything.uncheck()
+    expect(page.locator("#runs-chart .gpt-empty")).to_contain_text("Select runs", timeout=PATIENT)
+    for name in names:
+        page.get_by_label(f"select run {name}", exact=True).check()
+        expect(page.locator("#runs-chart .gpt-small")).to_contain_text(f"{name} ends", timeout=PATIENT)
+
+
+def toast(page: Page, words: str) -> None:
+    expect(page.get_by_test_id("toast-body").last).to_contain_text(words, timeout=PATIENT)
+
+
+@pytest.mark.usefixtures("two_copies")
+class TestActions:
+    def test_a_run_is_renamed_downloaded_and_deleted(self, open_page, root, tmp_path):
+        page = opened(open_page())
+        row = page.locator("tr", has_text="first-copy")
+        expect(row.locator(".gpt-column-size")).to_have_text(size(size_of(root / "first-copy")))
+        expect(page.locator("#runs-table .gpt-small").first).to_contain_text(f"{len(list_runs(root))} runs in checkpoints, ")
+
+        select_only(page, "first-copy")
+        page.locator("#rename").click()
+        box = page.locator("#new-name").locator("input, textarea")
+        expect(box).to_have_value("first-copy")
+        box.fill("second-copy")
+        page.locator("#accept-name").click()
+        toast(page, "there is a run or a folder second-copy already: choose another name")
+        box.fill("renamed")
+        page.locator("#accept-name").click()
+        expect(page.get_by_label("select run renamed")).to_be_checked(timeout=PATIENT)
+        assert (root / "renamed" / "best.safetensors").exists()
+        assert not (root / "first-copy").exists()
+
+        expect(page.locator("#download")).to_be_visible(timeout=PATIENT)
+        with page.expect_download(timeout=PATIENT) as download:
+            page.locator("#download").click()
+        assert download.value.suggested_filename == "renamed.zip"
+        download.value.save_as(tmp_path / "renamed.zip")
+        with zipfile.ZipFile(tmp_path / "renamed.zip") as archive:
+            assert archive.testzip() is None
+            assert archive.read("renamed/best.safetensors") == (root / "renamed" / "best.safetensors").read_bytes()
+        expect(page.locator("#download")).to_have_text("Download", timeout=PATIENT)
+
+        page.locator("#delete").click()
+        page.get_by_role("button", name="Yes, delete renamed for ever").click()
+        expect(page.locator("#runs-table")).not_to_contain_text("renamed", timeout=PATIENT)
+        assert not (root / "renamed").exists()
+        assert (root / "second-copy").exists()
+
+    def test_the_keyboard_is_enough(self, open_page, root):
+        page = opened(open_page())
+        select_only(page, "first-copy")
+        page.locator("#rename").focus()
+        page.keyboard.press("Enter")
+        box = page.locator("#new-name").locator("input, textarea")
+        expect(box).to_be_focused(timeout=PATIENT)
+        page.keyboard.type("typed")  # the name is selected: typing replaces it
+        expect(box).to_have_value("typed")
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("select run typed")).to_be_checked(timeout=PATIENT)
+        expect(page.locator("#rename")).to_be_focused(timeout=PATIENT)
+        tick = page.get_by_label("select run typed")
+        tick.focus()
+        page.keyboard.press("Space")
+        expect(page.locator("#runs-chart .gpt-empty")).to_contain_text("Select runs", timeout=PATIENT)
+        expect(tick).to_be_focused()
+        page.keyboard.press("Space")
+        expect(page.locator("#runs-chart .gpt-small")).to_contain_text("typed ends", timeout=PATIENT)
+        page.locator("#delete").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#confirm-delete")).to_be_focused(timeout=PATIENT)
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page.locator("#delete")).to_be_focused(timeout=PATIENT)
+        assert (root / "typed").exists()
+
+    def test_a_wrong_selection_is_told(self, open_page):
+        page = opened(open_page())
+        select_only(page, "first-copy", "second-copy")
+        for action in ("rename", "resume", "download"):
+            page.locator(f"#{action}").click()
+            toast(page, f"2 runs are selected: select the one to {action}")
+        select_only(page)
+        page.locator("#delete").click()
+        toast(page, "no runs are selected: select those to delete")
+        expect(page.locator("#download")).to_have_text("Download", timeout=PATIENT)
+
+    def test_the_box_in_the_header_takes_all_or_none_and_knows_some(self, open_page, root):
+        page = opened(open_page())
+        select_only(page, "first-copy")
+        everything = page.get_by_label("select all runs")
+        assert everything.evaluate("box => box.indeterminate")
+        everything.check()
+        expect(page.locator("#runs-table tbody input:checked")).to_have_count(len(list_runs(root)))
+        assert not everything.evaluate("box => box.indeterminate")
+        page.get_by_role("button", name=re.compile("^size")).click()
+        expect(page.locator("th.gpt-column-size")).to_have_attribute("aria-sort", "ascending")
+        expect(page.locator("#runs-table tbody input:checked")).to_have_count(len(list_runs(root)))  # sorting keeps what is ticked
+
+    @pytest.mark.parametrize("width", [1280, 390])
+    def test_questions_fit_the_page(self, open_page, width):
+        page = opened(open_page(width))
+        select_only(page, "first-copy")
+        for ask, answer in (("rename", "leave-name"), ("delete", "keep-runs")):
+            page.locator(f"#{ask}").click()
+            expect(page.locator(f"#{answer}")).to_be_visible(timeout=PATIENT)
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+            assert page.evaluate(OVERLAPS) == []
+            page.locator(f"#{answer}").click()
+            expect(page.locator(f"#{ask}")).to_be_visible(timeout=PATIENT)
+            words = page.locator(f"#{ask}").evaluate("button => button.scrollWidth <= button.clientWidth")
+            assert words, f"the word on {ask} sticks out"
