@@ -104,8 +104,7 @@ class TestActions:
         page.locator("#delete").focus()
         page.keyboard.press("Enter")
         expect(page.locator("#confirm-delete")).to_be_focused(timeout=PATIENT)
-        page.keyboard.press("Tab")
-        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
         expect(page.locator("#delete")).to_be_focused(timeout=PATIENT)
         assert (root / "typed").exists()
 
