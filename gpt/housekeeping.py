@@ -204,10 +204,11 @@ class Tidied:
 
     def trouble(self) -> str:
         """Why the folder still takes too much, in sentences; "" if it doesn't."""
-        told = [f"Not everything can be removed: {'; '.join(self.stuck)}."] if self.stuck else []
+        told = [f"Not everything was removed: {'; '.join(self.stuck)}."] if self.stuck else []
         if self.left > self.limit:
-            told.append(f"The folder takes {size(self.left)}, more than its limit of {size(self.limit)}, and holds nothing more that may "
-                        "go by itself: delete runs, or begin the page with a higher --limit-gb.")
+            why = "" if self.stuck else ", and holds nothing more that may go by itself"
+            told.append(f"The folder takes {size(self.left)}, more than its limit of {size(self.limit)}{why}: delete runs, or begin the "
+                        "page with a higher --limit-gb.")
         return " ".join(told)
 
 
@@ -232,8 +233,8 @@ def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) ->
         with filelock.FileLock(root / ".tidying").acquire(timeout=0):  # two at once would remove twice as much as is needed
             tidied.left = size_of(root)
             _make_room(root, tidied, keep)
-    except filelock.Timeout:  # another page is at it
-        pass
+    except filelock.Timeout:
+        tidied.stuck.append("another page makes room just now")
     except OSError as error:
         tidied.stuck.append(f"the folder cannot be written ({error.strerror})")
     return tidied
