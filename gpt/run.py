@@ -65,7 +65,7 @@ class Run:
         found = self.config().get("format")
         if found in READABLE and (found == FORMAT or not to_resume):
             return
-        when = OLD_FORMATS.get(found, "by another version of this project")
+        when = OLD_FORMATS.get(found, "by another version of this project") if isinstance(found, int) else "by something else"
         remedy = "it can be looked at, but not trained on" if found in READABLE else "look at it with that version, or train it again"
         raise RunError(f"run {self.name} has format {found}, written {when}; this version writes format {FORMAT}: {remedy}")
 
@@ -190,8 +190,11 @@ class Run:
 
 def list_runs(root: Path | str) -> list[Run]:
     """All runs below `root`, newest first."""
-    runs = [Run(path.parent) for path in Path(root).glob("*/status.json")]
-    return sorted(runs, key=lambda run: (run.path / "status.json").stat().st_mtime, reverse=True)
+    told_at = {}
+    for path in Path(root).glob("*/status.json"):
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            told_at[path.parent] = path.stat().st_mtime
+    return [Run(path) for path in sorted(told_at, key=told_at.get, reverse=True)]
 
 
 def check_name(name: str) -> str:

@@ -313,7 +313,8 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
 @pytest.mark.parametrize(("found", "told"), [
     (1, "has format 1, written before queries and keys with qk_norm met on today's scale"),
     (4, "has format 4, written by another version of this project; this version writes format 3: look at it with that version"),
-    (None, "has format None"),
+    (None, "has format None, written by something else"),
+    ([3], r"has format \[3\], written by something else"),
 ])
 def test_a_run_of_another_version_is_not_read_as_if_it_were_of_this_one(saved, found, told):
     path = saved.path / "config.json"
