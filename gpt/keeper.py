@@ -1,6 +1,7 @@
 """Keeps a run: writes what training learns into the run's folder, and does what readers of the folder ask of it."""
 
 import contextlib
+import errno
 import logging
 import time
 from typing import Any
@@ -177,7 +178,8 @@ class Keeper:
             self.warn(f"training waited {waited:.0f} s, since the folder of the run could not be written")
             return
         reason, saves = f"the folder {self.writer.path} cannot be written ({error.strerror})", self.writer.saves()
-        told = f"{reason}: training waits and has lost nothing; make room there, and it goes on by itself"
+        remedy = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "allow writing there"
+        told = f"{reason}: training waits and has lost nothing; {remedy}, and it goes on by itself"
         if self._wait_began is None:
             self._wait_began = time.monotonic()
             self.clock.pause()
