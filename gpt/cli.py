@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from gpt.errors import UserError
+from gpt.visible import visible
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +26,7 @@ class Parser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:
-        one_line = " ".join(message.split())
+        one_line = visible(" ".join(message.split()))
         print(f"{self.prog}: {one_line}", file=sys.stderr)
         raise SystemExit(2)
 

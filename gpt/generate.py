@@ -13,10 +13,10 @@ from torch import Tensor
 from gpt.attention import KVCache
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.config import ConfigError, Field, add_flags, problems_of
-from gpt.errors import UserError
 from gpt.model import GPT2, evaluating
 from gpt.run import DEFAULT_ROOT, find_run, load_run
-from gpt.tokenizer import Tokenizer, stream_text
+from gpt.tokenizer import Tokenizer, encode_prompt, require_tokens, stream_text
+from gpt.visible import visible
 
 LIKELIEST = 6  # tokens told beside each chosen one
 SAMPLE_TOKENS = 48  # that a run writes at each of its evaluations
@@ -117,8 +117,7 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
 
     The model sees the last `context_length` tokens, at most its own. Raises UserError if `idx` is empty.
     """
-    if idx.shape[1] == 0:
-        raise UserError("the prompt is empty: write at least one character")
+    require_tokens(idx.shape[1])
     window = min(context_length or model.context_length, model.context_length)
     generator = torch.Generator(device=idx.device).manual_seed(sampling.seed)
     caches = [KVCache() for _ in model.blocks] if cached else None
@@ -158,9 +157,9 @@ def token_ids_to_text(ids: Tensor, tokenizer: Tokenizer) -> str:
 def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) -> Iterator[Piece]:
     """Continue `prompt`, a Piece a token. Joined, the texts are what was written: no half characters, nothing of `stop`.
 
-    Raises UserError if the prompt is empty or has characters the tokenizer does not know.
+    Raises UserError if the prompt is empty, too long, or has characters the tokenizer does not know.
     """
-    ids = text_to_token_ids(prompt, tokenizer).to(next(model.parameters()).device)
+    ids = torch.tensor([encode_prompt(tokenizer, prompt)]).to(next(model.parameters()).device)
     steps: list[Piece] = []  # one a token, its text still unknown
 
     def tokens() -> Iterator[int]:
@@ -203,9 +202,9 @@ def main(argv: list[str] | None = None) -> None:
         first = next(pieces)  # a prompt that cannot be read is told before anything is printed
         if (n_tokens := len(tokenizer.encode(prompt))) > model.context_length:
             print(f"the prompt has {n_tokens} tokens, and the model sees {model.context_length}: it reads the last ones", file=sys.stderr)
-        print(prompt + first.text, end="", flush=True)
+        print(visible(prompt + first.text), end="", flush=True)
         for piece in pieces:
-            print(piece.text, end="", flush=True)
+            print(visible(piece.text), end="", flush=True)
         print()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from gpt.device import enough_memory
 from gpt.errors import UserError
 from gpt.model import GPT2, evaluating
-from gpt.tokenizer import Tokenizer
+from gpt.tokenizer import Tokenizer, encode_prompt
 
 
 @torch.no_grad()
@@ -46,10 +46,8 @@ class Inspection:
 
 def inspect(model: GPT2, tokenizer: Tokenizer, prompt: str, most_tokens: int | None = None) -> Inspection:
     """Read `prompt`. Of a prompt longer than context_length (or `most_tokens`) the last tokens are read; `n_dropped` says how
-    many were not. Raises UserError if the prompt is empty or has characters the tokenizer does not know."""
-    ids = tokenizer.encode(prompt)
-    if not ids:
-        raise UserError("the prompt is empty: write at least one character")
+    many were not. Raises UserError if the prompt is empty, too long, or has characters the tokenizer does not know."""
+    ids = encode_prompt(tokenizer, prompt)
     kept = ids[-min(most_tokens or model.context_length, model.context_length):]
     device = next(model.parameters()).device
     with enough_memory("shorten the prompt"):

@@ -15,6 +15,7 @@ from gpt.estimate import most_helpful_knobs, training_bytes
 from gpt.keeper import SAVE_SECONDS
 from gpt.run import DEFAULT_ROOT, new_name
 from gpt.session import Session
+from gpt.visible import visible
 
 
 def make_parser() -> Parser:
@@ -82,10 +83,13 @@ def stop_on_signals(session: Session) -> None:
 
 
 def follow(session: Session) -> None:
-    """Show the session's events as a progress bar with a line for each evaluation; all lines also go to log.txt."""
+    """Show the session's events as a progress bar with a line for each evaluation; all lines also go to log.txt.
+
+    A model may have learned from text with control characters, and write them: they are shown, not sent to the terminal."""
     bar = None
 
     def say(line: str) -> None:
+        line = visible(line)
         tqdm.write(line)
         session.writer.append_log(line)
 

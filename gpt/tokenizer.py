@@ -25,6 +25,9 @@ GPT2_FILES = {  # SHA-256 of OpenAI's files, the ones tiktoken itself checks
 }
 
 
+LONGEST_PROMPT = 100_000  # characters; every tokenizer reads as many in a fraction of a second, and no model sees more tokens
+
+
 class TokenizerError(UserError):
     """A text this tokenizer cannot read, or a saved tokenizer that cannot be loaded."""
 
@@ -186,6 +189,24 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
         raise ValueError(f"there is no tokenizer {saved['name']!r}")
     except (OSError, KeyError, TypeError, ValueError) as error:  # ValueError is also what JSON, UTF-8 and base64 raise
         raise TokenizerError(f"{path} cannot be read as a tokenizer ({type(error).__name__}: {error})") from error
+
+
+def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """The ids of a prompt, at least one. Raises UserError if it is no text, empty, or longer than LONGEST_PROMPT; TokenizerError
+    if it has characters that `tokenizer` does not know."""
+    if not isinstance(prompt, str):
+        raise UserError(f"the prompt is {str(prompt)[:40]!r}: it must be text")
+    if len(prompt) > LONGEST_PROMPT:
+        raise UserError(f"the prompt has {len(prompt):,} characters: give up to {LONGEST_PROMPT:,}, of which the model reads the last ones")
+    ids = tokenizer.encode(prompt)
+    require_tokens(len(ids))
+    return ids
+
+
+def require_tokens(n_tokens: int) -> None:
+    """Raise UserError if a prompt has no token."""
+    if not n_tokens:
+        raise UserError("the prompt is empty: write at least one character")
 
 
 def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:

@@ -10,8 +10,10 @@ from gpt.errors import UserError
 from gpt.interpret import Inspection, induction_score, inspect, position_scores
 from gpt.tokenizer import token_label
 from gpt.ui import figures, library
+from gpt.ui.controls import text_of
 from gpt.ui.jobs import Jobs
 from gpt.ui.view import component
+from gpt.visible import visible
 
 PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day Vobil found a green bell"
 MOST_TOKENS = 256  # a figure of more cells would be larger than the page should carry
@@ -49,7 +51,7 @@ class Looks:
         try:
             seen = self._seen(run, weights, prompt)
         except UserError as error:
-            return {"error": str(error)}
+            return {"error": visible(str(error))}
         note = f"The prompt is longer than what is shown: its last {len(seen.tokens)} tokens are read." if seen.n_dropped else ""
         return {"key": json.dumps([run, weights, prompt]), "note": note, "mosaic": figures.mosaic(seen.maps),
                 "scales": list(figures.SCALES), "next": [[token_label(token), probability] for token, probability in seen.next_tokens[:5]]}
@@ -64,13 +66,13 @@ class Looks:
             labels = [token_label(token) for token in seen.tokens]
             return {"figure": figures.head_map(one, labels, asked["scale"]), "sentence": in_words(layer, head, one, seen.tokens)}
         except UserError as error:
-            return {"error": str(error)}
+            return {"error": visible(str(error))}
         except (TypeError, ValueError, KeyError, OverflowError, RecursionError):
             return {"error": "that head cannot be looked up: press Look again"}
 
     def _seen(self, run: str, weights: float, prompt: Any) -> Inspection:
         model, tokenizer, _ = library.load(self.jobs.root, run, weights)
-        return self._inspect(model, tokenizer, str(prompt or ""), MOST_TOKENS)
+        return self._inspect(model, tokenizer, text_of(prompt, "the prompt"), MOST_TOKENS)
 
 
 def in_words(layer: int, head: int, weights: Any, tokens: list[bytes]) -> str:

@@ -1,6 +1,7 @@
 """Controls made from the tables of fields: a checkbox, a list, a slider or a number each."""
 
 import contextlib
+import html
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +10,10 @@ import gradio as gr
 
 from gpt.config import FIELDS, Field
 from gpt.errors import UserError
+from gpt.visible import visible
 
 QUIETLY = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}  # for events that only tidy the page
+ANSWERED = {**QUIETLY, "queue": True}  # for events that may be refused: through the queue that is a message, and no failed request
 FINEST = 2100  # positions of a slider; a wider range becomes a number to type
 
 
@@ -41,16 +44,37 @@ def told_to_the_person() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+        raise gr.Error(in_a_toast(str(error)), print_exception=False) from error
+
+
+def tell(sentence: str) -> None:
+    """Good news, as a message on the page."""
+    gr.Info(in_a_toast(sentence))
+
+
+def in_a_toast(sentence: str) -> str:
+    """Gradio shows messages as HTML: what a person or a file has put into a sentence must show as it stands."""
+    return html.escape(visible(sentence), quote=False)
+
+
+def text_of(value: Any, what: str) -> str:
+    """`value`, which the page sends as text; nothing is empty text. Raises UserError: anyone may send anything else."""
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"{what} is {str(value)[:40]!r}: it must be text")
+    return value or ""
 
 
 def typed(fields: tuple[Field, ...], values: list[Any]) -> dict[str, Any]:
-    """The page's values by field name, whole numbers as int where the field wants them: browsers send 4 as 4.0 or 4."""
+    """The page's values by field name, whole numbers as int where the field wants them: browsers send 4 as 4.0 or 4.
+    Raises UserError if there are too few or too many."""
+    if len(values) != len(fields):
+        raise UserError(f"{len(values)} settings came, and there are {len(fields)}: send all, from {fields[0].name} to {fields[-1].name}")
+
     def right(field: Field, value: Any) -> Any:
         if isinstance(value, float) and field.kind is int and value.is_integer():
             return int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and field.kind is float:
-            return float(value)
+        if isinstance(value, int) and not isinstance(value, bool) and field.kind is float and abs(value) < 2**1000:
+            return float(value)  # a larger one has no place among floats, and no field allows it
         return value
 
     return {field.name: right(field, value) for field, value in zip(fields, values, strict=True)}

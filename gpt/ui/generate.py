@@ -11,11 +11,12 @@ import gradio as gr
 from gpt.config import ConfigError
 from gpt.errors import UserError
 from gpt.generate import SAMPLING_FIELDS, Piece, Sampling, write
-from gpt.tokenizer import Tokenizer, token_label
+from gpt.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_label
 from gpt.ui import library
 from gpt.ui.controls import control, typed
 from gpt.ui.jobs import Jobs
 from gpt.ui.view import component
+from gpt.visible import visible
 
 REDRAW_SECONDS = 0.05
 
@@ -32,8 +33,8 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     with gr.Row(elem_id="sampling"):
         sampling = [control(field, min_width=250) for field in SAMPLING_FIELDS]
 
-    def generate(run: str, weights: float, prompt: str, *values: Any) -> Iterator[dict[str, Any]]:
-        yield from written(jobs, run, weights, str(prompt or ""), typed(SAMPLING_FIELDS, list(values)))
+    def generate(run: str, weights: float, prompt: str | None, *values: Any) -> Iterator[dict[str, Any]]:
+        yield from written(jobs, run, weights, prompt or "", typed(SAMPLING_FIELDS, list(values)))
 
     event = begin.click(generate, [chooser.run, chooser.weights, prompt, *sampling], writing, api_name="generate", show_progress="hidden",
                         concurrency_limit=4, preprocess=False)
@@ -46,12 +47,12 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
 
     `pieces` is one string with a line of JSON a piece: Gradio sends only what was added to a string that grows.
     """
-    shown = {"id": secrets.token_hex(4), "prompt": prompt, "pieces": ""}
+    shown = {"id": secrets.token_hex(4), "prompt": visible(str(prompt)[:LONGEST_PROMPT]), "pieces": ""}
     n_tokens = 0
     try:
         sampling = Sampling(**settings)
         model, tokenizer, weights = library.load(jobs.root, run, position)
-        n_prompt, most = len(tokenizer.encode(prompt)), model.context_length
+        n_prompt, most = len(encode_prompt(tokenizer, prompt)), model.context_length
         note = f" The prompt has {n_prompt} tokens: the model reads the last {most}." if n_prompt > most else ""
         began = drawn = time.monotonic()
         for piece in write(model, tokenizer, prompt, sampling):
@@ -64,12 +65,12 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
         seconds = max(time.monotonic() - began, 1e-9)
         yield {**shown, "done": True, "note": f"{n_tokens} tokens, {n_tokens / seconds:,.0f} per second ({weights}).{note}"}
     except ConfigError as error:
-        yield {**shown, "error": ". ".join(error.problems.values())}
+        yield {**shown, "error": visible(". ".join(error.problems.values()))}
     except UserError as error:
-        yield {**shown, "error": str(error)}
+        yield {**shown, "error": visible(str(error))}
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:
     likeliest = [[token_label(tokenizer.token_bytes(token)), round(probability, 4), token == piece.token]
                  for token, probability in piece.likeliest]
-    return {"text": piece.text, "probability": round(piece.probability, 4), "likeliest": likeliest}
+    return {"text": visible(piece.text), "probability": round(piece.probability, 4), "likeliest": likeliest}

@@ -68,8 +68,8 @@ def snapshot_at(root: Path, name: str | None, position: float) -> int | None:
     if not name:
         raise RunError("choose a run; if there is none yet, train one in the Train tab")
     steps = find_run(root, name).snapshots()
-    if not isinstance(position, (int, float)) or not 0 <= position < math.inf:
-        raise RunError(f"there are no weights at place {position!r}: choose some on the slider")
+    if isinstance(position, bool) or not isinstance(position, (int, float)) or not 0 <= position < math.inf:
+        raise RunError(f"there are no weights at place {str(position)[:40]}: choose some on the slider")
     return steps[int(position)] if position < len(steps) else None
 
 

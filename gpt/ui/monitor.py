@@ -5,6 +5,7 @@ from typing import Any
 from gpt.run import FINAL_STATES, Run, RunError, find_run, list_runs
 from gpt.ui import figures
 from gpt.ui.jobs import Jobs
+from gpt.visible import visible
 
 SHIPPED = "stories"  # the run that comes with the project
 HINTS = {  # one sentence each, shown on hover
@@ -21,7 +22,7 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
     """What has happened since byte `cursor` of the run that the page should watch. If that is another run than `name`, or
     nothing of it was seen yet, or it has forgotten rows since, the answer begins anew: `chart` is the empty chart to fill."""
     if failure := jobs.failure():
-        return {"run": failure[0], **_message("Failed", failure[1])}
+        return {"run": failure[0], **_message("Failed", visible(failure[1]))}
     if starting := jobs.starting():
         return {"run": starting, **_message("Starting", "Getting Python and PyTorch ready.")}
     run = watched(jobs)
@@ -31,10 +32,16 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
     begins = run.name != name or not 0 < cursor <= end
     return {
         "run": run.name, "state": status["state"], "active": status["state"] not in FINAL_STATES,
-        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": sentence(run, status),
-        "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"], "rows": rows, "cursor": end,
-        "error": status.get("error"), "log": run.log() if status["state"] == "failed" else "",
+        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": visible(sentence(run, status)),
+        "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"], "rows": [shown(row) for row in rows],
+        "cursor": end, "error": visible(str(status["error"])) if status.get("error") else None,
+        "log": visible(run.log()) if status["state"] == "failed" else "",
     }
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as the page may show it: samples and warnings hold what a model or a text has put there."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def watched(jobs: Jobs) -> Run | None:

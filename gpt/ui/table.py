@@ -8,6 +8,7 @@ from typing import Any
 from gpt.housekeeping import size, size_of
 from gpt.run import Run, RunError
 from gpt.ui.monitor import STATES, duration
+from gpt.visible import visible
 
 COLUMNS = [{"key": key, "label": label} for key, label in (
     ("name", "run"), ("state", "state"), ("text", "text"), ("tokenizer", "tokens"), ("parameters", "parameters"), ("step", "steps"),
@@ -55,8 +56,8 @@ def _readable_row(run: Run) -> dict[str, Any]:
     best, bits = best_evaluation(run)
     seconds, created = status.get("seconds") or 0, saved["created"]
     return {
-        "name": run.name, "state": STATES[status["state"]], "text": saved["corpus"]["name"],
-        "tokenizer": f"{tokenizer['name']}, {tokenizer['n_vocab']:,}",
+        "name": run.name, "state": STATES[status["state"]], "text": visible(saved["corpus"]["name"]),
+        "tokenizer": visible(f"{tokenizer['name']}, {tokenizer['n_vocab']:,}"),
         "parameters": f"{parameters / 1e6:.2f} M", "step": f"{status['step']:,}", "seconds": duration(seconds),
         "val_loss": f"{best:.4f}" if best is not None else "", "bits_per_byte": f"{bits:.4f}" if bits is not None else "",
         "created": f"{datetime.fromtimestamp(created):%Y-%m-%d %H:%M}",

@@ -15,6 +15,7 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 QUIET = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
          "--disable-sync").split()
 HOSTILE = "<b>${1+1}</b> `tick` <img src=x onerror=alert(1)> {{value}}\n"  # must show as it stands, everywhere
+ACTING = "\x1b[2J\x07\x9b\u202e"  # must show as signs of themselves
 SMALL = {**CONFIG, "tokenizer": "char", "vocab_size": 40, "n_layers": 2, "n_heads": 2, "emb_dim": 32, "context_length": 64,
          "batch": 8, "max_steps": 40, "eval_every": 20, "snapshots": 5, "precision": "float32", "device": "cpu"}
 
@@ -32,10 +33,10 @@ def browser() -> Browser:
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory) -> Path:
-    """A folder of runs that holds one: `hostile`, trained on text full of markup."""
+    """A folder of runs that holds one: `hostile`, trained on text full of markup and of commands to terminals."""
     folder = tmp_path_factory.mktemp("page") / "checkpoints"
     text = folder.parent / "hostile.txt"
-    text.write_text(HOSTILE * 60, encoding="utf-8")
+    text.write_text((HOSTILE + ACTING + "\n") * 60, encoding="utf-8")
     for _ in Session(folder, "hostile", {**SMALL, "corpus": str(text)}).events():
         pass
     return folder

@@ -10,6 +10,7 @@ from gpt.generate import Sampling, write
 from gpt.run import load_run
 from gpt.ui import generate
 from gpt.ui.generate import written
+from gpt.visible import visible
 
 BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
@@ -120,7 +121,7 @@ def test_all_settings_out_of_range_are_told_together(ask):
 def test_a_model_of_bytes_goes_on_with_any_prompt(ask, prompt):
     shown = ask(prompt, "bytes")[-1]
     assert shown["done"]
-    assert shown["prompt"] == prompt
+    assert shown["prompt"] == visible(prompt)
 
 
 def test_text_held_back_until_the_end_is_no_token(ask):

@@ -1,0 +1,22 @@
+"""Text as it may be shown: characters that would command a terminal or reorder a line become signs one can see."""
+
+import re
+
+# All control characters but tab and line feed; marks that turn the direction of a line; line ends that few programs
+# know; halves of surrogate pairs, which no file and no connection can carry.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """`text` with each character that acts instead of showing replaced by a sign of it.
+
+    Control characters have pictures of their own in Unicode, U+2400 and up: "\\x1b[2J", which clears a terminal, becomes
+    "␛[2J". The others are told by number: "[U+202E]". Tab and line feed stay.
+    """
+    return _UNSEEN.sub(lambda match: _sign(ord(match[0])), text)
+
+
+def _sign(code: int) -> str:
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"[U+{code:04X}]"
