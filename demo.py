@@ -1,37 +1,44 @@
 """`python demo.py`: serves the page on which a GPT is trained, heard and looked into."""
 
+import argparse
+import ipaddress
 import signal
 import socket
 import threading
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from gpt.cli import Parser
 from gpt.device import choose_device
 from gpt.estimate import machine_speed
 from gpt.run import DEFAULT_ROOT
 from gpt.ui import attention, generate, runs, train
+from gpt.ui.access import SHORTEST_SECRET, Caps
+from gpt.ui.guard import Guard
 from gpt.ui.jobs import Jobs
 from gpt.ui.room import LOOK_SECONDS, Room
 from gpt.ui.theme import theme
 from gpt.ui.view import CSS, head, serve_assets
+from gpt.ui.visitors import Visitor
 
 
 def build(jobs: Jobs, room: Room) -> gr.Blocks:
     """The whole page: four tabs over one folder of runs."""
     serve_assets()
-    with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(60, 600)) as page:  # uploads and zips: ten minutes
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, hear it learn to write, and look at what each of its attention heads does.",
                     elem_id="title")
+        visitor = Visitor(jobs, page)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Train", id="train"):
-                train.build(jobs, page)
+                train.build(jobs, page, visitor)
             with gr.Tab("Generate", id="generate") as tab:
                 generate.build(jobs, tab)
             with gr.Tab("Attention", id="attention") as tab:
                 attention.build(jobs, tab)
             with gr.Tab("Runs", id="runs") as tab:
-                runs.build(jobs, tab, room)
+                runs.build(jobs, tab, room, visitor)
     return page
 
 
@@ -40,6 +47,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s: this machine only)")
     parser.add_argument("--port", type=int, default=None, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
+    parser.add_argument("--auth", metavar="NAME:PASSWORD", help="let nobody in who does not log in with these")
+    parser.add_argument("--public", action="store_true", help="let anyone use the page, within caps; they cannot touch others' runs")
+    parser.add_argument("--password", metavar="WORD", help="with --public: whoever enters it on the page may stop and delete any run")
     parser.add_argument("--limit-gb", type=float, default=20.0, metavar="N",
                         help="room that the runs may take, in GB; beyond it, old snapshots make way (default %(default)g: hundreds of "
                              "small runs, or three of 124 million parameters; 0: no limit)")
@@ -47,18 +57,43 @@ def main(argv: list[str] | None = None) -> None:
     if not 0 <= options.limit_gb < 1e6:
         parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
     check_address(parser, options.host, options.port)
-    jobs = Jobs(options.checkpoints)
+    auth = check_options(parser, options)
+    jobs = Jobs(options.checkpoints, Caps() if options.public else None, options.password)
     room = Room(jobs, round(options.limit_gb * 1e9))
     ended = threading.Event()
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: ended.set())
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
-    page = launch(jobs, options.host, options.port, room)
+    page = launch(jobs, options.host, options.port, room, auth)
     while not ended.wait(LOOK_SECONDS):
         room.make()
     print("Stopping: a run in progress is saved first.", flush=True)
     jobs.close()
     page.close()
+
+
+def check_options(parser: Parser, options: argparse.Namespace) -> tuple[str, str] | None:
+    """(name, password) that --auth asks for, or None. Ends with one sentence if the page would be open to more than was meant."""
+    name, colon, word = (options.auth or "").partition(":")
+    if options.auth is not None and not (name.strip() and colon):
+        parser.error("--auth is not NAME:PASSWORD: give both, with a colon between them")
+    if options.password is not None and not options.public:
+        parser.error("--password is for the pages that --public opens: leave it out, or add --public")
+    for flag, secret in (("--auth", word if options.auth is not None else None), ("--password", options.password)):
+        if secret is not None and len(secret) < SHORTEST_SECRET:
+            parser.error(f"the password of {flag} has {len(secret)} characters: give it {SHORTEST_SECRET} or more, hard to guess")
+    if not (options.auth or options.public or is_loopback(options.host)):
+        parser.error(f"anyone who reaches {options.host} could train on this machine and delete runs: add --auth NAME:PASSWORD, "
+                     "or --public to let everyone in within caps, or leave out --host")
+    return (name.strip(), word) if options.auth is not None else None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def check_address(parser: Parser, host: str, port: int | None) -> None:
@@ -70,18 +105,16 @@ def check_address(parser: Parser, host: str, port: int | None) -> None:
             pass
     except OSError as error:
         parser.error(f"the page cannot be served at {host}{f':{port}' if port else ''} ({error.strerror}): choose another --host or --port")
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        print(f"Anyone who reaches {host} can use this page, train on this machine and delete runs.", flush=True)
 
 
-def launch(jobs: Jobs, host: str, port: int | None, room: Room | None = None) -> gr.Blocks:
+def launch(jobs: Jobs, host: str, port: int | None, room: Room | None = None, auth: tuple[str, str] | None = None) -> gr.Blocks:
     """Serve the page and return at once. Without `room` the runs may take any."""
-    page = build(jobs, room or Room(jobs, 0))
-    page.queue(max_size=64, default_concurrency_limit=4)
+    page, caps = build(jobs, room or Room(jobs, 0)), jobs.access.caps
+    page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
-    page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(),
-                run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
-                ssr_mode=False, footer_links=[])
+    page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(), auth=auth,
+                run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200, ssr_mode=False,
+                footer_links=[], app_kwargs={"middleware": [Middleware(Guard, page=page, locked=auth is not None)]})
     return page
 
 

@@ -14,6 +14,7 @@ from gpt.config import CONFIG, PRESETS, as_flags, validate
 from gpt.device import choose_device
 from gpt.run import FINAL_STATES, RunError, check_name, find_run, list_runs
 from gpt.session import machine_lock
+from gpt.ui.access import Access, Caps
 
 PROJECT = Path(__file__).resolve().parents[2]  # the folder from which `python -m gpt.pretrain` runs
 
@@ -35,10 +36,11 @@ def _root_flag(root: Path) -> list[str]:
 
 
 class Jobs:
-    """The one training process that this page may have, below the folder `root`."""
+    """The one training process that this page may have, below the folder `root`; `access` says who may do what there."""
 
-    def __init__(self, root: Path | str):
+    def __init__(self, root: Path | str, caps: Caps | None = None, password: str | None = None):
         self.root = Path(root).resolve()
+        self.access = Access(self.root, caps, password)
         self._lock = threading.Lock()
         self._child: subprocess.Popen | None = None
         self._name: str | None = None

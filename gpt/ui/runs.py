@@ -12,18 +12,19 @@ import gradio as gr
 from gpt import housekeeping
 from gpt.run import Run, RunError, find_run, list_runs
 from gpt.ui import figures
-from gpt.ui.controls import QUIETLY, told_to_the_person
+from gpt.ui.controls import ANSWERED, QUIETLY, tell, told_to_the_person
 from gpt.ui.jobs import Jobs
 from gpt.ui.room import Room
 from gpt.ui.table import COLUMNS, curve, table_row
 from gpt.ui.view import component
+from gpt.ui.visitors import Visitor
+from gpt.visible import visible
 
 MOST_SELECTED = 1000
-ANSWERED = {**QUIETLY, "queue": True}  # for events that may refuse: only by way of the queue does the reason reach the page
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 
 
-def build(jobs: Jobs, tab: gr.Tab, room: Room) -> None:
+def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
@@ -48,17 +49,17 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room) -> None:
     tab.select(**filled)
     table.select(ticked, None, [selected, chart], trigger_mode="always_last", **QUIETLY)
 
-    resume.click(partial(resume_run, jobs), selected, **ANSWERED)
+    resume.click(partial(resume_run, jobs), [selected, visitor.key], **ANSWERED)
 
     delete.click(ask_to_delete, selected, [actions, deleting, confirm], **ANSWERED).success(None, js=to_focus("confirm-delete"))
-    deleted = confirm.click(partial(delete_runs, jobs), selected, **ANSWERED)
+    deleted = confirm.click(partial(delete_runs, jobs), [selected, visitor.key], **ANSWERED)
     for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
         after(**filled).then(**calmed).then(None, js=to_focus("delete"))
     keep.click(**calmed).then(None, js=to_focus("delete"))
 
     asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name], **ANSWERED)
     asked.success(None, js=to_focus("new-name"))
-    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [selected, name], selected, **ANSWERED)
+    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [selected, name, visitor.key], selected, **ANSWERED)
     done.success(**filled).success(**calmed).success(None, js=to_focus("rename"))
     leave.click(**calmed).then(None, js=to_focus("rename"))
 
@@ -114,12 +115,13 @@ def one_of(jobs: Jobs, selected: Any, action: str) -> Run:
     return find_run(jobs.root, names[0])
 
 
-def resume_run(jobs: Jobs, selected: str) -> None:
+def resume_run(jobs: Jobs, selected: str, visitor: str = "") -> None:
     with told_to_the_person():
         run = one_of(jobs, selected, "resume")
+        jobs.access.check(visitor, run.name)
         run.check_format(to_resume=True)
         jobs.resume(run.name)
-    gr.Info(f"Run {run.name} goes on: see the Train tab.")
+    tell(f"Run {run.name} goes on: see the Train tab.")
 
 
 def ask_to_delete(selected: str) -> tuple[Any, Any, Any]:
@@ -128,13 +130,17 @@ def ask_to_delete(selected: str) -> tuple[Any, Any, Any]:
     with told_to_the_person():
         if not names:
             raise RunError("no runs are selected: select those to delete")
-    return HIDDEN, SHOWN, gr.update(value=f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever")
+    return HIDDEN, SHOWN, gr.update(
+        value=visible(f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever"))
 
 
-def delete_runs(jobs: Jobs, selected: str) -> None:
+def delete_runs(jobs: Jobs, selected: str, visitor: str = "") -> None:
     with told_to_the_person():
         for name in names_of(selected):
-            housekeeping.delete(find_run(jobs.root, name))
+            run = find_run(jobs.root, name)
+            jobs.access.check(visitor, name)
+            housekeeping.delete(run)
+            jobs.access.deleted(name)
 
 
 def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any]:
@@ -144,15 +150,18 @@ def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any]:
     return HIDDEN, SHOWN, gr.update(value=run.name)
 
 
-def rename_run(jobs: Jobs, selected: str, name: str) -> str:
+def rename_run(jobs: Jobs, selected: str, name: str, visitor: str = "") -> str:
     """The name of the selected run from now on."""
     with told_to_the_person():
         run, name = one_of(jobs, selected, "rename"), str(name or "").strip()
         if name == run.name:
             return name
+        jobs.access.check(visitor, run.name)
         if run.name == jobs.child():
             raise RunError(f"run {run.name} is training: wait until it has ended, or stop it first")
-        return housekeeping.rename(run, name).name
+        new = housekeeping.rename(run, name).name
+        jobs.access.renamed(run.name, new)
+        return new
 
 
 def zip_run(jobs: Jobs, folder: Path, selected: str) -> str:

@@ -15,19 +15,21 @@ from gpt.estimate import estimate
 from gpt.housekeeping import size
 from gpt.run import find_run, new_name
 from gpt.ui import monitor, texts
-from gpt.ui.controls import QUIETLY, controls_of, told_to_the_person, typed
+from gpt.ui.controls import ANSWERED, QUIETLY, controls_of, text_of, told_to_the_person, typed
 from gpt.ui.jobs import Jobs, training_words
 from gpt.ui.pace import Pace
 from gpt.ui.view import component
+from gpt.ui.visitors import Visitor
+from gpt.visible import visible
 
 
-def build(jobs: Jobs, page: gr.Blocks) -> None:
+def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
     """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes."""
     with gr.Row():
         with gr.Column(scale=1, min_width=320):
             preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
                                  info=PRESETS["quick"].sentence, elem_id="preset")
-            source = gr.Dropdown(texts.choices(jobs.root), value="stories", label="Text", elem_id="source")
+            source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source")
             preview = component("preview", elem_id="preview")
             with gr.Row(elem_classes="gpt-buttons"):
                 train = gr.Button("Train", variant="primary", elem_id="train", min_width=60)
@@ -48,42 +50,58 @@ def build(jobs: Jobs, page: gr.Blocks) -> None:
 
     form = [controls[field.name] for field in FIELDS]
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
-    priced = {"fn": partial(show_price, jobs), "inputs": [preset, name, *form], "outputs": [price, preview], "preprocess": False, **QUIETLY}
+    asked = [preset, name, *form, visitor.key]
+    priced = {"fn": partial(show_price, jobs), "inputs": asked, "outputs": [price, preview], "preprocess": False, **QUIETLY}
     # One event for all causes: the last price asked for is the one that is shown.
     gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
-    preset.input(take_preset, preset, [preset, *form], **QUIETLY)
-    begun = train.click(partial(start, jobs), [preset, name, *form], None, api_name="start", show_progress="hidden", preprocess=False)
+    preset.input(take_preset, preset, [preset, *form], preprocess=False, **QUIETLY)
+    begun = train.click(partial(start, jobs), asked, None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**priced)
-    pause.click(partial(toggle_pause, jobs), **QUIETLY)
-    stop.click(partial(ask, jobs, "stop"), api_name="stop", show_progress="hidden")
-    keep.click(partial(use_text, jobs), pasted, [source, pasted], **QUIETLY)
-    upload.upload(partial(use_file, jobs), upload, source, **QUIETLY)
+    pause.click(partial(toggle_pause, jobs), visitor.key, **ANSWERED)
+    stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
+    keep.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **ANSWERED)
+    upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **ANSWERED)
+    for known in visitor.known:
+        known.then(lambda key: gr.update(choices=texts.choices(jobs.access.home(key))), visitor.key, source, **QUIETLY)
 
 
 def show_price(jobs: Jobs, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
-    config = typed(FIELDS, list(values))
-    return price_of(jobs, preset, str(name or "").strip(), config), preview_of(jobs, config)
+    try:
+        *settings, visitor = values
+        config = typed(FIELDS, settings)
+        preset, name = text_of(preset, "the preset"), text_of(name, "the name of the run").strip()
+    except UserError as error:
+        return {"problems": [str(error)]}, {"sentence": "", "opening": "", "notes": ""}
+    return price_of(jobs, preset, name, config, visitor), preview_of(jobs, config, visitor)
 
 
 def take_preset(preset: str) -> list[Any]:
     """Put the preset's values into the form."""
+    with told_to_the_person():
+        if (preset := text_of(preset, "the preset")) not in PRESETS:
+            raise UserError(f"there is no preset {preset[:40]!r}: choose one from the list")
     chosen = PRESETS[preset]
     return [gr.update(info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
 
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
     with told_to_the_person():
-        config = validate(typed(FIELDS, list(values)))
-        long_enough(jobs, config)
-        jobs.start(config, preset, str(name or "").strip() or new_name(jobs.root, str(config["corpus"])))
+        *settings, visitor = values
+        config = jobs.access.bounded(visitor, validate(typed(FIELDS, settings)))
+        text = long_enough(jobs, config, visitor)
+        jobs.access.check_cost(visitor, config | {"vocab_size": text["vocab_size"]}, text["train_tokens"])
+        run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
+        jobs.start(config, text_of(preset, "the preset"), run)
+        jobs.access.began(visitor, run)
 
 
-def ask(jobs: Jobs, command: str) -> None:
+def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
     """Ask the run that trains now to pause, resume or stop."""
     with told_to_the_person():
         running = jobs.running()
         if running is None:
             raise UserError(f"nothing is training, so there is nothing to {command}")
+        jobs.access.check(visitor, running)
         if jobs.starting():
             if command != "stop":
                 raise UserError(f"run {running} is still starting: {command} it in a moment")
@@ -92,51 +110,61 @@ def ask(jobs: Jobs, command: str) -> None:
         find_run(jobs.root, running).ask(command)
 
 
-def toggle_pause(jobs: Jobs) -> None:
+def toggle_pause(jobs: Jobs, visitor: str = "") -> None:
     with told_to_the_person():
         running = jobs.running()
         paused = running is not None and find_run(jobs.root, running).status()["state"] == "paused"
-    ask(jobs, "resume" if paused else "pause")
+    ask(jobs, "resume" if paused else "pause", visitor)
 
 
-def use_text(jobs: Jobs, pasted: str) -> tuple[Any, str]:
+def use_text(jobs: Jobs, pasted: str | None, visitor: str = "") -> tuple[Any, str]:
     """Keep what was pasted and choose it."""
-    return _chosen(jobs, "pasted.txt", pasted.encode("utf-8", errors="replace")), ""
-
-
-def use_file(jobs: Jobs, file: str) -> Any:
-    """Keep an uploaded file and choose it."""
-    return _chosen(jobs, Path(file).name, Path(file).read_bytes())
-
-
-def _chosen(jobs: Jobs, name: str, data: bytes) -> Any:
     with told_to_the_person():
-        path = texts.save_text(jobs.root, name, data)
-    return gr.update(choices=texts.choices(jobs.root), value=str(path))
+        data = text_of(pasted, "the text").encode("utf-8", errors="replace")
+    return _chosen(jobs, "pasted.txt", data, visitor), ""
 
 
-def preview_of(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
+def use_file(jobs: Jobs, file: str | None, visitor: str = "") -> Any:
+    """Keep an uploaded file and choose it. What Gradio has kept of it is no longer needed."""
+    with told_to_the_person():
+        if not file:
+            raise UserError("no file came with this upload: choose a .txt file")
+    data = Path(file).read_bytes()
+    Path(file).unlink()
+    return _chosen(jobs, Path(file).name, data, visitor)
+
+
+def _chosen(jobs: Jobs, name: str, data: bytes, visitor: str) -> Any:
+    with told_to_the_person():
+        jobs.access.check_text(visitor, data)
+        path = texts.save_text(jobs.access.home(visitor), name, data)
+        jobs.access.gave(path)
+    return gr.update(choices=texts.choices(jobs.access.home(visitor)), value=str(path))
+
+
+def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
     """What the text looks like, for the preview view."""
     try:
-        text = _preview(jobs, config)
+        text = _preview(jobs, config, visitor)
     except UserError as error:
-        return {"sentence": "", "opening": "", "notes": str(error)}
+        return {"sentence": "", "opening": "", "notes": visible(str(error))}
     tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
     about = f"{BUILT_IN[config['corpus']].sentence} " if config["corpus"] in BUILT_IN else ""
     sentence = (f"{about}{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, "
                 f"{text['bytes_per_token']:.1f} bytes each; the last tenth is kept for validation.")
-    return {"sentence": sentence, "opening": text["opening"], "notes": " ".join(text["notes"])}
+    return {"sentence": sentence, "opening": visible(text["opening"]), "notes": visible(" ".join(text["notes"]))}
 
 
-def _preview(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
+def _preview(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
+    tokenizer = config["tokenizer"] if isinstance(config["tokenizer"], str) else CONFIG["tokenizer"]
     seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
-    return texts.preview(texts.check_source(jobs.root, config["corpus"]), config["tokenizer"], vocab_size, seed)
+    return texts.preview(texts.check_source(jobs.access.home(visitor), config["corpus"]), tokenizer, vocab_size, seed)
 
 
-def long_enough(jobs: Jobs, config: dict[str, Any]) -> dict[str, Any]:
+def long_enough(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     """The preview of a text that can be trained on with `config`. Raises UserError if it is too short or not on the page."""
-    text = _preview(jobs, config)
+    text = _preview(jobs, config, visitor)
     require_length("the training part of the text", text["train_tokens"], config["context_length"])
     return text
 
@@ -145,21 +173,22 @@ PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)
                 "head": "var(--gpt-pale)"}
 
 
-def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any]) -> dict[str, Any]:
+def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
     """What training `config` costs, or everything that is wrong with it, for the price view."""
     try:
         validate(config)
         if name:
             jobs.check_free(name)
-        text = long_enough(jobs, config)
+        text = long_enough(jobs, config, visitor)
         cost = estimate(config | {"vocab_size": text["vocab_size"]}, text["train_tokens"], config["device"])
     except ConfigError as error:
-        return {"problems": list(error.problems.values())}
+        return {"problems": [visible(problem) for problem in error.problems.values()]}
     except UserError as error:
-        return {"problems": [str(error)]}
+        return {"problems": [visible(str(error))]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
-    words = training_words(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
+    words = training_words(jobs.access.bounded(visitor, config), preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     return {
+        "problems": jobs.access.problems(visitor, config, cost),
         "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],
                     [size(cost.optimizer_bytes), "of optimizer state"], [size(cost.training_bytes), "to train"], [steps, "steps"],
                     [f"about {monitor.duration(cost.seconds)}", "here"]],

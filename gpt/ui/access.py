@@ -1,0 +1,206 @@
+"""Who may do what. On a page for one person everything; on a public page (`--public`) what is one's own, within caps.
+
+A visitor is known by a random key that their browser keeps and sends. The server keeps only its SHA-256, beside the runs:
+
+    checkpoints/.owners.json                 {run: digest of who began it}
+    checkpoints/.visitors/<digest>/.texts/   the texts that a visitor gave
+
+What is not written there, the run that comes with the project and all that began in a terminal, is nobody's: only who knows
+the page's password can stop, change or delete it here.
+"""
+
+import hashlib
+import hmac
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt import housekeeping
+from gpt.errors import UserError
+from gpt.estimate import Estimate, estimate
+from gpt.run import FINAL_STATES, list_runs, write_atomically
+
+OWNERS, HOMES = ".owners.json", ".visitors"
+SHORTEST_SECRET = 8  # characters of a password: fewer could be guessed over the network
+SHORTEST_KEY, LONGEST_KEY = 16, 100
+
+
+class AccessError(UserError):
+    """Something that this visitor may not do on this page."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What anyone may take of this machine through a public page. The first four are of one training, and are computed from the
+    price of its whole CONFIG; the others are of the page."""
+
+    parameters: int = 10_000_000
+    memory: float = 3e9  # bytes while it trains
+    disk: float = 5e8  # bytes of the run's folder: the best weights, the last state, the snapshots
+    minutes: float = 10.0
+    waiting: int = 32  # requests in Gradio's queue
+    runs: int = 20  # begun by visitors and kept; beyond them the oldest finished one is deleted
+    text_bytes: int = 100_000_000  # of all texts that visitors gave; beyond them the oldest text is deleted
+
+    def told(self) -> str:
+        """The caps in sentences, for visitors to read before they begin."""
+        return (f"A model may have up to {self.parameters / 1e6:g} million parameters, take {self.memory / 1e9:g} GB of memory "
+                f"and {self.disk / 1e6:g} MB of disk, and train for {self.minutes:g} minutes. The newest {self.runs} runs of visitors are "
+                f"kept, and {self.text_bytes / 1e6:g} MB of their texts.")
+
+    def problems(self, config: dict[str, Any], cost: Estimate) -> list[str]:
+        """Every cap of one training that `config`, which costs `cost`, is over: the value, the limit and what to lower."""
+        words = cost.parameters.get("embedding", 0) + cost.parameters.get("head", 0) > cost.n_parameters / 2
+        vocabulary = "vocab_size" if config["tokenizer"] == "bpe" else "the vocabulary (tokenizer bpe, with a vocab_size)"
+        disk = run_bytes(config, cost)
+        found = [
+            (cost.n_parameters > self.parameters, f"{cost.n_parameters / 1e6:.1f} million parameters", f"{self.parameters / 1e6:g} million",
+             f"emb_dim or {vocabulary if words else 'n_layers'}"),
+            (cost.training_bytes > self.memory, f"about {cost.training_bytes / 1e9:.1f} GB of memory", f"{self.memory / 1e9:g} GB",
+             " or ".join(cost.knobs)),
+            (disk > self.disk, f"{disk / 1e6:,.0f} MB of disk", f"{self.disk / 1e6:g} MB", "snapshots or emb_dim"),
+            (cost.seconds > 60 * self.minutes, f"about {cost.seconds / 60:,.0f} minutes", f"{self.minutes:g} minutes",
+             f"max_steps, or set max_minutes to {self.minutes:g}"),
+        ]
+        return [f"this CONFIG takes {value}, and a visitor of this page may take {limit}: lower {remedy}"
+                for over, value, limit, remedy in found if over]
+
+
+def run_bytes(config: dict[str, Any], cost: Estimate) -> float:
+    """What the run's folder grows to: best weights, last state with its optimizer, snapshots in half precision."""
+    return 2 * cost.weight_bytes + cost.optimizer_bytes + config["snapshots"] * cost.weight_bytes / 2
+
+
+class Access:
+    """What visitors of the page over the folder `root` may do. Without `caps` it is one person's own page: anything."""
+
+    def __init__(self, root: Path | str, caps: Caps | None = None, password: str | None = None):
+        self.root, self.caps = Path(root), caps
+        self._password = password
+        self._unlocked: set[str] = set()  # digests of those who knew the password, until the page ends
+        self._lock = threading.RLock()
+
+    @property
+    def has_password(self) -> bool:
+        return self._password is not None
+
+    def unlock(self, visitor: str, password: str) -> None:
+        """Let `visitor` do anything until the page ends. Raises AccessError for a wrong password."""
+        who = digest(visitor)
+        if self._password is None or not hmac.compare_digest(str(password or "").encode(errors="replace"), self._password.encode()):
+            raise AccessError("that is not the page's password")
+        self._unlocked.add(who)
+
+    def check(self, visitor: str, run: str) -> None:
+        """Raise AccessError unless `visitor` began `run` or knows the password."""
+        if self._may_all(visitor) or self._owners().get(run) == digest(visitor):
+            return
+        raise AccessError(f"run {run} is not yours: it can be changed by who began it" +
+                          (", or with the page's password" if self.has_password else ""))
+
+    # Beginning a run
+
+    def bounded(self, visitor: str, config: dict[str, Any]) -> dict[str, Any]:
+        """`config` as it may be trained: on a public page the clock ends it in any case, should the estimate be wrong."""
+        if self._may_all(visitor) or 0 < config["max_minutes"] <= self.caps.minutes:
+            return config
+        return config | {"max_minutes": self.caps.minutes}
+
+    def problems(self, visitor: str, config: dict[str, Any], cost: Estimate) -> list[str]:
+        """Sentences about the caps that `config`, which costs `cost`, is over for this visitor."""
+        return [] if self._may_all(visitor) else self.caps.problems(config, cost)
+
+    def check_cost(self, visitor: str, config: dict[str, Any], n_train_tokens: int) -> None:
+        """Raise AccessError if `config` is over a cap, or the visitor has no key by which to know the run again."""
+        if self._may_all(visitor):
+            return
+        digest(visitor)
+        self._owners()
+        if found := self.problems(visitor, config, estimate(config, n_train_tokens, config["device"])):
+            raise AccessError("; ".join(found))
+
+    def began(self, visitor: str, run: str) -> None:
+        """Remember whose `run` is, and delete the oldest finished runs of visitors for which there is no place any more."""
+        if self._may_all(visitor):
+            return
+        with self._lock:
+            owners = self._owners()
+            there = [kept for kept in list_runs(self.root) if kept.name in owners and kept.name != run]  # newest first
+            finished = [kept for kept in there if kept.status()["state"] in FINAL_STATES and not kept.is_alive()]
+            gone = finished[::-1][:max(0, len(there) - (self.caps.runs - 1))]
+            for kept in gone:
+                housekeeping.delete(kept)
+            names = {kept.name for kept in there} - {kept.name for kept in gone}
+            self._write({name: who for name, who in owners.items() if name in names} | {run: digest(visitor)})
+
+    def deleted(self, run: str) -> None:
+        """Forget whose `run` was: another run may have its name later."""
+        self.renamed(run, None)
+
+    def renamed(self, run: str, name: str | None) -> None:
+        """What was known of `run` is now known of `name`."""
+        if self.caps is None:
+            return
+        with self._lock:
+            owners = self._owners()
+            if (who := owners.pop(run, None)) is not None:
+                self._write(owners | ({name: who} if name else {}))
+
+    # Texts
+
+    def home(self, visitor: str) -> Path:
+        """The folder below which the texts lie that `visitor` is offered: on a public page nobody sees those of others."""
+        if self._may_all(visitor):
+            return self.root
+        return self.root / HOMES / (digest(visitor)[:32] if _is_key(visitor) else "nobody")
+
+    def check_text(self, visitor: str, data: bytes) -> None:
+        """Raise AccessError if there would be no room for this text even after all others of visitors were deleted."""
+        if not self._may_all(visitor):
+            digest(visitor)
+            if len(data) > self.caps.text_bytes:
+                raise AccessError(f"the text has {len(data) / 1e6:.1f} MB, and this page keeps {self.caps.text_bytes / 1e6:g} MB of its "
+                                  "visitors' texts: give a shorter one")
+
+    def gave(self, text: Path) -> None:
+        """Delete the oldest texts of visitors for which there is no room beside `text`."""
+        if self.caps is None:
+            return
+        with self._lock:
+            others = [path for path in self.root.glob(f"{HOMES}/*/*/*.txt") if path != text]
+            room = self.caps.text_bytes - text.stat().st_size
+            for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+                room -= path.stat().st_size
+                if room < 0:
+                    path.unlink()
+
+    def _may_all(self, visitor: str) -> bool:
+        """Whether nothing is forbidden to `visitor`."""
+        return self.caps is None or (_is_key(visitor) and digest(visitor) in self._unlocked)
+
+    def _owners(self) -> dict[str, str]:
+        """Run -> digest of who began it. Raises AccessError if the file is damaged: guessing would give runs away."""
+        try:
+            owners = json.loads((self.root / OWNERS).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise AccessError(f"{OWNERS} beside the runs is damaged, so nobody knows whose they are: mend or delete it") from None
+        return {str(run): str(who) for run, who in owners.items()} if isinstance(owners, dict) else {}
+
+    def _write(self, owners: dict[str, str]) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.root / OWNERS, json.dumps(owners, indent=1).encode())
+
+
+def _is_key(visitor: Any) -> bool:
+    return isinstance(visitor, str) and SHORTEST_KEY <= len(visitor) <= LONGEST_KEY and visitor.isascii()
+
+
+def digest(visitor: str) -> str:
+    """What the server keeps of a visitor's key. Raises AccessError if it is no key."""
+    if not _is_key(visitor):
+        raise AccessError("this page knows its visitors by a key that their browser keeps, and there is none: reload the page")
+    return hashlib.sha256(visitor.encode()).hexdigest()

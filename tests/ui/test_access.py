@@ -1,0 +1,191 @@
+"""A public page: what a visitor may take, whose a run is, and what the server keeps of a visitor."""
+
+import json
+from pathlib import Path
+from shutil import copytree
+
+import gradio as gr
+import pytest
+
+from gpt.config import CONFIG, PRESETS
+from gpt.estimate import Estimate, Work
+from gpt.ui import texts, train
+from gpt.ui.access import HOMES, OWNERS, Access, AccessError, Caps, digest
+from gpt.ui.jobs import Jobs
+
+ANNA, BERT = "anna" * 8, "bert" * 8
+PASSWORD = "open sesame"
+
+
+def cost(**changes) -> Estimate:
+    """The price of a small CONFIG, with some of its numbers changed."""
+    price = {"parameters": {"embedding": 10, "attention": 10, "feed-forward": 20, "head": 0}, "flops": {}, "weight_bytes": 160.0,
+             "optimizer_bytes": 320.0, "training_bytes": 1e8, "free_bytes": None, "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
+             "knobs": ("batch", "n_layers")}
+    return Estimate(**{**price, **changes})
+
+
+@pytest.fixture
+def known_speed(monkeypatch):
+    """The time of a run is not what these tests measure."""
+    monkeypatch.setattr("gpt.estimate.machine_speed", lambda device, precision="auto": Work(products=1e-10))
+
+
+@pytest.fixture
+def access(tmp_path) -> Access:
+    return Access(tmp_path, Caps(runs=2, text_bytes=1000), PASSWORD)
+
+
+@pytest.fixture
+def public(root, tmp_path) -> Jobs:
+    """Jobs of a public page over two finished runs that began without a visitor."""
+    return Jobs(copytree(root, tmp_path / "checkpoints"), Caps(runs=2), PASSWORD)
+
+
+def make_run(root: Path, name: str, state: str = "done") -> Path:
+    (root / name).mkdir(parents=True)
+    (root / name / "status.json").write_text(json.dumps({"state": state, "step": 1, "steps": 1}))
+    return root / name
+
+
+class TestOwnership:
+    def test_a_page_of_ones_own_allows_everything_and_keeps_no_register(self, tmp_path):
+        access = Access(tmp_path)
+        access.check("", "any")
+        access.began("", "any")
+        access.check_cost("", CONFIG, 10**9)
+        assert access.home("") == tmp_path
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_run_is_its_beginners_alone(self, access):
+        access.began(ANNA, "a")
+        access.check(ANNA, "a")
+        for visitor in (BERT, "", None, 5, ANNA[:10], "a" * 5000):
+            with pytest.raises(AccessError):
+                access.check(visitor, "a")
+        with pytest.raises(AccessError, match="run stories is not yours"):
+            access.check(ANNA, "stories")
+
+    def test_the_server_keeps_a_digest_and_not_the_key(self, access, tmp_path):
+        access.began(ANNA, "a")
+        kept = (tmp_path / OWNERS).read_text()
+        assert ANNA not in kept
+        assert json.loads(kept) == {"a": digest(ANNA)}
+
+    def test_what_is_known_of_a_run_goes_with_it(self, access):
+        access.began(ANNA, "a")
+        access.renamed("a", "b")
+        access.check(ANNA, "b")
+        access.deleted("b")
+        with pytest.raises(AccessError):
+            access.check(ANNA, "b")
+
+    def test_the_password_opens_everything_to_who_knows_it(self, access):
+        for word in ("open sesam", "", None, 5, "\ud800"):
+            with pytest.raises(AccessError, match="not the page's password"):
+                access.unlock(BERT, word)
+        access.unlock(BERT, PASSWORD)
+        access.check(BERT, "stories")
+        with pytest.raises(AccessError):
+            access.check(ANNA, "stories")
+
+    def test_without_a_password_nobody_is_let_in(self, tmp_path):
+        with pytest.raises(AccessError):
+            Access(tmp_path, Caps()).unlock(ANNA, None)
+
+    @pytest.mark.parametrize("damage", ["{", "[]", "5", "\xff"])
+    def test_a_damaged_register_gives_no_run_away(self, access, tmp_path, damage):
+        access.began(ANNA, "a")
+        (tmp_path / OWNERS).write_bytes(damage.encode("latin-1"))
+        with pytest.raises(AccessError):
+            access.check(ANNA, "a")
+
+    def test_the_oldest_finished_runs_of_visitors_make_room_and_no_others(self, access, tmp_path):
+        make_run(tmp_path, "stories")
+        for name in ("one", "two", "three"):
+            make_run(tmp_path, name)
+            access.began(ANNA, name)
+        assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["stories", "three", "two"]
+        assert set(json.loads((tmp_path / OWNERS).read_text())) == {"three", "two"}
+
+
+class TestCaps:
+    @pytest.mark.parametrize(("changes", "told"), [
+        ({"parameters": {"embedding": 1, "attention": 60_000_000, "head": 0}},
+         "takes 60.0 million parameters, and a visitor of this page may take 10 million: lower emb_dim or n_layers"),
+        ({"parameters": {"embedding": 60_000_000, "attention": 1, "head": 0}}, "lower emb_dim or vocab_size"),
+        ({"training_bytes": 16e9}, "takes about 16.0 GB of memory, and a visitor of this page may take 3 GB: lower batch or n_layers"),
+        ({"weight_bytes": 1e9}, "of disk, and a visitor of this page may take 500 MB: lower snapshots or emb_dim"),
+        ({"seconds": 7200.0}, "about 120 minutes, and a visitor of this page may take 10 minutes: lower max_steps, or set max_minutes"),
+    ])
+    def test_each_is_told_with_the_limit_and_what_to_lower(self, changes, told):
+        problem, = Caps().problems(CONFIG, cost(**changes))
+        assert told in problem
+
+    def test_a_small_config_is_under_all(self):
+        assert Caps().problems(CONFIG, cost()) == []
+
+    def test_the_clock_ends_a_visitors_run_whatever_was_estimated(self, access):
+        assert access.bounded(ANNA, CONFIG) == {**CONFIG, "max_minutes": 10.0}
+        assert access.bounded(ANNA, {**CONFIG, "max_minutes": 2.0})["max_minutes"] == 2.0
+        access.unlock(ANNA, PASSWORD)
+        assert access.bounded(ANNA, CONFIG) == CONFIG
+
+    @pytest.mark.usefixtures("known_speed")
+    def test_the_whole_config_is_judged_before_anything_starts(self, public, monkeypatch):
+        monkeypatch.setattr("gpt.ui.jobs.subprocess.Popen", lambda *_, **__: pytest.fail("it was started"))
+        large = {**PRESETS["gpt2-124m"].config, "device": "cpu"}
+        told = train.price_of(public, "gpt2-124m", "", large, ANNA)["problems"]
+        assert len(told) == 4
+        with pytest.raises(gr.Error, match=r"124\.\d million parameters, and a visitor of this page may take 10 million"):
+            train.start(public, "gpt2-124m", "new", *large.values(), ANNA)
+        with pytest.raises(gr.Error, match="reload the page"):
+            train.start(public, "quick", "new", *CONFIG.values(), "")
+        public.access.unlock(ANNA, PASSWORD)
+        assert train.price_of(public, "gpt2-124m", "", large, ANNA)["problems"] == []
+
+    def test_every_cap_is_told_to_visitors(self):
+        assert all(word in Caps().told() for word in ("10 million parameters", "3 GB", "500 MB", "10 minutes", "20 runs", "100 MB"))
+
+
+class TestTexts:
+    def test_visitors_see_their_own(self, public, text):
+        chosen, _ = train.use_text(public, text, ANNA)
+        assert [label for label, _ in chosen["choices"]] == ["stories", "repeats", "python", "pasted"]
+        config = {**CONFIG, "corpus": chosen["value"], "tokenizer": "char"}
+        assert "tokens to train on" in train.preview_of(public, config, ANNA)["sentence"]
+        for other in (BERT, "", None):
+            assert train.preview_of(public, config, other)["notes"].startswith("that text is not on this page")
+            assert len(texts.choices(public.access.home(other))) == 3
+        with pytest.raises(gr.Error, match="reload the page"):
+            train.use_text(public, text, "")
+
+    def test_the_oldest_make_room_and_those_of_the_page_itself_stay(self, access, tmp_path):
+        own = texts.save_text(tmp_path, "own", b"x" * 900)
+        kept = []
+        for i in range(3):
+            kept.append(texts.save_text(access.home(ANNA if i % 2 else BERT), "given", str(i).encode() * 400))
+            access.gave(kept[-1])
+        assert [path.exists() for path in kept] == [False, True, True]
+        assert own.exists()
+        with pytest.raises(AccessError, match="give a shorter one"):
+            access.check_text(ANNA, b"x" * 1001)
+
+    def test_the_folders_of_texts_are_no_runs(self, access, tmp_path):
+        texts.save_text(access.home(ANNA), "given", b"some text")
+        assert (tmp_path / HOMES).is_dir()
+        assert Jobs(tmp_path, Caps()).running() is None
+
+
+class TestControl:
+    @pytest.mark.parametrize("command", ["pause", "stop"])
+    def test_others_runs_cannot_be_controlled(self, public, monkeypatch, command):
+        asked = []
+        monkeypatch.setattr(public, "running", lambda: "bottles")
+        monkeypatch.setattr("gpt.run.Run.ask", lambda run, word: asked.append((run.name, word)))
+        with pytest.raises(gr.Error, match="run bottles is not yours"):
+            train.toggle_pause(public, BERT) if command == "pause" else train.ask(public, command, BERT)
+        assert asked == []
+        public.access.unlock(BERT, PASSWORD)
+        train.toggle_pause(public, BERT) if command == "pause" else train.ask(public, command, BERT)
+        assert asked == [("bottles", command)]
