@@ -22,6 +22,7 @@ from gpt.generate import (
     write,
 )
 from gpt.model import GPT2
+from gpt.session import Session
 from gpt.tokenizer import ByteTokenizer, CharTokenizer
 
 LOGITS = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]]))
@@ -307,6 +308,18 @@ def test_a_prompt_longer_than_the_context_is_continued_and_it_is_said(trained, c
     assert err == "the prompt has 21 tokens, and the model sees 8: it reads the last ones\n"
     run_main(trained, "--prompt", "green", "--max_new_tokens", "5")
     assert capsys.readouterr().err == ""
+
+
+def test_what_a_model_writes_cannot_drive_the_terminal(tmp_path, capsys, tiny):
+    corpus = tmp_path / "escapes.txt"
+    corpus.write_text("a\x1b[2J\x9b31m\rb\n" * 200, encoding="utf-8", newline="")
+    for _ in Session(tmp_path / "runs", "escapes", {**tiny, "corpus": str(corpus)}).events():
+        pass
+    run_main(tmp_path / "runs" / "escapes", "--run", "escapes", "--prompt", "a\x1b", "--max_new_tokens", "200", "--temperature", "2")
+    written = capsys.readouterr().out
+    assert written.startswith("a\u241b")
+    assert all(sign in written[2:] for sign in ("\u241b", "\u240d", "[U+009B]"))
+    assert not set(written) & {"\x1b", "\x9b", "\r"}
 
 
 def test_the_defaults_of_sampling_are_those_of_its_table():

@@ -67,6 +67,15 @@ def test_every_evaluation_and_sample_gets_a_line(words, capsys):
     assert len(re.findall(r"^step +\d+  0 green bottles", out, re.MULTILINE)) == 4
 
 
+def test_samples_cannot_drive_the_terminal(words, text_file, tmp_path, capsys):
+    Path(text_file).write_text("a\x1b[2J\x07b\n" * 300)
+    main(words)
+    told = "".join(capsys.readouterr()) + (tmp_path / "runs" / "a" / "log.txt").read_text()
+    assert "\u241b" in told
+    assert not set(told) & {"\x07"}
+    assert "\x1b[2J" not in told
+
+
 def test_damage_in_a_text_is_told(words, text_file, capsys):
     Path(text_file).write_bytes(Path(text_file).read_bytes() + b"\xff")
     main(words)

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str
 
+from gpt.errors import UserError
 from gpt.tokenizer import (
     BPETokenizer,
     ByteTokenizer,
     CharTokenizer,
     TokenizerError,
+    encode_prompt,
     gpt2_tokenizer,
     load_tokenizer,
     make_tokenizer,
@@ -232,3 +234,17 @@ def test_a_label_shows_what_a_token_is(token, label):
 def test_every_label_is_printable(token):
     assert token_label(token).isprintable()
     assert token_label(token) or not token
+
+
+@pytest.mark.parametrize(("prompt", "told"), [
+    ("", "the prompt is empty"), ("x" * 100_001, "the prompt has 100,001 characters: give up to 100,000"),
+    (None, "the prompt is 'None': it must be text"),
+    (5, "it must be text"), (["a"], "it must be text"), (b"a", "it must be text"),
+])
+def test_what_is_no_prompt_is_told(prompt, told):
+    with pytest.raises(UserError, match=told):
+        encode_prompt(ByteTokenizer(), prompt)
+
+
+def test_the_longest_prompt_is_read():
+    assert len(encode_prompt(ByteTokenizer(), "x" * 100_000)) == 100_000

@@ -8,7 +8,7 @@ import pytest
 from gpt.config import CONFIG, FIELDS, Field
 from gpt.errors import UserError
 from gpt.generate import SAMPLING_FIELDS
-from gpt.ui.controls import FINEST, control, controls_of, told_to_the_person, typed
+from gpt.ui.controls import FINEST, control, controls_of, in_a_toast, text_of, told_to_the_person, typed
 
 ALL = [pytest.param(field, id=field.name) for field in (*FIELDS, *SAMPLING_FIELDS)]
 
@@ -73,3 +73,17 @@ def test_a_users_mistake_becomes_a_message_and_ours_does_not():
     assert caught.value.print_exception is False
     with pytest.raises(KeyError), told_to_the_person():
         raise KeyError("ours")
+
+
+def test_a_message_shows_what_was_written_as_it_stands():
+    with pytest.raises(gr.Error) as caught, told_to_the_person():
+        raise UserError("'<img src=x>' & \x1b[2J")
+    assert caught.value.message == "'&lt;img src=x&gt;' &amp; \u241b[2J"
+    assert in_a_toast("Run a-1 goes on") == "Run a-1 goes on"
+
+
+@pytest.mark.parametrize("value", [5, True, [], {}, b"x"])
+def test_what_is_no_text_is_told(value):
+    assert text_of("x", "the name") + text_of(None, "the name") == "x"
+    with pytest.raises(UserError, match=r"the name is .*: it must be text"):
+        text_of(value, "the name")
