@@ -183,7 +183,7 @@ def test_generation_streams_and_shows_probabilities(open_page):
     assert growing < writing.locator(".gpt-token").count()
     text = writing.locator(".gpt-written").inner_text()
     assert text.startswith("<b>")
-    assert len(text) == 403
+    assert len(re.sub(r"\[U\+\w{4}\]", "?", text)) == 403  # some signs of what acts are several characters
     writing.locator(".gpt-token").nth(5).hover()
     expect(writing.locator(".gpt-bar-row")).to_have_count(6)
     assert page.locator("#writing img").count() == 0
