@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--limit-gb", type=float, default=20.0, metavar="N",
                         help="room that the runs may take, in GB; beyond it, old snapshots make way (default %(default)g: hundreds of "
                              "small runs, or three of 124 million parameters; 0: no limit)")
+    parser.add_argument("--keep-training", action="store_true", help="when the page ends, its run trains on: the next page shows it")
     options = parser.parse_args(argv)
     if not 0 <= options.limit_gb < 1e6:
         parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
@@ -67,8 +68,12 @@ def main(argv: list[str] | None = None) -> None:
     page = launch(jobs, options.host, options.port, room, auth)
     while not ended.wait(LOOK_SECONDS):
         room.make()
-    print("Stopping: a run in progress is saved first.", flush=True)
-    jobs.close()
+    if options.keep_training:
+        jobs.leave()
+        print("Stopping: a run in progress goes on, and the next page shows it again.", flush=True)
+    else:
+        print("Stopping: a run in progress is saved first.", flush=True)
+        jobs.close()
     page.close()
 
 

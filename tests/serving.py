@@ -14,32 +14,39 @@ PROJECT = Path(__file__).resolve().parents[1]
 SECONDS_TO_BEGIN = 120
 
 
-@contextmanager
-def served(root: Path | str, *flags: str, **environment: str) -> Iterator[str]:
-    """The address at which the page over the folder `root` is served, with more flags of demo.py and variables of its environment.
-
-    Raises RuntimeError if it never is, or does not end cleanly. What it prints goes to a file: nobody has to keep reading it.
-    """
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def serve(root: Path | str, port: int, *flags: str, **environment: str) -> subprocess.Popen:
+    """A process that serves the page over the folder `root` by now, with more flags of demo.py and variables of its environment.
+
+    Raises RuntimeError if it does not. What it prints goes to a file until then: nobody has to keep reading it.
+    """
     words = [sys.executable, "demo.py", "--port", str(port), "--checkpoints", str(root), *flags]
     with tempfile.NamedTemporaryFile() as printed:
         demo = subprocess.Popen(words, cwd=PROJECT, stdout=printed, stderr=subprocess.STDOUT,
                                 env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment)
+        deadline = time.monotonic() + SECONDS_TO_BEGIN
+        while "Running on" not in (said := Path(printed.name).read_text(errors="replace")):
+            if demo.poll() is not None or time.monotonic() > deadline:
+                demo.kill()
+                raise RuntimeError("demo.py does not serve the page:\n" + said)
+            time.sleep(0.1)
+    return demo
 
-        def said() -> str:
-            return Path(printed.name).read_text(errors="replace")
 
-        try:
-            deadline = time.monotonic() + SECONDS_TO_BEGIN
-            while "Running on" not in said():
-                if demo.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError("demo.py does not serve the page:\n" + said())
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            demo.terminate()
-            demo.wait(timeout=60)
-        if demo.returncode != 0:
-            raise RuntimeError(f"demo.py did not end cleanly: exit code {demo.returncode}\n" + said()[-2000:])
+@contextmanager
+def served(root: Path | str, *flags: str, **environment: str) -> Iterator[str]:
+    """The address at which `serve` serves the page. Raises RuntimeError if it never is, or does not end cleanly."""
+    port = free_port()
+    demo = serve(root, port, *flags, **environment)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        demo.terminate()
+        demo.wait(timeout=60)
+    if demo.returncode != 0:
+        raise RuntimeError(f"demo.py did not end cleanly: exit code {demo.returncode}")

@@ -12,7 +12,7 @@ import filelock
 
 from gpt.config import CONFIG, PRESETS, as_flags, validate
 from gpt.device import choose_device
-from gpt.run import FINAL_STATES, RunError, check_name, find_run, list_runs
+from gpt.run import FINAL_STATES, Run, RunError, check_command, check_name, find_run, list_runs
 from gpt.session import machine_lock
 from gpt.ui.access import Access, Caps
 
@@ -35,6 +35,12 @@ def _root_flag(root: Path) -> list[str]:
     return [] if root.resolve() == PROJECT / "checkpoints" else ["--checkpoints", str(root)]
 
 
+def launch_lock() -> filelock.FileLock:
+    """Held by a server while the process that it has started gets ready. The process takes the machine's lock itself, but only when
+    Python and PyTorch are loaded, and in these seconds another server may not start one too."""
+    return filelock.FileLock(Path(tempfile.gettempdir()) / "gpt2-from-scratch.launch.lock", thread_local=False)
+
+
 class Jobs:
     """The one training process that this page may have, below the folder `root`; `access` says who may do what there."""
 
@@ -42,8 +48,11 @@ class Jobs:
         self.root = Path(root).resolve()
         self.access = Access(self.root, caps, password)
         self._lock = threading.Lock()
+        self._closed = False
         self._child: subprocess.Popen | None = None
         self._name: str | None = None
+        self._at_launch: dict[str, tuple] = {}  # what each run's status.json was when the process was started
+        self._ended: dict[str, tuple] = {}  # the same of runs that have ended: a file that is still the same need not be read again
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the page
 
     def start(self, config: dict, preset: str, name: str) -> None:
@@ -63,34 +72,72 @@ class Jobs:
         find_run(self.root, name).check_unfinished()
         self._launch(resuming_words(name, self.root), name)
 
+    def extend(self, name: str, steps: int) -> None:
+        """Train a run for `steps` more: the one that trains now, or one that has ended. Raises UserError if that cannot be."""
+        run = find_run(self.root, name)
+        status, command = run.status(), check_command(f"extend {steps}")
+        if status["state"] not in FINAL_STATES:
+            run.ask(command)
+            return
+        run.check_format(to_resume=True)
+        if not run.saves():
+            raise RunError(f"run {name} holds no save to go on from: it can be looked at, but not extended")
+        self._launch([*resuming_words(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)], name)
+
     def _launch(self, words: list[str], name: str) -> None:
         with self._lock:
+            if self._closed:
+                raise RunError("this page is ending: start it again with python demo.py")
             if busy := self.running():
                 raise RunError(f"run {busy} is training: wait for it, or stop it first")
+            launched = launch_lock()
             try:
+                launched.acquire(timeout=1)  # of a process of ours that has just ended, it comes free in a moment
                 machine_lock().acquire(timeout=0).lock.release()
             except filelock.Timeout:
+                launched.release()
                 raise RunError("another program is training on this machine: wait for it, or stop it first") from None
             self._stderr.seek(0)
             self._stderr.truncate()
+            self._at_launch = {run.name: _mark(run) for run in list_runs(self.root)}
             self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                            stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
-            self._name, self._launched = name, time.time()
+            self._name = name
+            threading.Thread(target=self._release_when_begun, args=(launched,), daemon=True).start()
+
+    def _release_when_begun(self, launched: filelock.BaseFileLock) -> None:
+        while self.starting():
+            time.sleep(0.05)
+        launched.release()
 
     def running(self) -> str | None:
         """The name of the run that trains now, started here or elsewhere, or None."""
-        if self.starting():
-            return self._name
-        return next((run.name for run in list_runs(self.root) if run.status()["state"] not in FINAL_STATES), None)
+        if starting := self.starting():
+            return starting
+        return next((run.name for run in list_runs(self.root) if self.trains(run)), None)
+
+    def trains(self, run: Run) -> bool:
+        """Whether a process trains `run` now. A folder may hold hundreds of runs that have ended: only what changes is read again."""
+        mark = _mark(run)
+        if self._ended.get(run.name) == mark:
+            return False
+        if trains := run.status()["state"] not in FINAL_STATES:
+            self._ended.pop(run.name, None)
+        else:
+            self._ended[run.name] = mark
+        return trains
 
     def child(self) -> str | None:
         """The name of the run whose process this page has begun and still has, or None. It may not hold its folder yet."""
         return self._name if self._child is not None and self._child.poll() is None else None
 
     def starting(self) -> str | None:
-        """The name of the run whose process has begun, but has no folder yet."""
-        began = self._child is not None and self._child.poll() is None and not (self.root / self._name / "status.json").exists()
-        return self._name if began else None
+        """The name of the run whose process lives, but has written nothing into its folder yet."""
+        child = self._child
+        if child is None or child.poll() is not None:
+            return None
+        begun = _mark(Run(self.root / self._name)) != self._at_launch.get(self._name, ())
+        return None if begun else self._name
 
     def failure(self) -> tuple[str, str] | None:
         """(name, what its process said last) of a run that ended before its folder could tell, or None.
@@ -99,15 +146,26 @@ class Jobs:
         """
         if self._child is None or not self._child.poll():
             return None
-        if any((run.path / "status.json").stat().st_mtime >= self._launched for run in list_runs(self.root)):
+        if any(_mark(run) != self._at_launch.get(run.name) for run in list_runs(self.root)):
             self._child = None
             return None
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return self._name, lines[-1].removeprefix("python -m gpt.pretrain: ") if lines else "the training process ended without a word"
 
-    def close(self, seconds: float = 20) -> None:
-        """Stop the child and wait until it has saved; end it if that takes longer than `seconds`."""
+    def close(self) -> None:
+        """Let nothing be started any more, and end the child."""
+        with self._lock:
+            self._closed = True
+        self.end_child()
+
+    def leave(self) -> None:
+        """Let nothing be started any more; the child trains on, and is found by the next page over this folder."""
+        with self._lock:
+            self._closed = True
+
+    def end_child(self, seconds: float = 20) -> None:
+        """Stop the child and wait until it has saved; end it at once if that takes longer than `seconds`."""
         if self._child is None or self._child.poll() is not None:
             return
         self._child.terminate()
@@ -117,3 +175,12 @@ class Jobs:
             self._child.kill()
             self._child.wait()
         self._child = None
+
+
+def _mark(run: Run) -> tuple:
+    """What tells one writing of a run's status.json from the next, whatever the clock says. A run deleted meanwhile has none."""
+    try:
+        found = (run.path / "status.json").stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from gpt.run import FINAL_STATES, Run, RunError, find_run, list_runs
+from gpt.run import FINAL_STATES, Run, RunError, list_runs
 from gpt.ui import figures
 from gpt.ui.jobs import Jobs
 from gpt.visible import visible
 
 SHIPPED = "stories"  # the run that comes with the project
+MOST_ROWS = 1000  # training rows, and evaluations, in one answer: a run limited by minutes alone has a row for every step
+MOST_SAMPLES = 20  # as many as the page keeps
 HINTS = {  # one sentence each, shown on hover
     "loss": "How surprised the model is by each next token of its training text, in nats; the mean of the last steps.",
     "validation loss": "The same on text that it never trains on: what it has understood and not memorised.",
@@ -30,11 +32,17 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
         return {"run": None, **_message("Nothing yet", "Press Train: the loss will appear here.")}
     status, (rows, end) = run.status(), run.rows(cursor if run.name == name else 0)
     begins = run.name != name or not 0 < cursor <= end
+    active = status["state"] not in FINAL_STATES
+    if active and asked_to_stop(run):
+        status["state"] = "stopping"
+    trains = active and status["state"] not in ("starting", "stopping")
     return {
-        "run": run.name, "state": status["state"], "active": status["state"] not in FINAL_STATES,
+        "run": run.name, "state": status["state"], "active": active,
+        "snapshot": trains, "extend": bool(run.saves()) if not active else trains,
         "facts": facts(status), "progress": status.get("progress") or 0, "sentence": visible(sentence(run, status)),
-        "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"], "rows": [shown(row) for row in rows],
-        "cursor": end, "error": visible(str(status["error"])) if status.get("error") else None,
+        "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"],
+        "rows": [shown(row) for row in thinned(rows)], "cursor": end,
+        "error": visible(str(status["error"])) if status.get("error") else None,
         "log": visible(run.log()) if status["state"] == "failed" else "",
     }
 
@@ -46,9 +54,29 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
 
 def watched(jobs: Jobs) -> Run | None:
     """The run that trains now, else the one that trained last."""
-    if running := jobs.running():
-        return find_run(jobs.root, running)
-    return next(iter(list_runs(jobs.root)), None)
+    runs = list_runs(jobs.root)
+    return next((run for run in runs if jobs.trains(run)), next(iter(runs), None))
+
+
+def asked_to_stop(run: Run) -> bool:
+    """Whether someone has asked the run to stop, and the step in progress keeps it from hearing that."""
+    try:
+        return (run.path / "control").read_text() == "stop"
+    except FileNotFoundError:
+        return False
+
+
+def thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As much of `rows`, in their order, as a page can draw: of many training rows, and of many evaluations, every n-th and the last; of
+    many samples the newest."""
+    kinds: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        kinds.setdefault(row.get("kind") or ("loss" if "loss" in row else "evaluation"), []).append(i)
+    stay = set(kinds.pop("sample", [])[-MOST_SAMPLES:])
+    for places in kinds.values():
+        every = -(-len(places) // MOST_ROWS)
+        stay.update(places[::-every])
+    return [row for i, row in enumerate(rows) if i in stay]
 
 
 def facts(status: dict[str, Any]) -> list[dict[str, str]]:
@@ -82,7 +110,11 @@ def duration(seconds: float) -> str:
 def sentence(run: Run, status: dict[str, Any]) -> str:
     if run.name == SHIPPED:
         return "This is the run that comes with the project. Press Train to make your own."
-    if status["state"] in ("stopped", "failed") and (run.path / "last").exists():
+    if status["state"] == "stopping":
+        saved = status.get("saved_step")
+        lost = f"since step {saved:,}" if saved else "so far"
+        return f"Run {run.name} stops, and saves, after the step in progress. Stop now ends it at once: what it has learned {lost} is lost."
+    if status["state"] in ("stopped", "failed") and run.saves():
         return f"Run {run.name} can go on from where it stopped: select it under Runs."
     try:
         precision = run.config()["precision_reason"]
@@ -93,4 +125,5 @@ def sentence(run: Run, status: dict[str, Any]) -> str:
 
 def _message(state: str, text: str) -> dict[str, Any]:
     return {"state": state.lower(), "facts": [{"value": state, "label": text, "hint": ""}], "progress": 0, "rows": [], "cursor": 0,
-            "chart": None, "steps": 0, "active": state == "Starting", "error": None, "log": "", "sentence": ""}
+            "chart": None, "steps": 0, "active": state == "Starting", "snapshot": False, "extend": False,
+            "error": None, "log": "", "sentence": ""}

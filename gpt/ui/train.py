@@ -14,8 +14,8 @@ from gpt.errors import UserError
 from gpt.estimate import estimate
 from gpt.housekeeping import size
 from gpt.run import find_run, new_name
-from gpt.ui import monitor, texts
-from gpt.ui.controls import ANSWERED, QUIETLY, controls_of, text_of, told_to_the_person, typed
+from gpt.ui import kept, monitor, texts
+from gpt.ui.controls import ANSWERED, QUIETLY, controls_of, tell, text_of, told_to_the_person, typed
 from gpt.ui.jobs import Jobs, training_words
 from gpt.ui.pace import Pace
 from gpt.ui.view import component
@@ -35,7 +35,13 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
                 train = gr.Button("Train", variant="primary", elem_id="train", min_width=60)
                 pause = gr.Button("Pause", elem_id="pause", min_width=60)
                 stop = gr.Button("Stop", elem_id="stop", min_width=60)
+                stop_now = gr.Button("Stop now", elem_id="stop-now", elem_classes="gpt-hidden", min_width=60)  # train.js shows this or Stop
             price = component("price", elem_id="price")
+            with gr.Accordion("More steps, snapshots", open=False, elem_id="more"), gr.Row(elem_classes="gpt-buttons"):
+                more = gr.Number(500, label="steps", show_label=False, container=False, precision=0, minimum=1, step=100, min_width=60,
+                                 elem_id="more-steps")
+                extend = gr.Button("Add steps", size="sm", elem_id="extend", min_width=60)
+                snapshot = gr.Button("Save a snapshot", size="sm", elem_id="snapshot", min_width=60)
             with gr.Accordion("Your own text", open=False):
                 pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
                 keep = gr.Button("Use this text", size="sm", elem_id="keep")
@@ -51,28 +57,38 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
     form = [controls[field.name] for field in FIELDS]
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
     asked = [preset, name, *form, visitor.key]
-    priced = {"fn": partial(show_price, jobs), "inputs": asked, "outputs": [price, preview], "preprocess": False, **QUIETLY}
-    # One event for all causes: the last price asked for is the one that is shown.
+    # A preset changes many controls at once, and answers may overtake each other: each question has a number, and the views keep to
+    # the answer with the highest.
+    number = gr.Number(visible=False)
+    priced = {"fn": partial(show_price, jobs), "inputs": [number, *asked], "outputs": [price, preview], "preprocess": False,
+              "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **QUIETLY}
     gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
     preset.input(take_preset, preset, [preset, *form], preprocess=False, **QUIETLY)
+    memory = kept.keep(preset, {"run": name, **controls})
+    for here in [known.then for known in visitor.known] or [page.load]:
+        here(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **QUIETLY)
     begun = train.click(partial(start, jobs), asked, None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**priced)
     pause.click(partial(toggle_pause, jobs), visitor.key, **ANSWERED)
     stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
-    keep.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **ANSWERED)
-    upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **ANSWERED)
-    for known in visitor.known:
-        known.then(lambda key: gr.update(choices=texts.choices(jobs.access.home(key))), visitor.key, source, **QUIETLY)
+    stop_now.click(partial(end_at_once, jobs), visitor.key, **ANSWERED)
+    snapshot.click(partial(keep_snapshot, jobs), visitor.key, **ANSWERED)
+    extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **ANSWERED)
+    for chosen in (keep.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **ANSWERED),
+                   upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **ANSWERED)):
+        kept.keep_after(chosen.success, memory, "corpus", source)
 
 
-def show_price(jobs: Jobs, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
+def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
+    """What the price and the preview show: the answer to the page's question `number`."""
     try:
         *settings, visitor = values
         config = typed(FIELDS, settings)
         preset, name = text_of(preset, "the preset"), text_of(name, "the name of the run").strip()
     except UserError as error:
-        return {"problems": [str(error)]}, {"sentence": "", "opening": "", "notes": ""}
-    return price_of(jobs, preset, name, config, visitor), preview_of(jobs, config, visitor)
+        return {"problems": [str(error)], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
+    price, preview = price_of(jobs, preset, name, config, visitor), preview_of(jobs, config, visitor)
+    return {**price, "question": number}, {**preview, "question": number}
 
 
 def take_preset(preset: str) -> list[Any]:
@@ -82,6 +98,15 @@ def take_preset(preset: str) -> list[Any]:
             raise UserError(f"there is no preset {preset[:40]!r}: choose one from the list")
     chosen = PRESETS[preset]
     return [gr.update(info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
+
+
+def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
+    """Fill the form with what the browser kept of it, and the list of texts with those that are here now."""
+    home = jobs.access.home(visitor)
+    values = kept.restored(home, memory)
+    preset, name = values.pop("preset"), values.pop("run")
+    values["corpus"] = gr.update(choices=texts.choices(home), value=values["corpus"])
+    return [gr.update(value=preset, info=PRESETS[preset].sentence), name, *(values[field.name] for field in FIELDS)]
 
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
@@ -105,7 +130,7 @@ def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
         if jobs.starting():
             if command != "stop":
                 raise UserError(f"run {running} is still starting: {command} it in a moment")
-            jobs.close()
+            jobs.end_child()
             return
         find_run(jobs.root, running).ask(command)
 
@@ -115,6 +140,36 @@ def toggle_pause(jobs: Jobs, visitor: str = "") -> None:
         running = jobs.running()
         paused = running is not None and find_run(jobs.root, running).status()["state"] == "paused"
     ask(jobs, "resume" if paused else "pause", visitor)
+
+
+def end_at_once(jobs: Jobs, visitor: str = "") -> None:
+    """End the run that trains now without waiting for the step in progress; the page then tells from which step it can go on."""
+    with told_to_the_person():
+        running = jobs.running()
+        if running is None:
+            raise UserError("nothing is training, so there is nothing to stop")
+        jobs.access.check(visitor, running)
+        if jobs.starting():
+            jobs.end_child()
+        else:
+            find_run(jobs.root, running).stop_now()
+
+
+def keep_snapshot(jobs: Jobs, visitor: str = "") -> None:
+    ask(jobs, "snapshot", visitor)
+    tell("The weights of this step are kept: Generate and Attention can look back at them.")
+
+
+def add_steps(jobs: Jobs, steps: Any, visitor: str = "") -> None:
+    """Train the run that the page shows for `steps` more, whether it still trains or has ended."""
+    with told_to_the_person():
+        if isinstance(steps, bool) or not isinstance(steps, int | float) or not 1 <= steps <= MOST_STEPS or steps != int(steps):
+            raise UserError(f"{str(steps)[:40]} steps cannot be added: give a whole number from 1 to {MOST_STEPS:,}")
+        run = monitor.watched(jobs)
+        if run is None or jobs.starting():
+            raise UserError("there is no run to add steps to yet: wait until one has begun")
+        jobs.access.check(visitor, run.name)
+        jobs.extend(run.name, int(steps))
 
 
 def use_text(jobs: Jobs, pasted: str | None, visitor: str = "") -> tuple[Any, str]:
@@ -169,6 +224,7 @@ def long_enough(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, A
     return text
 
 
+MOST_STEPS = 10_000_000  # that can be added to a run at a time
 PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)", "feed-forward": "var(--gpt-sky)",
                 "head": "var(--gpt-pale)"}
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 BEGINNING = 0.5  # seconds within which all pages are opened
+KEPT_ALIVE = 4.0  # seconds: the server hangs up on a connection that is silent for a little longer, and browsers open another
 
 
 class Page:
@@ -38,6 +39,8 @@ class Page:
         return json.loads(data)
 
     def look(self) -> None:
+        if self.wait > KEPT_ALIVE:
+            self.connection.close()
         begin = time.perf_counter()
         asked = {"data": {"page": self.name, "run": self.run, "cursor": self.cursor}, "component_id": self.monitor, "fn_name": "poll",
                  "session_hash": self.name}

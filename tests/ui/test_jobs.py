@@ -1,7 +1,9 @@
 """Training as a child process: the command line says all of CONFIG, one run at a time, and nothing learned is lost."""
 
+import os
 import string
 import sys
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, Field, validate
 from gpt.corpus import BUILT_IN
 from gpt.pretrain import make_parser, session_from_flags
-from gpt.run import RunError, find_run, list_runs, load_run
+from gpt.run import Run, RunError, find_run, list_runs, load_run
 from gpt.session import Session, machine_lock
-from gpt.ui.jobs import PROJECT, resuming_words, training_words
+from gpt.tokenizer import ByteTokenizer
+from gpt.ui.jobs import PROJECT, Jobs, resuming_words, training_words
 from gpt.ui.train import ask
 from gpt.writer import RunWriter
 from tests.ui.conftest import until
@@ -237,7 +240,7 @@ class TestProcess:
         start(f"import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); pathlib.Path({str(deaf)!r}).touch(); "
               "time.sleep(600)")
         until(deaf.exists)
-        jobs.close(seconds=0.1)
+        jobs.end_child(seconds=0.1)
         assert jobs.running() is None
 
     def test_the_process_runs_this_python_in_the_project_and_alone(self, jobs, start, tmp_path):
@@ -247,17 +250,58 @@ class TestProcess:
         until(lambda: jobs.running() is None)
         assert out.read_text().split("\n") == [sys.executable, str(PROJECT), "True", ""]
 
-    def test_closing_twice_or_without_a_process_is_no_mistake(self, jobs, start):
-        jobs.close()
+    def test_ending_a_process_twice_or_without_one_is_no_mistake(self, jobs, start):
+        jobs.end_child()
         start("pass")
+        jobs.end_child()
         jobs.close()
         jobs.close()
         assert jobs.running() is None
 
+    @pytest.mark.parametrize("end", [Jobs.close, Jobs.leave])
+    def test_nothing_is_started_once_the_page_ends(self, jobs, tiny, nothing_starts, end):
+        end(jobs)
+        with pytest.raises(RunError, match="this page is ending"):
+            jobs.start(tiny, "quick", "a")
 
-def test_names_of_runs_made_of_allowed_characters_are_free(jobs):
-    for name in ("a", "A.b-c_d", string.ascii_letters[:26] + "-1", "_", "0"):
-        jobs.check_free(name)
+    def test_a_page_that_leaves_its_process_lets_it_train_on(self, jobs, start):
+        start("import time; time.sleep(600)")
+        jobs.leave()
+        assert jobs.starting() == "a"
+
+    def test_a_resumed_run_is_starting_until_its_folder_says_more(self, jobs, monkeypatch):
+        with RunWriter(jobs.root / "a") as writer:
+            writer.write_status(state="stopped", step=5, steps=10)
+        monkeypatch.setattr("gpt.ui.jobs.resuming_words", lambda *_: ["-c", "import time; time.sleep(600)"])
+        jobs.resume("a")
+        assert jobs.starting() == jobs.running() == "a"
+        with pytest.raises(RunError, match="run a is training"):
+            jobs.resume("a")
+        with RunWriter(jobs.root / "a") as writer:
+            writer.write_status(state="running")
+            assert jobs.starting() is None
+            assert jobs.running() == "a"
+
+    def test_two_servers_start_one_process_between_them(self, jobs, start, tiny, tmp_path):
+        start("import time; time.sleep(600)")
+        other = Jobs(tmp_path / "elsewhere")
+        with pytest.raises(RunError, match="another program is training on this machine"):
+            other.start(tiny, "quick", "b")
+        jobs.end_child()
+        other.start(tiny, "quick", "b")
+        assert other.starting() == "b"
+        other.close()
+
+    @pytest.mark.parametrize("jump", [-10**6, 10**6], ids=["back", "forth"])
+    def test_a_failure_is_told_and_forgotten_whatever_the_clock_says(self, jobs, start, jump):
+        with RunWriter(jobs.root / "other") as writer:
+            writer.write_status(state="stopped", step=5, steps=10)
+            os.utime(writer.path / "status.json", (time.time() + jump,) * 2)
+            start("raise SystemExit('first')")
+            assert until(jobs.failure) == ("a", "first")
+            writer.write_status(state="done", step=10)
+            os.utime(writer.path / "status.json", (time.time() - jump,) * 2)
+        assert jobs.failure() is None
 
     def test_a_failure_is_forgotten_when_another_run_tells_something(self, jobs, start):
         start("raise SystemExit('first')")
@@ -274,3 +318,53 @@ def test_names_of_runs_made_of_allowed_characters_are_free(jobs):
         ask(jobs, "stop")
         assert jobs.running() is None
         assert jobs.failure() is None
+
+
+def test_names_of_runs_made_of_allowed_characters_are_free(jobs):
+    for name in ("a", "A.b-c_d", string.ascii_letters[:26] + "-1", "_", "0"):
+        jobs.check_free(name)
+
+
+def test_runs_that_have_ended_are_read_once(jobs, monkeypatch):
+    for name in ("a", "b", "c"):
+        with RunWriter(jobs.root / name) as writer:
+            writer.write_status(state="done", step=1, steps=1)
+    assert jobs.running() is None
+    read = []
+    status = Run.status
+    monkeypatch.setattr(Run, "status", lambda run: read.append(run.name) or status(run))
+    assert jobs.running() is None
+    assert read == []
+    with RunWriter(jobs.root / "b") as writer:
+        writer.write_status(state="running", step=1, steps=2)
+        assert jobs.running() == "b"
+        assert jobs.running() == "b"
+        assert set(read) == {"b"}
+    assert jobs.running() is None
+    assert "a" not in read
+
+
+@pytest.mark.parametrize(("status", "planned"), [
+    ({"step": 700, "steps": 700}, 1200), ({"step": 300, "steps": 700}, 1200), ({"step": 90, "steps": 0}, 590)])
+def test_a_run_that_has_ended_is_extended_by_the_command_line(jobs, tiny, monkeypatch, status, planned):
+    launched = []
+    monkeypatch.setattr(Jobs, "_launch", lambda self, words, name: launched.append((words, name)))
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_config({"config": tiny}, ByteTokenizer())
+        writer.write_status(state="stopped", **status)
+    with pytest.raises(RunError, match="run a holds no save to go on from"):
+        jobs.extend("a", 500)
+    (writer.path / "last").mkdir()
+    (writer.path / "last" / "step-000090.safetensors").touch()
+    jobs.extend("a", 500)
+    assert launched == [([*resuming_words("a", jobs.root), "--max_steps", str(planned)], "a")]
+
+
+def test_a_run_that_trains_is_asked_for_more_steps(jobs):
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_status(state="running", step=5, steps=10)
+        jobs.extend("a", 500)
+        assert writer.command() == "extend 500"
+        for steps in (0, -5, 10**9):
+            with pytest.raises(RunError, match="is no command"):
+                jobs.extend("a", steps)

@@ -7,7 +7,7 @@ import pytest
 from gpt.run import find_run
 from gpt.ui.figures import loss_chart
 from gpt.ui.jobs import Jobs
-from gpt.ui.monitor import duration, facts, poll, sentence, watched
+from gpt.ui.monitor import MOST_ROWS, MOST_SAMPLES, duration, facts, poll, sentence, thinned, watched
 from gpt.writer import RunWriter
 
 STEP = {"step": 1, "tokens": 32, "seconds": 0.5, "loss": 3.5}
@@ -177,14 +177,76 @@ class TestSentence:
     def test_a_run_without_a_config_reads_its_text(self, jobs, writer):
         assert self.of(jobs, "a") == "Run a: reading the text and learning its tokens."
 
+    @pytest.mark.parametrize(("saved", "lost"), [(None, "so far"), (1200, "since step 1,200")])
+    def test_a_run_that_stops_says_what_stopping_it_at_once_would_cost(self, jobs, writer, saved, lost):
+        writer.write_status(state="stopping", saved_step=saved)
+        assert self.of(jobs, "a") == ("Run a stops, and saves, after the step in progress. "
+                                      f"Stop now ends it at once: what it has learned {lost} is lost.")
+
     @pytest.mark.parametrize("state", ["stopped", "failed"])
     def test_a_run_that_was_saved_can_go_on(self, jobs, writer, state):
         writer.write_status(state=state)
         assert "can go on" not in self.of(jobs, "a")
         (writer.path / "last").mkdir()
+        (writer.path / "last" / "step-000009.safetensors").touch()
         assert self.of(jobs, "a") == "Run a can go on from where it stopped: select it under Runs."
 
     def test_the_run_that_comes_with_the_project_says_so(self, jobs):
         with RunWriter(jobs.root / "stories") as writer:
             writer.write_status(state="done", step=1, steps=1)
         assert "comes with the project" in self.of(jobs, "stories")
+
+
+def test_a_run_that_was_asked_to_stop_is_stopping_before_it_hears_that(jobs, writer):
+    run = find_run(jobs.root, "a")
+    assert poll(jobs, None, 0)["state"] == "running"
+    run.ask("stop")
+    answer = poll(jobs, None, 0)
+    assert (answer["state"], answer["active"]) == ("stopping", True)
+    assert "Stop now" in answer["sentence"]
+    assert writer.command() == "stop"
+
+
+@pytest.mark.parametrize(("state", "snapshot", "extend"), [
+    ("starting", False, False), ("running", True, True), ("paused", True, True), ("stopping", False, False), ("stopped", False, True),
+    ("done", False, True), ("failed", False, True),
+])
+def test_what_can_be_asked_of_a_run_depends_on_its_state(jobs, writer, state, snapshot, extend):
+    (writer.path / "last").mkdir()
+    (writer.path / "last" / "step-000009.safetensors").touch()
+    writer.write_status(state=state)
+    answer = poll(jobs, None, 0)
+    assert (answer["snapshot"], answer["extend"]) == (snapshot, extend)
+
+
+def test_a_run_without_a_save_cannot_be_extended(library_jobs, jobs):
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_status(state="done", step=1, steps=1)
+    assert poll(jobs, None, 0)["extend"] is False
+
+
+class TestThinned:
+    def test_a_few_rows_stay_as_they_are(self):
+        rows = [{"step": step, "loss": 1.0} for step in range(MOST_ROWS)] + [{"step": MOST_ROWS, "val_loss": 1.0}]
+        assert thinned(rows) == rows
+
+    @pytest.mark.parametrize("n", [MOST_ROWS + 1, 2 * MOST_ROWS, 10 * MOST_ROWS + 7])
+    def test_of_many_rows_some_stay_in_order_among_them_the_last(self, n):
+        rows = thinned([{"step": step, "loss": 1.0} for step in range(n)])
+        steps = [row["step"] for row in rows]
+        assert MOST_ROWS / 2 < len(rows) <= MOST_ROWS
+        assert steps == sorted(steps)
+        assert steps[-1] == n - 1
+
+    def test_the_newest_samples_every_evaluation_and_every_warning_stay(self):
+        rows = []
+        for step in range(3 * MOST_ROWS):
+            rows.append({"step": step, "loss": 1.0})
+            if step % 30 == 0:
+                rows += [{"step": step, "val_loss": 1.0}, {"step": step, "kind": "sample", "text": str(step)}]
+            if step == 7:
+                rows.append({"step": step, "kind": "warning", "text": "look"})
+        found = thinned(rows)
+        assert [row["step"] for row in found if row.get("kind") == "sample"] == list(range(0, 3 * MOST_ROWS, 30))[-MOST_SAMPLES:]
+        assert len([row for row in found if "val_loss" in row]) == 100
+        assert [row["step"] for row in found if row.get("kind") == "warning"] == [7]

@@ -211,3 +211,44 @@ def test_pause_becomes_resume_while_a_run_is_paused(jobs, state, command):
         writer.write_status(state=state, step=1, steps=9)
         train.toggle_pause(jobs)
         assert writer.command() == command
+
+
+@pytest.mark.parametrize("steps", [0, -1, 1.5, None, "many", True, float("nan"), float("inf"), 10**9, [5]])
+def test_steps_that_cannot_be_added_are_told(jobs, steps):
+    with pytest.raises(gr.Error, match="steps cannot be added: give a whole number from 1 to 10,000,000"):
+        train.add_steps(jobs, steps)
+
+
+def test_steps_are_added_to_the_run_that_is_shown(jobs):
+    with pytest.raises(gr.Error, match="there is no run to add steps to yet"):
+        train.add_steps(jobs, 5)
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_status(state="running", step=1, steps=9)
+        train.add_steps(jobs, 500.0)
+        assert writer.command() == "extend 500"
+
+
+def test_a_snapshot_is_asked_for(jobs, monkeypatch):
+    monkeypatch.setattr(gr, "Info", lambda text: None)
+    with RunWriter(jobs.root / "a") as writer:
+        writer.write_status(state="running", step=1, steps=9)
+        train.keep_snapshot(jobs)
+        assert writer.command() == "snapshot"
+
+
+def test_where_nothing_trains_there_is_nothing_to_end(library_jobs):
+    with pytest.raises(gr.Error, match="nothing is training, so there is nothing to stop"):
+        train.end_at_once(library_jobs)
+
+
+def test_the_form_that_was_kept_is_restored(jobs, own_text):
+    preset, name, *values = train.restore(jobs, {"preset": "induction", "run": "my-run", "corpus": own_text, "batch": 4, "qk_norm": False})
+    assert (preset["value"], preset["info"], name) == ("induction", PRESETS["induction"].sentence, "my-run")
+    form = dict(zip(CONFIG, values, strict=True))
+    assert own_text in [source for _, source in form["corpus"]["choices"]]
+    assert {**form, "corpus": form["corpus"]["value"]} == {**PRESETS["induction"].config, "corpus": own_text, "batch": 4, "qk_norm": False}
+
+
+def test_answers_about_the_price_carry_the_number_of_their_question(jobs):
+    told, text = train.show_price(jobs, 7, "quick", "", *CONFIG.values(), "")
+    assert (told["question"], text["question"]) == (7, 7)

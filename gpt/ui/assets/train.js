@@ -1,22 +1,31 @@
 // The Train tab: what a text looks like, what a CONFIG costs, and the run that is being watched.
 
-// {sentence, opening, notes}
+// Questions about the form have numbers (gpt/ui/train.py), and so have the answers: one that was overtaken is not shown.
+gpt.inOrder = (show) => {
+    let newest = 0;
+    return (value) => {
+        if ((value.question ?? 0) < newest) return;
+        newest = value.question ?? 0;
+        show(value);
+    };
+};
+
+// {question, sentence, opening, notes}
 gpt.views.preview = function (element, props, { watch }) {
     const sentence = gpt.make("p", "gpt-small");
     const opening = gpt.make("p", "gpt-opening");
     const notes = gpt.make("p", "gpt-warning");
     element.replaceChildren(sentence, opening, notes);
-    const show = () => {
-        const value = props.value || {};
+    const show = gpt.inOrder((value) => {
         sentence.textContent = value.sentence || "";
         opening.textContent = value.opening || "";
         notes.textContent = value.notes || "";
-    };
-    watch("value", show);
-    show();
+    });
+    watch("value", () => show(props.value || {}));
+    show(props.value || {});
 };
 
-// {numbers: [[value, label]], bars: [[label, {part: share}]], colours: {part: colour}, problems: [sentence], warning, command}
+// {question, numbers: [[value, label]], bars: [[label, {part: share}]], colours: {part: colour}, problems: [sentence], warning, command}
 gpt.views.price = function (element, props, { watch }) {
     const percent = (share) => `${Math.round(100 * share)} %`;
     const paint = (tag, colour) => {
@@ -50,8 +59,7 @@ gpt.views.price = function (element, props, { watch }) {
         }
         return key;
     };
-    const show = () => {
-        const value = props.value || {};
+    const show = gpt.inOrder((value) => {
         const parts = (value.problems || []).map((problem) => gpt.make("p", "gpt-error", problem));
         if (value.numbers?.length) {
             const line = gpt.make("p", "gpt-price");
@@ -62,12 +70,16 @@ gpt.views.price = function (element, props, { watch }) {
         if (value.bars?.length) parts.push(bars(value), legend(value));
         if (value.command) parts.push(gpt.make("p", "gpt-command", value.command));
         element.replaceChildren(...parts);
-    };
-    watch("value", show);
-    show();
+    });
+    watch("value", () => show(props.value || {}));
+    show(props.value || {});
 };
 
-// Watches a run by polling its folder: server.poll({run, cursor}) -> see gpt/ui/monitor.py.
+// Watches a run by polling its folder: server.poll({page, run, cursor}) -> see gpt/ui/monitor.py. What is kept here is bounded, so that
+// a page can watch for days.
+gpt.MOST_POINTS = 2000;                                              // of a trace; past them, every second of the older ones is left out
+gpt.MOST_SAMPLES = 20;
+gpt.PATIENCE = 15000;                                                // ms for an answer: longer, and the server counts as lost
 gpt.views.monitor = function (element, props, { server }) {
     const facts = gpt.make("div", "gpt-facts"), progress = gpt.make("div", "gpt-progress"), done = gpt.make("span");
     facts.setAttribute("role", "status");
@@ -80,7 +92,7 @@ gpt.views.monitor = function (element, props, { server }) {
     progress.append(done);
     element.replaceChildren(facts, progress, error, log, chart, options, sentence, warnings, samples);
     const plot = gpt.plot(chart, { height: 380, label: "training and validation loss over steps" });
-    let run = null, cursor = 0, lastStep = 0, smoothed = null, weight = 0, busy = false;
+    let run = null, cursor = 0, lastStep = 0, smoothed = null, weight = 0;
 
     logarithmic.onchange = () => {
         if (!plot.figure) return;
@@ -108,9 +120,18 @@ gpt.views.monitor = function (element, props, { server }) {
             if (row.kind === "warning") warnings.append(gpt.make("p", "gpt-warning", row.text));
         }
         plot.extend(points);
+        thin();
         lastStep = rows.at(-1).step;
         const last = plot.figure.data.map((trace) => trace.y.at(-1)).filter((value) => value !== undefined);
         chart.firstChild.setAttribute("aria-label", `loss over steps; training, smoothed and validation now ${last.map((y) => y.toFixed(2)).join(", ")}`);
+    };
+
+    // The training loss and its smoothed line have a point a row; a run of days would have millions.
+    const thin = () => {
+        for (const trace of plot.figure.data.filter((trace) => trace.x.length > gpt.MOST_POINTS)) {
+            const stay = (_, i) => i % 2 === 0 || i >= trace.x.length - gpt.MOST_POINTS / 2;
+            [trace.x, trace.y] = [trace.x.filter(stay), trace.y.filter(stay)];
+        }
     };
 
     const addSample = (row) => {
@@ -118,6 +139,7 @@ gpt.views.monitor = function (element, props, { server }) {
         text.append(gpt.make("span", "gpt-prompt", row.prompt), row.text);
         sample.append(gpt.make("figcaption", "gpt-small", `step ${row.step.toLocaleString("en")}`), text);
         samples.prepend(sample);
+        while (samples.children.length > gpt.MOST_SAMPLES) samples.lastChild.remove();
     };
 
     const forget = () => {
@@ -153,32 +175,42 @@ gpt.views.monitor = function (element, props, { server }) {
         sentence.textContent = seen.sentence;
         log.hidden = !seen.log;
         logText.textContent = seen.log;
+        control(seen);
+    };
+
+    // Which buttons can be pressed. While a run is asked to stop, Stop now stands where Stop was.
+    const control = (seen) => {
+        const stopping = seen.state === "stopping";
         const pause = document.querySelector("#pause");
         if (pause) pause.textContent = seen.state === "paused" ? "Resume" : "Pause";
-        for (const [id, off] of [["train", seen.active], ["pause", !seen.active], ["stop", !seen.active]]) {
+        document.querySelector("#stop")?.classList.toggle("gpt-hidden", stopping);
+        document.querySelector("#stop-now")?.classList.toggle("gpt-hidden", !stopping);
+        const usable = { train: !seen.active, pause: seen.active && !stopping, stop: seen.active, snapshot: seen.snapshot, extend: seen.extend };
+        for (const [id, on] of Object.entries(usable)) {
             const button = document.querySelector(`#${id}`);
-            if (button) button.disabled = off;
+            if (button) button.disabled = !on;
         }
     };
 
     const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
-    let wait = 500;                                                  // ms; the server asks for more when many pages look
+    let wait = 500, looks = 0;                                       // ms; the server asks for more when many pages look
     const look = async () => {
-        if (busy || document.hidden || !element.isConnected) return;
-        busy = true;
-        try {
-            const seen = await server.poll({ page, run, cursor });  // undefined when the server does not answer
-            element.classList.toggle("gpt-offline", !seen);
-            wait = seen ? 1000 * seen.wait : 500;
-            if (seen) show(seen);
-            else error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
-        } finally {
-            busy = false;
-        }
+        if (document.hidden || !element.isConnected) return;
+        const mine = ++looks;
+        const impatience = new Promise((resolve) => { setTimeout(resolve, gpt.PATIENCE); });
+        const seen = await Promise.race([server.poll({ page, run, cursor }), impatience]);   // undefined when the server does not answer
+        if (mine !== looks) return;                                  // a later look has overtaken this one
+        element.classList.toggle("gpt-offline", !seen);
+        wait = seen ? 1000 * seen.wait : 500;
+        if (seen) show(seen);
+        else error.textContent = "The page has lost its server: it will go on when python demo.py runs again.";
     };
     const watch = async () => {
         await look();
         setTimeout(watch, wait);
     };
     watch();
+    // A hidden page does not look. When it is shown again, after minutes or a night, it looks at once: its timers may sleep on, and
+    // an answer that it waited for when the machine fell asleep may never come.
+    document.addEventListener("visibilitychange", look);
 };

@@ -1,0 +1,36 @@
+"""The short form of `thirty_pages`: memory stays flat and every page is answered; what it costs is told, not asserted."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.watching import polled
+from tests.reliability.watching import PAGES, Watched, core_share, hour_of_looks
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory and processor time are read from Linux's /proc")
+MOST_GROWTH = 8_000_000  # bytes: what an allocator takes at times; 5 KB kept of every look would be as much
+
+
+@pytest.fixture(scope="module")
+def watched():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "OMP_NUM_THREADS", "1")
+        with Watched(seed=1) as watched:
+            yield watched
+
+
+def test_the_memory_of_the_server_stays_flat(watched):
+    told = hour_of_looks(watched, looks=1500)
+    print(told)
+    assert told["faults"] == []
+    assert told["after"] - told["before"] < MOST_GROWTH
+
+
+def test_thirty_pages_are_all_answered(watched):
+    with polled(watched.url, PAGES) as answers:
+        measured = watched.speed(10)
+    print(f"the server takes {core_share([measured]):.2%} of all cores with {PAGES} pages")
+    assert answers["faults"] == []
+    assert answers["looks"] >= PAGES
+    assert answers["rows"] > 0
