@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import os
+import platform
 import random
 import sys
 import tempfile
@@ -13,25 +15,34 @@ from typing import Any
 import torch
 
 from tests.reliability.faults import FAULTS
+from tests.reliability.inputs import bad_inputs
 from tests.reliability.kills import kills
+from tests.reliability.watching import thirty_pages
 
-HEADER = ("what was done", "tried", "survived", "at most lost, and what else there is to say")
-PARTS = ("kills", "faults")
+HEADER = ("what was done", "tried", "survived", "what was lost, and what else there is to say")
+PARTS = ("kills", "faults", "inputs", "watching")
+NEVER = ("accepted", "tracebacks", "without_a_sentence", "faults", "server_deaths", "touched_outside", "good_failed")  # of bad inputs
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="kills; of every other fault a twentieth as many (default %(default)s)")
+    parser.add_argument("--inputs", type=int, default=5000, help="bad inputs (default %(default)s)")
+    parser.add_argument("--seconds", type=float, default=240, help="of training with thirty pages and without (default %(default)s)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="some parts of the table")
     parser.add_argument("--seed", type=int, default=1, help="of all that is random here (default %(default)s)")
     parser.add_argument("--json", type=Path, help="a file for all that was found")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)  # the models are tiny, and a process with threads could not fork
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", "seed": options.seed}
     if "kills" in options.only:
         found["kills"] = kills(options.rounds, options.seed)
     if "faults" in options.only:
         found["faults"] = {name: faults(name, max(1, options.rounds // 20), options.seed) for name in FAULTS}
+    if "inputs" in options.only:
+        found["inputs"] = bad_inputs(options.inputs, options.seed)
+    if "watching" in options.only:
+        found["watching"] = thirty_pages(options.seconds, options.seed)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
     print(table(found))
@@ -62,6 +73,18 @@ def rows(found: dict[str, Any]) -> list[tuple[str, int, int, str]]:
                       f"{lost}; of {killed['runs']} runs {killed['runs'] - same} ended bit for bit as one never killed"))
     lines += [(name, one["tried"], one["survived"], "; ".join(problem.strip().splitlines()[-1] for problem in one["problems"]) or "nothing")
               for name, one in found.get("faults", {}).items()]
+    if bad := found.get("inputs"):
+        amiss = {what: bad[what] for what in NEVER}
+        lines.append((f"bad inputs of {len(bad['kinds'])} kinds", bad["tried"], bad["tried"] - sum(amiss.values()),
+                      f"{', '.join(f'{what.replace(chr(95), chr(32))} {n}' for what, n in amiss.items())}, of {bad['good_tried']} good ones"))
+    if watched := found.get("watching"):
+        memory, faults = watched["memory"], len(watched["faults"]) + len(watched["memory"]["faults"])
+        lines += [(f"{watched['pages']} pages watch a run", watched["looks"], watched["looks"] - faults,
+                   f"training {100 * watched['slowdown_own']:.1f} % slower by its own processor time, {100 * watched['slowdown']:.1f} % by the "
+                   f"clock; the server takes {100 * watched['server_share']:.1f} % of the cores, without pages "
+                   f"{100 * watched['server_share_alone']:.1f} %"),
+                  ("an hour of looks of one page", memory["looks"], memory["looks"] - len(memory["faults"]),
+                   f"the server's memory {memory['before'] / 1e6:.1f} MB before, {memory['after'] / 1e6:.1f} MB after")]
     return lines
 
 
