@@ -17,11 +17,10 @@ import torch
 from tests.reliability.faults import FAULTS
 from tests.reliability.inputs import bad_inputs
 from tests.reliability.kills import kills
+from tests.reliability.report import rows, table
 from tests.reliability.watching import thirty_pages
 
-HEADER = ("what was done", "tried", "survived", "what was lost, and what else there is to say")
 PARTS = ("kills", "faults", "inputs", "watching")
-NEVER = ("accepted", "tracebacks", "without_a_sentence", "faults", "server_deaths", "touched_outside", "good_failed")  # of bad inputs
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -61,36 +60,6 @@ def faults(name: str, times: int, seed: int) -> dict[str, Any]:
             except Exception:  # told in the table, and by the exit code
                 told["problems"].append(traceback.format_exc())
     return {**told, "seconds": round(time.monotonic() - begin, 1)}
-
-
-def rows(found: dict[str, Any]) -> list[tuple[str, int, int, str]]:
-    lines = []
-    if killed := found.get("kills"):
-        kinds = ", ".join(f"{n} at {kind}" for kind, n in sorted(killed["kinds"].items()))
-        lost = f"{killed['most_seconds_lost']:.2f} s of work with a save every {killed['save_seconds']:g} s"
-        same = len(killed["differences"])
-        lines.append((f"SIGKILL while training ({kinds})", killed["tried"], killed["survived"],
-                      f"{lost}; of {killed['runs']} runs {killed['runs'] - same} ended bit for bit as one never killed"))
-    lines += [(name, one["tried"], one["survived"], "; ".join(problem.strip().splitlines()[-1] for problem in one["problems"]) or "nothing")
-              for name, one in found.get("faults", {}).items()]
-    if bad := found.get("inputs"):
-        amiss = {what: bad[what] for what in NEVER}
-        lines.append((f"bad inputs of {len(bad['kinds'])} kinds", bad["tried"], bad["tried"] - sum(amiss.values()),
-                      f"{', '.join(f'{what.replace(chr(95), chr(32))} {n}' for what, n in amiss.items())}, of {bad['good_tried']} good ones"))
-    if watched := found.get("watching"):
-        memory, faults = watched["memory"], len(watched["faults"]) + len(watched["memory"]["faults"])
-        lines += [(f"{watched['pages']} pages watch a run", watched["looks"], watched["looks"] - faults,
-                   f"training {100 * watched['slowdown_own']:.1f} % slower by its own processor time, {100 * watched['slowdown']:.1f} % by the "
-                   f"clock; the server takes {100 * watched['server_share']:.1f} % of the cores, without pages "
-                   f"{100 * watched['server_share_alone']:.1f} %"),
-                  ("an hour of looks of one page", memory["looks"], memory["looks"] - len(memory["faults"]),
-                   f"the server's memory {memory['before'] / 1e6:.1f} MB before, {memory['after'] / 1e6:.1f} MB after")]
-    return lines
-
-
-def table(found: dict[str, Any]) -> str:
-    lines = [HEADER, ("---",) * 4, *rows(found)]
-    return "\n".join("| " + " | ".join(f"{cell:,}" if isinstance(cell, int) else cell for cell in line) + " |" for line in lines)
 
 
 if __name__ == "__main__":
