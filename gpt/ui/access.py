@@ -100,6 +100,11 @@ class Access:
         raise AccessError(f"run {run} is not yours: it can be changed by who began it" +
                           (", or with the page's password" if self.has_password else ""))
 
+    def check_pause(self, visitor: str) -> None:
+        """Raise AccessError if `visitor` could hold up the others: only one run trains at a time, also while it is paused."""
+        if not self._may_all(visitor):
+            raise AccessError("on a public page others wait for the machine, so a run cannot be paused: stop it, and resume it later")
+
     # Beginning a run
 
     def bounded(self, visitor: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,8 @@ def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
         if running is None:
             raise UserError(f"nothing is training, so there is nothing to {command}")
         jobs.access.check(visitor, running)
+        if command == "pause":
+            jobs.access.check_pause(visitor)
         if jobs.starting():
             if command != "stop":
                 raise UserError(f"run {running} is still starting: {command} it in a moment")

@@ -189,3 +189,9 @@ class TestControl:
         public.access.unlock(BERT, PASSWORD)
         train.toggle_pause(public, BERT) if command == "pause" else train.ask(public, command, BERT)
         assert asked == [("bottles", command)]
+
+    def test_a_visitor_cannot_hold_the_machine_by_a_pause(self, public, monkeypatch):
+        monkeypatch.setattr(public, "running", lambda: "bottles")
+        public.access.began(ANNA, "bottles")
+        with pytest.raises(gr.Error, match="a run cannot be paused: stop it, and resume it later"):
+            train.toggle_pause(public, ANNA)
