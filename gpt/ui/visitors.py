@@ -22,12 +22,14 @@ class Visitor:
         kept = gr.BrowserState("", storage_key="gpt-visitor", secret="kept by the browser alone")
         self.known.append(page.load(known_again, kept, [kept, self.key], **QUIETLY))
         gr.Markdown("This page is public: everyone who reaches it sees the runs and what their models write, so give no text that is a "
-                    f"secret. Only you can stop, change or delete the runs you begin. {access.caps.told()}", elem_id="public")
+                    "secret. Only you can stop, change or delete the runs you begin.", elem_id="public")
+        with gr.Accordion("Limits" + (", and the password of this page" if access.has_password else ""), open=False, elem_id="limits"):
+            gr.Markdown(access.caps.told())
+            if access.has_password:
+                with gr.Row():
+                    password = gr.Textbox("", label="Password of this page", type="password", elem_id="password", scale=4)
+                    enter = gr.Button("Enter", elem_id="enter", min_width=60, scale=0)
         if access.has_password:
-            with gr.Row():
-                password = gr.Textbox("", label="Password of this page", type="password", elem_id="password", scale=4)
-                enter = gr.Button("Enter", elem_id="enter", min_width=60, scale=0)
-
             def unlock(visitor: str, word: str) -> str:
                 with told_to_the_person():
                     access.unlock(visitor, text_of(word, "the password"))

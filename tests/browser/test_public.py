@@ -77,6 +77,7 @@ def test_a_visitors_runs_and_texts_are_their_own(open_page, root):
     bert.locator("#confirm-delete").click()
     told(bert, f"run {run.name} is not yours")
     assert run.path.exists()
+    open_box(bert, "Limits, and the password of this page")
     bert.locator("#password input").fill("wrong sesame")
     bert.locator("#enter").click()
     told(bert, "that is not the page's password")
