@@ -128,9 +128,11 @@ gpt.views.monitor = function (element, props, { server }) {
 
     // The training loss and its smoothed line have a point a row; a run of days would have millions.
     const thin = () => {
-        for (const trace of plot.figure.data.filter((trace) => trace.x.length > gpt.MOST_POINTS)) {
-            const stay = (_, i) => i % 2 === 0 || i >= trace.x.length - gpt.MOST_POINTS / 2;
-            [trace.x, trace.y] = [trace.x.filter(stay), trace.y.filter(stay)];
+        for (const trace of plot.figure.data) {
+            while (trace.x.length > gpt.MOST_POINTS) {
+                const newest = trace.x.length - gpt.MOST_POINTS / 2, stays = (_, i) => i % 2 === 0 || i >= newest;
+                [trace.x, trace.y] = [trace.x.filter(stays), trace.y.filter(stays)];
+            }
         }
     };
 
