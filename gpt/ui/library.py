@@ -14,6 +14,7 @@ from gpt.ui.controls import QUIETLY, told_to_the_person
 IN_USE_SECONDS = 3600.0
 _used: dict[Path, float] = {}  # run folder -> when its weights were last asked for
 BEST = "weights: the best of the run"
+MOST_ASKED_FOR = 20  # snapshots that persons may want of a run, by a button or a pause, while a tab is open
 
 
 class Chooser:
@@ -56,10 +57,12 @@ class Chooser:
         return gr.update(maximum=last, value=last, label=BEST)
 
     def _last(self, name: str) -> int:
-        """The right end. A run that still trains has places for all snapshots to come: the end stays the best weights."""
+        """The right end. A run that still trains has places for all snapshots to come, planned and asked for: the end stays the
+        best weights."""
         run = find_run(self.root, name)
-        to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"]
-        return max(1, to_come, len(run.snapshots()))
+        here = len(run.snapshots())
+        to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"] + MOST_ASKED_FOR
+        return max(1, here + to_come)
 
 
 def snapshot_at(root: Path, name: str | None, position: float) -> int | None:

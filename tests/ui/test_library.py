@@ -1,7 +1,7 @@
 """Runs as the page offers them: names, snapshots on a slider, models kept loaded."""
 
 import math
-from shutil import copytree, rmtree
+from shutil import copy, copytree, rmtree
 
 import gradio as gr
 import pytest
@@ -9,7 +9,7 @@ import torch
 
 from gpt.run import RunError, find_run
 from gpt.storage import load_tensors, save_tensors
-from gpt.ui.library import BEST, Chooser, load, snapshot_at
+from gpt.ui.library import BEST, MOST_ASKED_FOR, Chooser, load, snapshot_at
 from gpt.writer import RunWriter
 
 
@@ -131,11 +131,12 @@ class TestChooser:
         run = find_run(chooser.root, "bottles")
         with RunWriter(run.path) as writer:
             writer.write_status(state="running")
+            end = chooser._at_best("bottles")["value"]
+            assert snapshot_at(chooser.root, "bottles", end) is None
             planned = run.config()["config"]["snapshots"]
-            for path in list(run.path.glob("snapshots/*"))[1:]:
-                path.unlink()
-            assert chooser._at_best("bottles")["value"] == planned > len(run.snapshots())
-            assert snapshot_at(chooser.root, "bottles", planned) is None
+            for step in range(1000, 1000 + planned + MOST_ASKED_FOR):
+                copy(run.weights(run.snapshots()[0]), run.path / f"snapshots/step-{step:06d}.safetensors")
+            assert snapshot_at(chooser.root, "bottles", end) is None
 
     def test_a_run_deleted_meanwhile_is_told_to_the_person(self, chooser):
         with pytest.raises(gr.Error, match="there is no run cups"):
