@@ -3,9 +3,6 @@
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.run import COMMANDS, DEFAULT_ROOT, find_run
 
-DONE = {"pause": "pauses", "resume": "goes on", "stop": "is saved and ends", "snapshot": "keeps a snapshot", "extend": "is extended",
-        "stop-now": "has ended"}
-
 
 def main(argv: list[str] | None = None) -> None:
     parser = Parser(prog="python -m gpt.control", description="Ask a run that trains to do something.")
@@ -21,9 +18,11 @@ def main(argv: list[str] | None = None) -> None:
         run = find_run(options.checkpoints, options.run)
         if options.what == "stop-now":
             run.stop_now()
+            print(f"run {run.name} has ended")
         else:
-            run.ask(f"extend {options.steps}" if options.what == "extend" else options.what)
-    print(f"run {run.name} {DONE[options.what]}")
+            wish = f"extend {options.steps}" if options.what == "extend" else options.what
+            run.ask(wish)
+            print(f"run {run.name} is asked to {wish}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ LOCK_SECONDS = 1.0  # whoever only looks whether a run lives lets go of its lock
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
 EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
-SAVES = ("last.new", "last.old", "last")  # folders with what resuming needs; only older formats have the first two
+SAVE_FOLDERS = ("last.new", "last.old", "last")  # folders with what resuming needs; only older formats have the first two
 LEFTOVERS = (".new", ".old")  # half of something: a process was, or is, about to finish it
 
 
@@ -269,10 +269,9 @@ def _remove_snapshots(run: Run, tidied: Tidied) -> None:
 
 
 def _remove_saves(run: Run, tidied: Tidied) -> None:
-    if run.status()["state"] == "done":  # any other could still be resumed
-        for _ in _removed(run, [path for name in SAVES for path in _files(run.path / name, "*")], tidied):
-            if run.name not in tidied.saves:
-                tidied.saves.append(run.name)
+    for _ in _removed(run, [path for name in SAVE_FOLDERS for path in _files(run.path / name, "*")], tidied, only_done=True):
+        if run.name not in tidied.saves:
+            tidied.saves.append(run.name)
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
@@ -283,9 +282,11 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
-def _removed(run: Run, paths: Iterable[Path], tidied: Tidied) -> Iterator[Path]:
-    """Remove files of a run that nobody uses, one after the other, until the limit is kept."""
+def _removed(run: Run, paths: Iterable[Path], tidied: Tidied, only_done: bool = False) -> Iterator[Path]:
+    """Remove files of a run that nobody uses, one after the other, until the limit is kept; `only_done`: if it cannot be resumed."""
     with held(run):
+        if only_done and run.status()["state"] != "done":
+            return
         for path in paths:
             if tidied.left <= tidied.limit:
                 return

@@ -1,6 +1,5 @@
 """Keeps a run: writes what training learns into the run's folder, and does what readers of the folder ask of it."""
 
-import contextlib
 import errno
 import logging
 import time
@@ -9,7 +8,7 @@ from typing import Any
 from gpt.corpus import Corpus
 from gpt.errors import UserError
 from gpt.generate import SAMPLE_TOKENS, Sampling, write
-from gpt.run import RunError, load_weights, step_of
+from gpt.run import RunError, load_best, step_of
 from gpt.tokenizer import Tokenizer
 from gpt.trainer import Event, Trainer, snapshot_steps
 from gpt.writer import RunWriter
@@ -39,6 +38,7 @@ class Keeper:
         self._saved_at = self._told_at = self.clock.seconds()
         self._save_every = SAVE_SECONDS
         self._news: list[Event] = []
+        self._wish: str | None = None  # what was asked while it could not be done
         self._state, self._wait_began = "running", None
         self._plan_snapshots()
         writer.refused = self._wait_for_the_disk
@@ -51,7 +51,7 @@ class Keeper:
         if event.kind == "evaluation":
             if trainer.best_loss < self._best:
                 self._best = trainer.best_loss
-                self.writer.save_weights(trainer.model)
+                self.writer.save_best(trainer.model, trainer.step, self._best)
             self.tell(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
         if "loss" in row and self.clock.seconds() - self._told_at > STATUS_SECONDS:
             self.tell(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
@@ -70,7 +70,7 @@ class Keeper:
 
     def obey(self) -> None:
         """Do what the folder's control file asks, and save when it is time to."""
-        command = self.writer.command()
+        command, self._wish = self._wish or self.writer.command(), None
         if command == "pause":
             command = self._pause()
         if command == "stop":
@@ -93,14 +93,18 @@ class Keeper:
         self.tell(saved_step=self.trainer.step, save_every_seconds=round(self._save_every, 1))
 
     def snapshot(self) -> None:
-        self.writer.save_weights(self.trainer.model, self.trainer.step)
+        """Keep these weights to be looked at. Raises DivergedError if they are no numbers any more."""
+        self.trainer.check_finite()
+        self.writer.save_snapshot(self.trainer.model, self.trainer.step)
 
     def finish(self) -> None:
         """The end, by whatever cause: what was learned is saved, with a snapshot to look at."""
-        self.save()
-        if self.trainer.config["snapshots"]:
-            self.snapshot()
-        self.tell(state="stopped" if self.trainer.progress() < 1 else "done", eta_seconds=None)
+        self.stop.asked = False  # that wish is being fulfilled; should the disk refuse, another one gives up
+        if self.trainer.step:
+            self.save()
+            if self.trainer.config["snapshots"]:
+                self.snapshot()
+        self.tell(state="done" if self.trainer.is_done() else "stopped", eta_seconds=None)
 
     def warn(self, text: str) -> None:
         """Tell a reader something: as a row of metrics.jsonl, and as an event of `news`."""
@@ -119,12 +123,14 @@ class Keeper:
 
     def restore_best(self) -> str:
         """Give the model its best weights back, if there are any, and say what is left of the run."""
-        with contextlib.suppress(RunError):
-            self.trainer.model.load_state_dict(load_weights(self.writer))
-        _, best = min(((row["val_loss"], row["step"]) for row in self.writer.rows()[0] if "val_loss" in row), default=(0, 0))
         saves = self.writer.saves()
-        return (f"the best weights, of step {best}, are kept, and resuming it with another learning_rate goes on from step "
-                f"{step_of(saves[0]) if saves else 0}")
+        resuming = f"resuming it with another learning_rate goes on from step {step_of(saves[0]) if saves else 0}"
+        try:
+            weights, about = load_best(self.writer)
+        except RunError:
+            return resuming
+        self.trainer.model.load_state_dict(weights)
+        return f"the best weights, of step {about['step']}, are kept, and {resuming}"
 
     def tell(self, **changes: Any) -> None:
         """Put what a reader wants to know now into status.json."""
@@ -154,7 +160,7 @@ class Keeper:
                 self._extend(int(command.split()[1]))
         self.clock.go_on()
         self.tell(state="running")
-        return command or "stop"
+        return "stop" if self.stop.asked else command
 
     def _extend(self, steps: int) -> None:
         trainer, was = self.trainer, self.trainer.steps
@@ -163,9 +169,9 @@ class Keeper:
             return
         trainer.extend(steps)
         self._plan_snapshots()
-        self.warn(f"extended from {was:,} to {trainer.steps:,} steps: the learning rate now falls to zero there")
+        self.save()  # first: whatever happens next, no step that was made is made again at another learning rate
         self.rewrite_config()
-        self.save()
+        self.warn(f"extended from {was:,} to {trainer.steps:,} steps: the learning rate now falls to zero there")
 
     def _wait_for_the_disk(self, error: OSError | None) -> None:
         """The folder cannot be written: wait, as if paused, and say why; with None, it can be again. Raises UserError if
@@ -187,6 +193,7 @@ class Keeper:
         self.writer.tell_trouble(state="paused", eta_seconds=None, error=told)
         until = time.monotonic() + RETRY_SECONDS
         while time.monotonic() < until:
-            if self.stop.asked or self.writer.command() == "stop":
+            self._wish = self.writer.command() or self._wish
+            if self.stop.asked or self._wish == "stop":
                 raise UserError(f"{reason}: what was learned since step {step_of(saves[0]) if saves else 0} is lost")
             time.sleep(0.05)

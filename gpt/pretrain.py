@@ -1,5 +1,6 @@
 """`python -m gpt.pretrain`: train from the command line, with the same folder that the page reads."""
 
+import os
 import signal
 import sys
 from typing import Any
@@ -51,7 +52,8 @@ def describe(session: Session) -> str:
     if free is not None and needed > free:
         memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(most_helpful_knobs(session.config))}"
     return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "
-            f"kinds, {run['device']}; {run['precision_reason']}{memory}; saved every {SAVE_SECONDS:.0f} s")
+            f"kinds, {run['device']}; {run['precision_reason']}{memory}; saved every {SAVE_SECONDS:.0f} s, or more rarely if "
+            "that takes long")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -61,17 +63,17 @@ def main(argv: list[str] | None = None) -> None:
     with user_errors_end_politely(parser):
         session = session_from_flags(given)
         stop_on_signals(session)
-        try:
-            follow(session)
-        except KeyboardInterrupt:
-            print(f"{parser.prog}: stopped at once; --run {session.writer.name} --resume goes on from its last save", file=sys.stderr)
-            raise SystemExit(130) from None
+        follow(session)
 
 
 def stop_on_signals(session: Session) -> None:
-    """The first Ctrl+C, or SIGTERM, saves and ends; the second ends at once, by KeyboardInterrupt."""
+    """The first Ctrl+C, or SIGTERM, saves and ends; the second ends the process at once, with exit code 130."""
     def at_once(*_) -> None:
-        raise KeyboardInterrupt
+        session.end_at_once()
+        run = session.writer
+        goes_on = f"--run {run.name} --resume goes on from its last save" if run.path.exists() else "nothing had begun"
+        print(f"python -m gpt.pretrain: stopped at once; {goes_on}", file=sys.stderr, flush=True)
+        os._exit(130)
 
     def first(*_) -> None:
         session.stop()

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
 from torch import Tensor
 
 from gpt.device import enough_memory, ran_out_of_memory
 from gpt.errors import UserError
+from gpt.locks import began, is_held
 from gpt.model import GPT2
 from gpt.storage import load_tensors, write_atomically
 from gpt.tokenizer import Tokenizer, load_tokenizer
@@ -35,10 +35,10 @@ OLD_FORMATS = {1: "before queries and keys with qk_norm met on today's scale, so
                2: "before what is saved carried a checksum"}
 READABLE = (2, 3)
 UNCHECKED = (2,)
+BEFORE_IT_BEGINS = {".lock", "snapshots", "status.json", "tokenizer.json", "log.txt"}
 COMMANDS = ("pause", "resume", "stop", "snapshot")  # and "extend N"
 FINAL_STATES = ("done", "stopped", "failed")
 STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
-_PROBE = threading.Lock()
 
 
 class RunError(UserError):
@@ -60,6 +60,11 @@ class Run:
             raise RunError(f"run {self.name} has no readable config.json: it is no run, or it is damaged")
         return saved
 
+    def never_began(self) -> bool:
+        """Whether the process that should have trained it ended before it wrote what the run is. Not so if other things lie there."""
+        names = {path.name for path in self.path.glob("*") if path.suffix != ".new"}
+        return self.path.is_dir() and names <= BEFORE_IT_BEGINS and not self.is_alive()
+
     def check_format(self, to_resume: bool = False) -> None:
         """Raise RunError if another version of this project wrote the run, and this one cannot read it, or not train it on."""
         found = self.config().get("format")
@@ -75,26 +80,24 @@ class Run:
         if not _is_status(status):
             status = {"state": "failed", "step": 0, "steps": 0, "error": "status.json cannot be read"}
         if status["state"] not in FINAL_STATES and not self.is_alive():
+            last = self._json("status.json") or {}  # its last word may have come after we read, and before we asked
+            if _is_status(last) and last["state"] in FINAL_STATES:
+                return last
             status |= {"state": "failed", "eta_seconds": None, "error": self._last_word(status["step"])}
         return status
 
     def _last_word(self, step: int) -> str:
         """What can be said of a process that could not say it itself."""
         saves = self.saves()
+        if not (self.path / "config.json").exists():
+            return "its process ended before the first step: it was killed, the machine went down, or memory ran out; begin it again"
         resuming = f"goes on from step {step_of(saves[0])}" if saves else "begins again, since nothing was saved yet"
-        return (f"its process ended without a word at step {step}: it was killed, the machine went down, or memory ran out (then lower "
-                f"batch or context_length); resuming it {resuming}")
+        return (f"its process ended without a word at step {step}: it was killed, the machine went down, or memory ran out (then start a "
+                f"new run with a lower batch or context_length); resuming it {resuming}")
 
     def is_alive(self) -> bool:
         """Whether a process holds the folder's lock."""
-        if not (self.path / ".lock").exists():
-            return False
-        with _PROBE:  # one prober at a time, or two would take each other for the run's process
-            try:
-                filelock.FileLock(self.path / ".lock").acquire(timeout=0).lock.release()
-            except filelock.Timeout:
-                return True
-            return False
+        return is_held(self.path / ".lock")
 
     def rows(self, cursor: int = 0) -> tuple[list[dict[str, Any]], int]:
         """The rows of metrics.jsonl from byte `cursor` on, and the cursor to go on from. A line still being written waits.
@@ -146,16 +149,20 @@ class Run:
         try:
             write_atomically(self.path / "control", command.encode())
         except OSError as error:
-            raise RunError(f"run {self.name} cannot be asked to {command}: its folder cannot be written ({error.strerror})") from error
+            raise RunError(f"run {self.name} cannot be asked to {command}, since its folder cannot be written ({error.strerror}): "
+                           "make room there, or end it with Ctrl+C or stop-now") from error
 
     def stop_now(self) -> None:
         """End the run's process at once; what it learned since its last save is lost. Raises RunError if it is not here to end."""
         status = self._json("status.json") or {}
-        if not self.is_alive():
+        if status.get("state") in FINAL_STATES or not self.is_alive():
             raise RunError(f"run {self.name} is not running, so it cannot be stopped")
         if status.get("host") != platform.node() or not isinstance(status.get("pid"), int):
             raise RunError(f"run {self.name} trains on another machine ({status.get('host')}): stop it there")
-        os.kill(status["pid"], signal.SIGKILL)
+        if status.get("began") != began(status["pid"]):
+            raise RunError(f"run {self.name} is just starting: try again in a moment")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(status["pid"], signal.SIGKILL)
         deadline = time.monotonic() + 10
         while self.is_alive():
             if time.monotonic() > deadline:
@@ -164,13 +171,20 @@ class Run:
         step, saved = status.get("step", 0), self.saves()
         status |= {"state": "stopped", "eta_seconds": None,
                    "error": f"stopped at once at step {step}; it goes on from step {step_of(saved[0]) if saved else 0}"}
-        write_atomically(self.path / "status.json", json.dumps(status).encode())
+        with contextlib.suppress(OSError):  # without it, the run reads as one that has failed
+            write_atomically(self.path / "status.json", json.dumps(status).encode())
 
     def delete(self) -> None:
-        """Remove the folder. Raises RunError if its process lives."""
+        """Remove the folder. Raises RunError if its process lives, FileNotFoundError if somebody else has just removed it."""
         if self.is_alive():
             raise RunError(f"run {self.name} is still training: stop it first")
-        shutil.rmtree(self.path)
+        gone = self.path.with_name(f".{self.name}.{os.getpid()}-{threading.get_ident()}.deleted")
+        self.path.rename(gone)  # whole at once: a process that begins to train it finds nothing, and never half of it
+        try:
+            shutil.rmtree(gone)
+        except OSError:
+            gone.rename(self.path)
+            raise
 
     def check_unfinished(self) -> None:
         """Raise RunError if there is nothing left to resume."""
@@ -193,7 +207,8 @@ def list_runs(root: Path | str) -> list[Run]:
     told_at = {}
     for path in Path(root).glob("*/status.json"):
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-            told_at[path.parent] = path.stat().st_mtime
+            if not path.parent.name.startswith("."):
+                told_at[path.parent] = path.stat().st_mtime
     return [Run(path) for path in sorted(told_at, key=told_at.get, reverse=True)]
 
 
@@ -239,6 +254,14 @@ def load_weights(run: Run, step: int | None = None) -> dict[str, Tensor]:
     path = run.weights(step)
     with damage_is_told(path):
         return load_tensors(path, checked=run.config().get("format") not in UNCHECKED)[0]
+
+
+def load_best(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The best weights by parameter, and {"step", "val_loss"}: whose they are. Raises RunError if there are none, or damaged ones."""
+    path = run.weights()
+    with damage_is_told(path):
+        weights, about = load_tensors(path)
+        return weights, {"step": about["step"], "val_loss": about["val_loss"]}
 
 
 def load_matching_tokenizer(run: Run, vocab_size: int) -> Tokenizer:

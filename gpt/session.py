@@ -22,12 +22,12 @@ from gpt.errors import UserError
 from gpt.estimate import most_helpful_knobs
 from gpt.keeper import Keeper, Stop
 from gpt.model import GPT2
-from gpt.run import RunError, check_name, damage_is_told, load_matching_tokenizer, load_weights, step_of
+from gpt.run import RunError, check_name, damage_is_told, load_best, load_matching_tokenizer, step_of
 from gpt.tokenizer import make_tokenizer
 from gpt.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 from gpt.writer import RunWriter
 
-CHANGEABLE = ("epoch", "max_steps", "max_minutes", "learning_rate", "eval_every", "snapshots")  # when a run is resumed
+CHANGEABLE = ("epoch", "max_steps", "max_minutes", "learning_rate", "warmup", "grad_clip", "eval_every", "snapshots")  # on resuming
 
 
 def machine_lock() -> filelock.FileLock:
@@ -46,7 +46,7 @@ class Session:
         """A new run with `config`; without one, the run `name` is resumed, with `changes` of CHANGEABLE settings."""
         self.writer = RunWriter(Path(root) / check_name(name))
         self.resumes = config is None
-        exists = self.writer.path.exists()
+        exists = self.writer.path.exists() and not (config is not None and self.writer.never_began())
         if exists and not self.resumes:
             raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
         if not exists and self.resumes:
@@ -62,9 +62,9 @@ class Session:
     def _resumed_config(self) -> dict[str, Any]:
         if fixed := [name for name in self.changes if name not in CHANGEABLE]:
             raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(CHANGEABLE)} can: start a new run")
+        self.writer.check_format(to_resume=True)
         if not self.changes:
             self.writer.check_unfinished()
-        self.writer.check_format(to_resume=True)
         saved, status = self.writer.config(), self.writer.status()
         config = validate({**saved["config"], **self.changes})
         if self.changes:
@@ -89,12 +89,25 @@ class Session:
                 held.enter_context(machine_lock().acquire(timeout=1))
             except filelock.Timeout:
                 raise RunError("another run is training on this machine: wait for it or stop it") from None
+            except OSError as error:
+                raise RunError(f"the file {machine_lock().lock_file} cannot be opened ({error.strerror}), which another user has left "
+                               "there: let them remove it") from None
             held.enter_context(self.writer)
+            self._check_folder()
             with self._failures_are_told():
                 begin = {} if self.resumes else {"step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}
                 self.writer.write_status(state="starting", error=None, **begin)
                 self._prepare()
                 yield from self._train()
+
+    def _check_folder(self) -> None:
+        """Raise RunError if, while this process was getting ready, somebody deleted, renamed or began the run."""
+        if self.resumes == (self.writer.path / "config.json").exists():
+            return
+        if self.resumes:
+            self.writer.discard()  # taking its lock has made it anew
+            raise RunError(f"run {self.writer.name} was deleted or renamed meanwhile")
+        raise RunError(f"there is a run {self.writer.name} already: choose another name")
 
     @contextlib.contextmanager
     def _failures_are_told(self) -> Iterator[None]:
@@ -106,8 +119,7 @@ class Session:
                 self.keeper.finish()
             raise
         except KeyboardInterrupt:
-            saves = self.writer.saves()
-            self._end("stopped", f"stopped at once; it goes on from step {step_of(saves[0]) if saves else 0} when it is resumed")
+            self.end_at_once()
             raise
         except DivergedError as error:
             told = DivergedError(f"{error}; {self.keeper.restore_best()}")
@@ -118,12 +130,18 @@ class Session:
             raise
         except BaseException as error:  # a mistake of ours: the process ends as it would have
             if ran_out_of_memory(error):
-                told = UserError(f"there is not enough memory for this: lower {' or '.join(most_helpful_knobs(self.config))}")
+                begin = "start a new run with a lower" if self.resumes else "lower"
+                told = UserError(f"there is not enough memory for this: {begin} {' or '.join(most_helpful_knobs(self.config))}")
                 self._end("failed", str(told))
                 raise told from error
             self.writer.append_log(traceback.format_exc())
             self._end("failed", f"{type(error).__name__}: {error}")
             raise
+
+    def end_at_once(self) -> None:
+        """Tell in the folder that nothing more comes: what was learned since the last save is lost. The process should then exit."""
+        saves = self.writer.saves()
+        self._end("stopped", f"stopped at once; it goes on from step {step_of(saves[0]) if saves else 0} when it is resumed")
 
     def _end(self, state: str, reason: str) -> None:
         """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
@@ -182,19 +200,23 @@ class Session:
                 self.trainer.model.load_state_dict(weights)
                 self.trainer.load_state(state)
             self.writer.cut_rows_after(self.trainer.step)
-            notes += self._best_is_whole()
+            self.writer.forget_snapshots_after(self.trainer.step)
+            notes += self._take_best()
         else:
             notes = [*self.corpus.notes, "nothing had been saved yet when the run ended: it begins again"]
             self.writer.cut_rows_after(-1)
+            self.writer.forget_snapshots_after(-1)
         return notes + self._changed()
 
-    def _best_is_whole(self) -> list[str]:
-        """Without whole best weights, those of the next evaluation are the best. Returns what there is to tell about it."""
+    def _take_best(self) -> list[str]:
+        """The best weights stay the best, also if they are of steps that will be made again; without whole ones, the next
+        evaluation's are. Returns what there is to tell about it."""
         try:
-            load_weights(self.writer)
+            _, about = load_best(self.writer)
         except RunError:
             self.trainer.best_loss = math.inf
             return ["the best weights are damaged: the best from here on take their place"]
+        self.trainer.best_loss = min(self.trainer.best_loss, about["val_loss"])
         return []
 
     def _changed(self) -> list[str]:

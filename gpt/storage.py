@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
 
     `durable` waits until the disk has the data, so that a power cut cannot leave an empty file under the new name.
     """
-    with _moved_into_place(path) as new, open(new, "wb") as file:
+    with moved_into_place(path) as new, open(new, "wb") as file:
         file.write(data)
         file.flush()
         if durable:
@@ -53,7 +54,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> N
     """Write tensors, and with them a `state` of plain JSON values, with a checksum over both. Raises OSError."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     written = json.dumps(state)
-    with _moved_into_place(path) as new:
+    with moved_into_place(path) as new:
         try:
             save_file(tensors, new, {"state": written, "sha256": checksum(tensors, written)})
         except SafetensorError as error:  # how it tells that the disk is full
@@ -114,9 +115,9 @@ def join_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 @contextlib.contextmanager
-def _moved_into_place(path: Path) -> Iterator[Path]:
+def moved_into_place(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when that has gone well. Half a file is removed: it may be what filled the disk."""
-    new = path.with_name(path.name + ".new")
+    new = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")  # nobody else's, should others write `path` too
     try:
         yield new
         os.replace(new, path)

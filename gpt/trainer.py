@@ -83,13 +83,14 @@ class Trainer:
 
     def events(self) -> Iterator[Event]:
         """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""
+        self._ends = self.progress() >= 1
         if self.step == 0:
             yield from self._warnings()
             yield self.evaluation(at_most=TOKENS_AT_ONCE)  # all tokens are about equally unlikely yet: a few tell as much as all
         elif self.evaluation_follows() and self._evaluated < self.step:  # the run was left between a step and its evaluation
             yield self.evaluation()
         since = self.clock.seconds()
-        while self.progress() < 1:
+        while not self._ends:
             self._pending.append(self._update())
             self.step += 1
             self._ends = self.progress() >= 1
@@ -109,6 +110,11 @@ class Trainer:
         """Let the run have so many steps more than planned: the learning rate now falls to zero at the new end."""
         self.steps += steps
         self.config |= {"max_steps": self.steps, "epoch": 0.0}
+        self._ends = self.progress() >= 1
+
+    def is_done(self) -> bool:
+        """Whether the last step has been made, and evaluated."""
+        return self._ends and self._evaluated == self.step
 
     def progress(self) -> float:
         """The share of the run that is done, 0 to 1, by whichever of epoch, max_steps and max_minutes ends it first."""

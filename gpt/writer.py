@@ -17,12 +17,22 @@ from typing import Any
 import filelock
 from torch import Tensor
 
+from gpt.locks import began
 from gpt.model import GPT2
 from gpt.run import FORMAT, Run, RunError, check_command, damage_is_told
-from gpt.storage import DamagedFile, append_line, join_tensors, load_tensors, save_tensors, split_tensors, write_atomically
+from gpt.storage import (
+    DamagedFile,
+    append_line,
+    join_tensors,
+    load_tensors,
+    moved_into_place,
+    save_tensors,
+    split_tensors,
+    write_atomically,
+)
 from gpt.tokenizer import Tokenizer
 
-SAVES = 2  # full saves that are kept: should the newest be damaged, the one before is used
+KEPT_SAVES = 2  # full saves that are kept: should the newest be damaged, the one before is used
 
 
 def patiently(write: Callable) -> Callable:
@@ -62,7 +72,9 @@ class RunWriter(Run):
         try:
             (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=1)
-            (self.path / "control").unlink(missing_ok=True)
+            for left in ("control", "*.new", "*/*.new"):  # by a process that was killed, or that asked one that was
+                for path in self.path.glob(left):
+                    path.unlink()
         except filelock.Timeout:
             raise RunError(f"run {self.name} is already training in another process") from None
         except OSError as error:
@@ -75,7 +87,7 @@ class RunWriter(Run):
 
     def discard(self) -> None:
         """Remove the folder of a run that never began."""
-        shutil.rmtree(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _give_up(self, error: OSError | None) -> None:
         raise RunError(f"the folder {self.path} cannot be written ({error.strerror}): make room there, allow writing, or choose another "
@@ -87,8 +99,8 @@ class RunWriter(Run):
     def write_config(self, config: dict[str, Any], tokenizer: Tokenizer | None = None) -> None:
         """What the run is: written before step 1, and again without a tokenizer when a setting of the CONFIG was changed."""
         if tokenizer:
-            tokenizer.save(self.path / "tokenizer.json.new")
-            os.replace(self.path / "tokenizer.json.new", self.path / "tokenizer.json")
+            with moved_into_place(self.path / "tokenizer.json") as new:
+                tokenizer.save(new)
         write_atomically(self.path / "config.json", json.dumps({**config, "format": FORMAT}, indent=1, ensure_ascii=False).encode())
 
     @patiently
@@ -101,7 +113,7 @@ class RunWriter(Run):
             self._put_status(changes)
 
     def _put_status(self, changes: dict[str, Any]) -> None:
-        self._status |= {"pid": os.getpid(), "host": platform.node(), **changes}
+        self._status |= {"pid": os.getpid(), "began": began(os.getpid()), "host": platform.node(), **changes}
         data, path = json.dumps(self._status).encode(), self.path / "status.json"
         try:
             write_atomically(path, data, durable=False)
@@ -127,22 +139,30 @@ class RunWriter(Run):
 
     def command(self) -> str | None:
         """What a reader asked for since the last call, or None."""
+        taken = self.path / "control.taken.new"
         try:
-            command = (self.path / "control").read_text()
-            (self.path / "control").unlink()
-            return check_command(command)
+            os.replace(self.path / "control", taken)  # what is asked from now on is another wish
+            return check_command(taken.read_text())
         except (OSError, RunError):
             return None
 
     # What it has learned
 
     @patiently
-    def save_weights(self, model: GPT2, step: int | None = None) -> None:
-        """best.safetensors, or a snapshot. Snapshots are for looking, so half precision is enough: it halves their size."""
-        state = model.state_dict()
-        if step is not None:
-            state = {name: tensor.half() for name, tensor in state.items()}
-        save_tensors(self._weights_path(step), state)
+    def save_best(self, model: GPT2, step: int, val_loss: float) -> None:
+        """best.safetensors, with the step and the loss that made them the best."""
+        save_tensors(self._weights_path(None), model.state_dict(), {"step": step, "val_loss": val_loss})
+
+    @patiently
+    def save_snapshot(self, model: GPT2, step: int) -> None:
+        """Snapshots are for looking, so half precision is enough: it halves their size."""
+        save_tensors(self._weights_path(step), {name: tensor.half() for name, tensor in model.state_dict().items()})
+
+    def forget_snapshots_after(self, step: int) -> None:
+        """Remove snapshots past `step`, of work that will be done again."""
+        for later in self.snapshots():
+            if later > step:
+                self._weights_path(later).unlink()
 
     @patiently
     def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
@@ -150,8 +170,10 @@ class RunWriter(Run):
         tensors: dict[str, Tensor] = {}
         state = split_tensors({"model": model.state_dict(), "trainer": trainer_state}, "saved", tensors)
         (self.path / "last").mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError), open(self.path / "metrics.jsonl", "rb") as rows:
+            os.fsync(rows.fileno())  # a save must not reach the disk before the rows that led to it
         save_tensors(self.path / "last" / f"step-{trainer_state['step']:06d}.safetensors", tensors, state)
-        for old in self.saves()[SAVES:]:
+        for old in self.saves()[KEPT_SAVES:]:
             old.unlink()
 
     def load_last(self) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
@@ -163,7 +185,9 @@ class RunWriter(Run):
         for path in self.saves():
             try:
                 tensors, state = load_tensors(path)
-            except (DamagedFile, OSError) as error:
+            except OSError as error:  # nothing says that it is damaged
+                raise RunError(f"the save {path} cannot be read ({error.strerror or error}): allow reading it") from error
+            except DamagedFile as error:
                 damaged.append(path)
                 notes.append(f"the save {path.name} is damaged ({error}): the one before it is used")
                 continue

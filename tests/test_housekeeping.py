@@ -54,8 +54,8 @@ def saved(tmp_path, tiny, tokenizer) -> RunWriter:
     with RunWriter(tmp_path / "saved") as writer:
         writer.model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
         writer.write_config({"config": writer.model.config}, tokenizer)
-        writer.save_weights(writer.model)
-        writer.save_weights(writer.model, 5)
+        writer.save_best(writer.model, 5, 2.0)
+        writer.save_snapshot(writer.model, 5)
         writer.save_last(writer.model, {"step": 5})
         writer.append({"step": 5, "loss": 1.0})
         writer.write_status(state="stopped", step=5, steps=10)
@@ -264,7 +264,7 @@ class TestZip:
                     with torch.no_grad():
                         saved.model.state_dict()[name].fill_(step)
                     saved.save_last(saved.model, {"step": step})
-                    saved.save_weights(saved.model, step)
+                    saved.save_snapshot(saved.model, step)
                     (saved.path / f"snapshots/step-{step:06d}.safetensors").unlink()
                     saved.append({"step": step, "loss": 0.0})
 

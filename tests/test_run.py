@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gpt.errors import UserError
+from gpt.locks import began
 from gpt.model import GPT2
 from gpt.run import (
     Run,
@@ -44,8 +45,8 @@ def saved(tmp_path, tiny, tokenizer):
     with RunWriter(tmp_path / "saved") as writer:
         model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
         writer.write_config({"config": model.config}, tokenizer)
-        writer.save_weights(model)
-        writer.save_weights(model, 5)
+        writer.save_best(model, 5, 2.0)
+        writer.save_snapshot(model, 5)
         writer.save_last(model, {"step": 5})
         writer.write_status(state="done", step=5, steps=5)
     return Run(tmp_path / "saved")
@@ -104,12 +105,16 @@ def test_a_cursor_that_no_longer_fits_starts_anew(writer, text):
 
 def test_a_live_run_reads_as_what_it_says(writer):
     assert Run(writer.path).is_alive()
-    assert Run(writer.path).status() == {"state": "running", "step": 3, "steps": 10, "pid": os.getpid(), "host": platform.node()}
+    assert Run(writer.path).status() == {"state": "running", "step": 3, "steps": 10, "pid": os.getpid(), "host": platform.node(),
+                                         "began": began(os.getpid())}
 
 
 def test_a_run_whose_process_is_gone_reads_as_failed(tmp_path):
     with RunWriter(tmp_path / "gone") as writer:
         writer.write_status(state="running", step=3, steps=10, eta_seconds=5.0)
+    assert Run(tmp_path / "gone").never_began()
+    assert Run(tmp_path / "gone").status()["error"].endswith("memory ran out; begin it again")
+    (tmp_path / "gone" / "config.json").write_text("{}")
     status = Run(tmp_path / "gone").status()
     assert not Run(tmp_path / "gone").is_alive()
     assert (status["state"], status["step"], status["eta_seconds"]) == ("failed", 3, None)

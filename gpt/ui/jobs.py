@@ -64,7 +64,8 @@ class Jobs:
 
     def check_free(self, name: str) -> None:
         """Raise RunError if `name` cannot name a run or names one already."""
-        if (self.root / check_name(name)).exists():
+        run = Run(self.root / check_name(name))
+        if run.path.exists() and not run.never_began():
             raise RunError(f"there is a run {name} already: choose another name")
 
     def resume(self, name: str) -> None:

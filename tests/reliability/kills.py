@@ -71,9 +71,7 @@ def _doomed(kind: str, n: int, run: Run, config: dict | None) -> None:
 
 def _reads_back(run: Run, told: dict[str, Any]) -> bool:
     """Check all that a reader may ask of a run whose process was killed. Returns whether it had begun."""
-    if not (run.path / "config.json").exists():  # killed before it was a run: nothing was learned
-        if run.path.exists():
-            run.delete()
+    if not (run.path / "config.json").exists():  # killed before it was a run: it can be begun again under the same name
         return False
     status = run.status()
     if status["state"] != "done":  # else it was killed after its last word

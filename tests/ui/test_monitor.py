@@ -114,6 +114,7 @@ def test_a_failed_run_shows_its_error_and_the_end_of_its_log(jobs):
 def test_a_run_whose_process_is_gone_has_failed(jobs):
     with RunWriter(jobs.root / "a") as writer:
         writer.write_status(state="running", step=7, steps=100)
+    (jobs.root / "a" / "config.json").write_text("{}")
     answer = poll(jobs, None, 0)
     assert answer["state"] == "failed"
     assert answer["error"].startswith("its process ended without a word at step 7")
