@@ -22,6 +22,8 @@ from gpt.ui.theme import theme
 from gpt.ui.view import CSS, head, serve_assets
 from gpt.ui.visitors import Visitor
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 def build(jobs: Jobs, room: Room) -> gr.Blocks:
     """The whole page: four tabs over one folder of runs."""
@@ -62,8 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     jobs = Jobs(options.checkpoints, Caps() if options.public else None, options.password)
     room = Room(jobs, round(options.limit_gb * 1e9))
     ended = threading.Event()
-    for stop_signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop_signal, lambda *_: ended.set())
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, which says that the terminal has gone
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: ended.set())
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     page = launch(jobs, options.host, options.port, room, auth)
     while not ended.wait(LOOK_SECONDS):
@@ -74,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     else:
         print("Stopping: a run in progress is saved first.", flush=True)
         jobs.close()
+        if elsewhere := jobs.running():
+            print(f"Run {elsewhere}, not begun by this page, goes on. To end it: python -m gpt.control stop --run {elsewhere}", flush=True)
     page.close()
 
 
@@ -119,7 +124,8 @@ def launch(jobs: Jobs, host: str, port: int | None, room: Room | None = None, au
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
     page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(), auth=auth,
                 run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200, ssr_mode=False,
-                footer_links=[], app_kwargs={"middleware": [Middleware(Guard, page=page, locked=auth is not None)]})
+                footer_links=[], app_kwargs={"middleware": [Middleware(Guard, page=page, locked=auth is not None,
+                                                                       hosts=None if caps or auth else {*LOOPBACK, host})]})
     return page
 
 

@@ -9,6 +9,7 @@ import base64
 import codecs
 import functools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -23,8 +24,7 @@ GPT2_FILES = {  # SHA-256 of OpenAI's files, the ones tiktoken itself checks
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 }
-
-
+LONGEST_WORD = 1000  # characters that byte-pair encoding learns from at once
 LONGEST_PROMPT = 100_000  # characters; every tokenizer reads as many in a fraction of a second, and no model sees more tokens
 
 
@@ -146,10 +146,20 @@ def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
     trainee = Trainee(models.BPE())
     trainee.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    pieces = (text[i:i + 1_000_000] for i in range(0, len(text), 1_000_000))
-    trainee.train_from_iterator(pieces, trainer)
+    trainee.train_from_iterator(_learnable_pieces(text), trainer)
     as_byte = _printable_bytes()
     return BPETokenizer("bpe", {bytes(as_byte[c] for c in token): i for token, i in trainee.get_vocab().items()})
+
+
+def _learnable_pieces(text: str) -> Iterator[str]:
+    """A text in pieces of at most a million characters. Words and gaps of thousands of characters are cut: learning from a word
+    takes time that grows with the square of its length."""
+    for i in range(0, len(text), 1_000_000):
+        piece, begin = text[i:i + 1_000_000], 0
+        for long in re.finditer(rf"\S{{{LONGEST_WORD}}}|\s{{{LONGEST_WORD}}}", piece):
+            yield piece[begin:long.end()]
+            begin = long.end()
+        yield piece[begin:]
 
 
 def _printable_bytes() -> dict[str, int]:

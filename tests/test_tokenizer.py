@@ -17,6 +17,7 @@ from gpt.tokenizer import (
     ByteTokenizer,
     CharTokenizer,
     TokenizerError,
+    _learnable_pieces,
     encode_prompt,
     gpt2_tokenizer,
     load_tokenizer,
@@ -248,3 +249,14 @@ def test_what_is_no_prompt_is_told(prompt, told):
 
 def test_the_longest_prompt_is_read():
     assert len(encode_prompt(ByteTokenizer(), "x" * 100_000)) == 100_000
+
+
+def test_words_of_thousands_of_characters_are_learned_in_pieces_and_read_whole():
+    text = "a" * 30_000 + " and " + " " * 5000 + "b" * 999
+    pieces = [*_learnable_pieces(text)]
+    assert "".join(pieces) == text
+    assert max(max(map(len, piece.split()), default=0) for piece in pieces) == 1000
+    tokenizer = train_bpe(text, 300)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    ordinary = "The quick brown fox. " * 100
+    assert [*_learnable_pieces(ordinary)] == [ordinary]

@@ -4,13 +4,16 @@ Gradio's server does more than this page needs, and trusts what it is sent more 
 refuses the rest with a sentence, and lets no words of a Python exception out: those go to the server's log.
 """
 
+import asyncio
+import contextlib
 import json
 import logging
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.datastructures import Headers
@@ -24,6 +27,9 @@ LARGEST_REQUEST = 2_000_000  # bytes of anything but an upload
 LARGEST_UPLOAD = 21_000_000  # a text of 20 MB and what stands around it
 READ_AWAY = 100_000_000  # bytes of a refused request that are still read: whoever sends them hears the answer only afterwards
 OURS = "this is a fault of the page, not yours: the server's log says more"
+DIRECT = (f"{API}/run/", f"{API}/api/")  # calls that pass Gradio's queue, and its limits, by
+MOST_DIRECT = 4  # of them at once
+BUSY = "too many people ask at once: try again in a moment"
 CALLS = ("run", "api", "call", "call/v2")  # Gradio's ways to call an endpoint by its name
 POSTS = ("/login", *(f"{API}/{name}" for name in ("upload", "component_server", "cancel", "reset", "queue/join")))
 UNUSED = tuple(f"{API}/{name}" for name in ("proxy=", "stream/", "custom_component/", "deep_link", "dev/", "monitoring", "file/"))
@@ -40,10 +46,13 @@ class Refused(Exception):
 
 
 class Guard:
-    """The middleware. `page` is what is served; with `locked`, nothing but the login can be posted by those who are not logged in."""
+    """The middleware. `page` is what is served; with `locked`, nothing but the login can be posted by those who are not logged in.
+    `hosts` are the names under which it may be asked for (None: any): a site that gives this machine's address for its own name
+    would otherwise be answered as if it were the page."""
 
-    def __init__(self, app: ASGIApp, page: gr.Blocks, locked: bool = False):
-        self.app, self.page, self.locked = app, page, locked
+    def __init__(self, app: ASGIApp, page: gr.Blocks, locked: bool = False, hosts: Collection[str] | None = None):
+        self.app, self.page, self.locked, self.hosts = app, page, locked, hosts
+        self.direct = asyncio.Semaphore(MOST_DIRECT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,7 +64,8 @@ class Guard:
             self.check_address(scope["method"], path, headers)
             if scope["method"] == "POST":
                 receive = await self.checked(path, headers, receive)
-            await self.app(scope, receive, answer.send)
+            async with self.direct if path.startswith(DIRECT) else contextlib.nullcontext():
+                await self.app(scope, receive, answer.send)
         except Refused as refused:
             await answer.tell(refused.status, str(refused))
         except Exception:  # whatever it is, whoever asked learns nothing of it, and the log everything
@@ -64,6 +74,8 @@ class Guard:
 
     def check_address(self, method: str, path: str, headers: Headers) -> None:
         """Raise Refused for what this page never asks of its server."""
+        if self.hosts is not None and urlsplit(f"//{headers.get('host', '')}").hostname not in self.hosts:
+            raise Refused(403, "this page is one person's own: open it as localhost, or start it with --auth or --public")
         if path.startswith(f"{API}/file=") and not self.hands_out(path.removeprefix(f"{API}/file=")):
             raise Refused(403, "this page hands out no files but its own scripts and the zips of runs")
         if path.startswith(UNUSED):
@@ -72,7 +84,8 @@ class Guard:
             return
         if path not in POSTS and not path.startswith(tuple(f"{API}/{way}/" for way in CALLS)):
             raise Refused(404, "nothing can be posted to that address")
-        if headers.get("sec-fetch-site") == "cross-site":
+        origin, here = headers.get("origin"), (headers.get("host"), headers.get("x-forwarded-host"))
+        if headers.get("sec-fetch-site") == "cross-site" or (origin is not None and urlsplit(origin).netloc not in here):
             raise Refused(403, "another site has sent this request: open the page itself")
         if self.locked and path != "/login" and not self.knows(headers):
             raise Refused(401, "log in first: open the page")
@@ -278,5 +291,7 @@ def in_a_sentence(status: int, body: bytes) -> dict[str, Any]:
             return {"error": detail["error"], **told}
         if isinstance(detail, str) and status < 500:
             return {"error": detail[:300], "detail": detail[:300]}
+    if status == 503:
+        return {"error": BUSY, "detail": BUSY}
     sentence = OURS if status >= 500 else "the request has not the shape that this page understands: reload the page and try again"
     return {"error": sentence, "detail": sentence}

@@ -98,11 +98,15 @@ class Jobs:
             except filelock.Timeout:
                 launched.release()
                 raise RunError("another program is training on this machine: wait for it, or stop it first") from None
-            self._stderr.seek(0)
-            self._stderr.truncate()
-            self._at_launch = {run.name: _mark(run) for run in list_runs(self.root)}
-            self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                           stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+            try:
+                self._stderr.seek(0)
+                self._stderr.truncate()
+                self._at_launch = {run.name: _mark(run) for run in list_runs(self.root)}
+                self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                               stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+            except OSError as error:
+                launched.release()
+                raise RunError(f"the training process cannot be started ({error.strerror}): make room in memory and on the disk") from error
             self._name = name
             threading.Thread(target=self._release_when_begun, args=(launched,), daemon=True).start()
 

@@ -62,7 +62,7 @@ class Thrower:
         return status, text, status == 200
 
     def price(self) -> tuple[int, str, bool]:
-        status, text = self.page.call(self.page.on("run-name", "change"), self._form())
+        status, text = self.page.call(self.page.on("run-name", "change"), [1, *self._form()])
         return status, text, status == 200 and '"problems":["' not in text.replace(" ", "")
 
     def writing(self) -> tuple[int, str, bool]:

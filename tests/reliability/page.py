@@ -101,7 +101,7 @@ class Good:
         return self.page.call(self.page.on("confirm-delete"), [name, ""])[0] == 200
 
     def price(self) -> bool:
-        return bool(data_of(self.page.call(self.page.on("run-name", "change"), self.form("")))[0].get("numbers"))
+        return bool(data_of(self.page.call(self.page.on("run-name", "change"), [1, *self.form("")]))[0].get("numbers"))
 
     def write(self) -> bool:
         status, text = self.page.call(self.page.on("generate"), ["good", 99, "7 green", *self.sampling], queued=True)

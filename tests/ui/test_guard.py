@@ -1,6 +1,9 @@
 """In front of the server: sizes, shapes, addresses; and what goes back when something fails all the same."""
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import httpx
@@ -77,6 +80,47 @@ def test_another_site_cannot_post_in_a_visitors_name(http):
     assert "nothing is training" in http.post(f"{API}/api/stop", json={"data": [""]}).json()["error"]
 
 
+@pytest.mark.parametrize("headers", [
+    {"host": "evil.example"}, {"host": "evil.example", "origin": "http://evil.example"}, {"host": ""},
+    {"host": "127.0.0.1.evil.example:7860"},
+])
+def test_a_page_of_ones_own_has_no_other_name(http, headers):
+    for answer in (http.get("/", headers=headers), http.post(f"{API}/api/stop", json={"data": [""]}, headers=headers)):
+        assert answer.status_code == 403
+        assert "open it as localhost, or start it with --auth or --public" in sentence(answer)
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://evil.example", "null", ""])
+def test_a_page_of_another_origin_cannot_post(http, origin):
+    answer = http.post(f"{API}/api/stop", json={"data": [""]}, headers={"origin": origin})
+    assert (answer.status_code, sentence(answer)) == (403, "another site has sent this request: open the page itself")
+
+
+def test_the_page_itself_may_post_also_from_behind_a_proxy(http, page):
+    for headers in ({"origin": page.local_url.rstrip("/")}, {"origin": "https://page.example", "x-forwarded-host": "page.example"}):
+        answer = http.post(f"{API}/call/stop", json={"data": [""]}, headers=headers)
+        assert answer.status_code == 200
+
+
+def test_calls_that_pass_the_queue_by_are_few_at_once(http, page, monkeypatch):
+    now, most, lock = [0], [0], threading.Lock()
+
+    def slow(*_):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.05)
+        with lock:
+            now[0] -= 1
+
+    attention = next(fn for fn in page.fns.values() if fn.api_name == "attention")
+    monkeypatch.setattr(attention, "fn", slow)
+    with ThreadPoolExecutor(12) as pool:
+        answers = [*pool.map(lambda _: http.post(f"{API}/run/attention", json={"data": ["", 0, ""]}, timeout=60).status_code, range(12))]
+    assert set(answers) == {200}
+    assert 1 <= most[0] <= guard.MOST_DIRECT
+
+
 def test_a_fault_of_ours_is_one_sentence_and_its_words_stay_in_the_log(http, page, monkeypatch, capsys):
     def fail(*_):
         raise RuntimeError("secret words")
@@ -117,6 +161,7 @@ def test_with_a_login_nothing_else_can_be_had(tmp_path):
 
 
 @pytest.mark.parametrize(("status", "body", "told"), [
+    (503, b'{"detail": "Queue is full. Max size is 32 and size is 32."}', "too many people ask at once: try again in a moment"),
     (500, b'{"error": "emb_dim is 5"}', "emb_dim is 5"), (500, b'{"error": null}', OURS), (500, b"Internal Server Error", OURS),
     (500, b'{"detail": "KeyError: 5"}', OURS), (404, b'{"detail": "Not Found"}', "Not Found"),
     (422, b'{"detail": [{"msg": "x"}]}', "reload the page"),
