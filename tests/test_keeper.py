@@ -1,5 +1,6 @@
 """What a run keeps and what it obeys: stopped, paused, extended, killed or gone wrong, nothing that was learned is lost."""
 
+import errno
 import math
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,10 @@ from hypothesis import strategies as st
 
 import gpt.keeper
 import gpt.trainer
-from gpt.run import Run, RunError, load_run
+import gpt.writer
+from gpt.errors import UserError
+from gpt.keeper import Keeper
+from gpt.run import Run, RunError, load_best, load_run, step_of
 from gpt.session import Session
 from gpt.storage import load_tensors
 from gpt.trainer import DivergedError
@@ -202,3 +207,185 @@ def test_a_run_of_another_machine_is_not_stopped_at_once(tmp_path):
         writer.write_status(state="running", step=1, steps=2, host="elsewhere")
         with pytest.raises(RunError, match=r"trains on another machine \(elsewhere\): stop it there"):
             Run(writer.path).stop_now()
+
+
+def refusing(monkeypatch, times: int) -> list[int]:
+    """Let the disk refuse the next saves. Returns a list with the number of refusals that are left."""
+    left, save = [times], gpt.writer.save_tensors
+
+    def sometimes(*arguments, **options) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*arguments, **options)
+
+    monkeypatch.setattr(gpt.writer, "save_tensors", sometimes)
+    monkeypatch.setattr(gpt.keeper, "RETRY_SECONDS", 0.02)
+    return left
+
+
+def test_who_stops_a_run_while_the_disk_is_full_loses_nothing_if_there_is_room_in_time(tmp_path, config, monkeypatch):
+    whole = finish(Session(tmp_path, "whole", config))
+    session = Session(tmp_path, "a", config)
+    for event in session.events():
+        if event.kind == "step" and session.trainer.step == 6:
+            session.stop()
+            left = refusing(monkeypatch, 3)
+    assert left == [0]
+    assert (session.writer.status()["state"], session.writer.status()["error"]) == ("stopped", None)
+    assert [step_of(path) for path in session.writer.saves()] == [6]
+    run = finish(Session(tmp_path, "a"))
+    assert [row for row in timeless(run) if "training waited" not in row.get("text", "")] == timeless(whole)
+
+
+def test_a_second_wish_to_stop_ends_the_wait_for_the_disk(tmp_path, config, monkeypatch):
+    session = Session(tmp_path, "a", config)
+    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): what was learned since step 0 is lost"):
+        for event in session.events():
+            if event.kind == "step" and session.trainer.step == 6:
+                session.stop()
+                refusing(monkeypatch, 10**6)
+                threading.Thread(target=lambda: (wait_until(lambda: "No space" in str(session.writer.status().get("error"))),
+                                                 session.stop())).start()
+    assert session.writer.status()["state"] == "failed"
+
+
+def test_a_wish_that_comes_while_the_disk_is_full_is_obeyed_later(tmp_path, config, monkeypatch):
+    monkeypatch.setattr(gpt.keeper, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(gpt.keeper, "SAVING_SHARE", math.inf)
+    session = Session(tmp_path, "a", config)
+    run, left = session.writer, refusing(monkeypatch, 0)
+
+    def ask_to_extend_and_make_room() -> None:
+        wait_until(lambda: "No space" in str(run.status().get("error")))
+        run.ask("extend 8")
+        wait_until(lambda: not (run.path / "control").exists())
+        left[0] = 0
+
+    for event in session.events():
+        if event.kind == "step" and session.trainer.step == 6:
+            left[0] = 10**6
+            threading.Thread(target=ask_to_extend_and_make_room).start()
+    assert (run.status()["state"], run.status()["step"]) == ("done", 20)
+
+
+def test_a_run_that_is_stopped_while_it_is_extended_in_a_pause_is_extended_once(tmp_path, config, monkeypatch):
+    session = Session(tmp_path, "a", config)
+    run, extend = session.writer, Keeper._extend
+    monkeypatch.setattr(Keeper, "_extend", lambda keeper, steps: (extend(keeper, steps), session.stop()))
+    for event in session.events():
+        if event.kind == "step" and session.trainer.step == 6:
+            run.ask("pause")
+            threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.ask("extend 10"))).start()
+    assert (run.status()["state"], run.status()["steps"]) == ("stopped", 22)
+
+
+def test_a_run_killed_before_its_first_step_is_begun_again_under_its_name(tmp_path, config):
+    with RunWriter(tmp_path / "a") as writer:
+        writer.write_status(state="starting", step=0, steps=0)
+    assert Run(tmp_path / "a").status()["error"].endswith("begin it again")
+    assert finish(Session(tmp_path, "a", config)).status()["state"] == "done"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="there is a run mine already"):
+        Session(tmp_path, "mine", config)
+
+
+def test_a_run_that_ends_while_it_is_asked_reads_as_it_ended(tmp_path, monkeypatch):
+    with RunWriter(tmp_path / "a") as writer:
+        writer.write_status(state="running", step=3, steps=3)
+    monkeypatch.setattr(Run, "is_alive", lambda run: writer.write_status(state="done"))
+    assert Run(tmp_path / "a").status()["state"] == "done"
+
+
+def test_weights_that_are_no_numbers_become_no_snapshot(tmp_path, config):
+    session = Session(tmp_path, "a", {**config, "snapshots": 0})
+    with pytest.raises(DivergedError):
+        for event in session.events():
+            if event.kind == "step" and session.trainer.step == 6:
+                session.trainer.model.token_embedding.weight.data.fill_(math.nan)
+                session.writer.ask("snapshot")
+    assert session.writer.snapshots() == []
+
+
+def test_a_run_left_at_its_first_evaluation_has_each_row_once(tmp_path, config):
+    whole = finish(Session(tmp_path, "whole", config))
+    events = Session(tmp_path, "a", config).events()
+    next(event for event in events if event.kind == "evaluation")
+    events.close()
+    told = "nothing had been saved yet when the run ended: it begins again"
+    assert [row for row in timeless(finish(Session(tmp_path, "a"))) if row.get("text") != told] == timeless(whole)
+
+
+def test_the_best_weights_stay_the_best_also_of_work_that_is_done_anew_in_another_way(tmp_path, config, monkeypatch):
+    monkeypatch.setattr(gpt.keeper, "SAVE_SECONDS", 10**6)
+    session = Session(tmp_path, "a", config)
+    events = session.events()
+    for event in events:
+        if session.trainer.step == 5 and event.kind == "step":
+            session.keeper.save()
+        if event.kind == "sample" and event.row["step"] == 8:
+            break
+    with pytest.raises(KeyboardInterrupt):
+        events.throw(KeyboardInterrupt)
+    _, best = load_best(session.writer)
+    run = finish(Session(tmp_path, "a", changes={"learning_rate": 1e-9}))
+    assert best["step"] == 8
+    assert load_best(run)[1] == best
+    assert run.snapshots()[-1] == 12
+
+
+class TestTheFolder:
+    def test_a_finished_run_is_not_stopped_at_once_whoever_has_its_lock(self, tmp_path):
+        with RunWriter(tmp_path / "a") as writer:
+            writer.write_status(state="done", step=3, steps=3)
+            with pytest.raises(RunError, match="run a is not running"):
+                Run(writer.path).stop_now()
+
+    def test_a_process_with_the_same_number_is_not_killed(self, tmp_path):
+        with RunWriter(tmp_path / "a") as writer:
+            writer.write_status(state="running", step=3, steps=3, began="long ago")
+            with pytest.raises(RunError, match="run a is just starting: try again in a moment"):
+                Run(writer.path).stop_now()
+
+    def test_a_save_that_cannot_be_opened_is_told_and_kept(self, tmp_path, config, monkeypatch):
+        run = stop_after(Session(tmp_path, "a", config), 6)
+
+        def forbidden(_):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(gpt.writer, "load_tensors", forbidden)
+        with pytest.raises(RunError, match=r"cannot be read \(Permission denied\): allow reading it"):
+            run.load_last()
+        assert run.saves()
+
+    def test_what_a_killed_process_left_half_done_is_removed(self, tmp_path):
+        with RunWriter(tmp_path / "a") as writer:
+            (writer.path / "last").mkdir()
+            left = [writer.path / "status.json.7-7.new", writer.path / "last" / "step-000005.safetensors.7-7.new"]
+            for path in left:
+                path.write_bytes(b"half")
+        with RunWriter(tmp_path / "a"):
+            assert not any(path.exists() for path in left)
+
+    def test_many_may_ask_at_once(self, tmp_path):
+        with RunWriter(tmp_path / "a") as writer:
+            writer.write_status(state="running", step=1, steps=9)
+            with ThreadPoolExecutor(8) as pool:
+                assert [*pool.map(lambda _: Run(writer.path).ask("snapshot"), range(200))] == [None] * 200
+            assert writer.command() == "snapshot"
+
+    def test_a_run_deleted_while_its_process_gets_ready_is_told_and_stays_deleted(self, tmp_path, config):
+        run = stop_after(Session(tmp_path, "a", config), 6)
+        session = Session(tmp_path, "a")
+        run.delete()
+        with pytest.raises(RunError, match="run a was deleted or renamed meanwhile"):
+            finish(session)
+        assert not run.path.exists()
+
+    def test_a_name_taken_while_the_process_gets_ready_is_told(self, tmp_path, config):
+        session = Session(tmp_path, "a", config)
+        first = finish(Session(tmp_path, "a", config))
+        with pytest.raises(RunError, match="there is a run a already"):
+            finish(session)
+        assert first.status()["state"] == "done"

@@ -242,6 +242,15 @@ def test_a_run_that_is_extended_goes_on_with_a_rate_for_the_new_end(tiny, tokens
     assert trainer.config["max_steps"] == trainer.steps == 24
 
 
+def test_a_run_ends_with_an_evaluation_also_if_the_clock_runs_out_between_two_looks_at_it(tiny, tokens, monkeypatch):
+    trainer = make({**tiny, "max_steps": 0, "max_minutes": 1.0, "eval_every": 10**6}, tokens)
+    shares = iter([0.0] * 7)
+    monkeypatch.setattr(trainer, "progress", lambda: next(shares, 1.0))
+    kinds = [event.kind for event in trainer.events() if trainer.step]
+    assert kinds[-1] == "evaluation"
+    assert trainer.is_done()
+
+
 def test_a_loss_that_is_no_number_ends_the_run(tiny, tokens):
     trainer = make(tiny, tokens)
     with pytest.raises(DivergedError, match=r"at step 4, at a learning rate of 0\.0075: set learning_rate below 0\.01, or warmup above 2"):
