@@ -2,8 +2,11 @@
 
 A visitor is known by a random key that their browser keeps and sends. The server keeps only its SHA-256, beside the runs:
 
-    checkpoints/.owners.json                 {run: digest of who began it}
+    checkpoints/.owners.json                 {run: {"who": digest of who began it, "created", "process"}}
     checkpoints/.visitors/<digest>/.texts/   the texts that a visitor gave
+
+A name may be used again, so an entry counts for one run only: for the one whose config.json tells the same `created`, and
+until that is known for the one that the process of the entry trains.
 
 What is not written there, the run that comes with the project and all that began in a terminal, is nobody's: only who knows
 the page's password can stop, change or delete it here.
@@ -20,8 +23,10 @@ from typing import Any
 from gpt import housekeeping
 from gpt.errors import UserError
 from gpt.estimate import Estimate, estimate
-from gpt.run import FINAL_STATES, list_runs, write_atomically
+from gpt.locks import began as began_at
+from gpt.run import FINAL_STATES, Run, RunError, list_runs, write_atomically
 
+Process = tuple[int, str]  # its number and when it began: together they mean one process
 OWNERS, HOMES = ".owners.json", ".visitors"
 SHORTEST_SECRET = 8  # characters of a password: fewer could be guessed over the network
 SHORTEST_KEY, LONGEST_KEY = 16, 100
@@ -80,7 +85,7 @@ class Access:
         self.root, self.caps = Path(root), caps
         self._password = password
         self._unlocked: set[str] = set()  # digests of those who knew the password, until the page ends
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # held while a run and what is known of it change together
 
     @property
     def has_password(self) -> bool:
@@ -95,7 +100,10 @@ class Access:
 
     def check(self, visitor: str, run: str) -> None:
         """Raise AccessError unless `visitor` began `run` or knows the password."""
-        if self._may_all(visitor) or self._owners().get(run) == digest(visitor):
+        if self.caps is None:
+            return
+        owner = self._owner(run)
+        if self._may_all(visitor) or owner == digest(visitor):
             return
         raise AccessError(f"run {run} is not yours: it can be changed by who began it" +
                           (", or with the page's password" if self.has_password else ""))
@@ -126,19 +134,21 @@ class Access:
         if found := self.problems(visitor, config, estimate(config, n_train_tokens, config["device"])):
             raise AccessError("; ".join(found))
 
-    def began(self, visitor: str, run: str) -> None:
-        """Remember whose `run` is, and delete the oldest finished runs of visitors for which there is no place any more."""
+    def began(self, visitor: str, run: str, process: Process) -> None:
+        """Remember whose `run` is, which `process` trains, and delete the oldest finished runs of visitors for which there is no
+        place any more. What who knows the password begins is nobody's, also under a name that was a visitor's."""
         if self._may_all(visitor):
+            self.deleted(run)
             return
-        with self._lock:
-            owners = self._owners()
-            there = [kept for kept in list_runs(self.root) if kept.name in owners and kept.name != run]  # newest first
+        with self.lock:
+            there = [kept for kept in list_runs(self.root) if kept.name != run and self._owner(kept.name)]  # newest first
             finished = [kept for kept in there if kept.status()["state"] in FINAL_STATES and not kept.is_alive()]
             gone = finished[::-1][:max(0, len(there) - (self.caps.runs - 1))]
             for kept in gone:
                 housekeeping.delete(kept)
-            names = {kept.name for kept in there} - {kept.name for kept in gone}
-            self._write({name: who for name, who in owners.items() if name in names} | {run: digest(visitor)})
+            owners, names = self._owners(), {kept.name for kept in there} - {kept.name for kept in gone}
+            begun = {"who": digest(visitor), "created": None, "process": process}
+            self._write({name: entry for name, entry in owners.items() if name in names} | {run: begun})
 
     def deleted(self, run: str) -> None:
         """Forget whose `run` was: another run may have its name later."""
@@ -148,10 +158,12 @@ class Access:
         """What was known of `run` is now known of `name`."""
         if self.caps is None:
             return
-        with self._lock:
+        with self.lock:
             owners = self._owners()
-            if (who := owners.pop(run, None)) is not None:
-                self._write(owners | ({name: who} if name else {}))
+            others = {other: entry for other, entry in owners.items() if other not in (run, name)}
+            known = others | ({name: owners[run]} if name and run in owners else {})
+            if known != owners:
+                self._write(known)
 
     # Texts
 
@@ -173,7 +185,7 @@ class Access:
         """Delete the oldest texts of visitors for which there is no room beside `text`."""
         if self.caps is None:
             return
-        with self._lock:
+        with self.lock:
             others = [path for path in self.root.glob(f"{HOMES}/*/*/*.txt") if path != text]
             room = self.caps.text_bytes - text.stat().st_size
             for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -185,19 +197,61 @@ class Access:
         """Whether nothing is forbidden to `visitor`."""
         return self.caps is None or (_is_key(visitor) and digest(visitor) in self._unlocked)
 
-    def _owners(self) -> dict[str, str]:
-        """Run -> digest of who began it. Raises AccessError if the file is damaged: guessing would give runs away."""
+    def _owner(self, name: str) -> str | None:
+        """The digest of who began the run that has this name now, or None. Which run that is, is written down as soon as it is known."""
+        with self.lock:
+            owners, run = self._owners(), Run(self.root / name)
+            if (entry := owners.get(name)) is None:
+                return None
+            try:
+                created = run.config().get("created")
+            except RunError:  # it only begins
+                created = None
+            if entry["created"] is not None:
+                return entry["who"] if entry["created"] == created else None
+            trained = _process_of(run) == tuple(entry["process"])
+            if trained and created is not None:
+                self._write(owners | {name: entry | {"created": created}})
+            return entry["who"] if trained or _lives(entry["process"]) else None
+
+    def _owners(self) -> dict[str, dict[str, Any]]:
+        """Run -> {"who", "created", "process"}. Raises AccessError if the file is damaged: guessing would give runs away."""
         try:
             owners = json.loads((self.root / OWNERS).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except ValueError:
             raise AccessError(f"{OWNERS} beside the runs is damaged, so nobody knows whose they are: mend or delete it") from None
-        return {str(run): str(who) for run, who in owners.items()} if isinstance(owners, dict) else {}
+        return {run: entry for run, entry in owners.items() if _is_entry(entry)} if isinstance(owners, dict) else {}
 
-    def _write(self, owners: dict[str, str]) -> None:
+    def _write(self, owners: dict[str, dict[str, Any]]) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         write_atomically(self.root / OWNERS, json.dumps(owners, indent=1).encode())
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not entry.keys() >= {"who", "created", "process"}:
+        return False
+    return isinstance(entry["process"], list) and len(entry["process"]) == 2
+
+
+def process_known(pid: int) -> Process:
+    """A process of this machine, as status.json tells of it too; 0 is none."""
+    return pid, began_at(pid)
+
+
+def _lives(process: Process) -> bool:
+    pid, began = process
+    return bool(began) and began_at(pid) == began
+
+
+def _process_of(run: Run) -> Process | None:
+    """The process that wrote the run's status.json last, or None."""
+    try:
+        status = json.loads((run.path / "status.json").read_text(encoding="utf-8"))
+        return status["pid"], status["began"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _is_key(visitor: Any) -> bool:

@@ -22,12 +22,14 @@ from gpt.visible import visible
 
 MOST_SELECTED = 1000
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
+CALM = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
 
 
 def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
+    about = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question names, whatever is selected now
     with gr.Row(elem_classes="gpt-buttons") as actions:
         resume, rename, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=60)
                                             for action in ("Resume", "Rename", "Download", "Delete"))
@@ -41,26 +43,30 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     file = gr.DownloadButton(elem_id="zip", elem_classes="gpt-hidden")
     chart = component("figure", elem_id="runs-chart")
 
-    def ticked(event: gr.EventData) -> tuple[str, dict[str, Any]]:
-        return choose(jobs, event._data)
+    def ticked(event: gr.EventData) -> tuple[Any, ...]:
+        return *choose(jobs, event._data), *CALM
 
-    filled = {"fn": partial(fill, jobs, room), "inputs": selected, "outputs": [table, chart, selected], **QUIETLY}
-    calmed = {"fn": lambda: (SHOWN, HIDDEN, HIDDEN), "outputs": [actions, deleting, renaming], **QUIETLY}
+    def anew(selected: str) -> tuple[Any, ...]:
+        return *fill(jobs, room, selected), *CALM
+
+    rows = [actions, deleting, renaming]
+    filled = {"fn": anew, "inputs": selected, "outputs": [table, chart, selected, *rows], **QUIETLY}
+    calmed = {"fn": lambda: CALM, "outputs": rows, **QUIETLY}
     tab.select(**filled)
-    table.select(ticked, None, [selected, chart], trigger_mode="always_last", **QUIETLY)
+    table.select(ticked, None, [selected, chart, *rows], trigger_mode="always_last", **QUIETLY)
 
     resume.click(partial(resume_run, jobs), [selected, visitor.key], **ANSWERED)
 
-    delete.click(ask_to_delete, selected, [actions, deleting, confirm], **ANSWERED).success(None, js=to_focus("confirm-delete"))
-    deleted = confirm.click(partial(delete_runs, jobs), [selected, visitor.key], **ANSWERED)
+    delete.click(ask_to_delete, selected, [actions, deleting, confirm, about], **ANSWERED).success(None, js=to_focus("confirm-delete"))
+    deleted = confirm.click(partial(delete_runs, jobs), [about, visitor.key], **ANSWERED)
     for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
-        after(**filled).then(**calmed).then(None, js=to_focus("delete"))
+        after(**filled).then(None, js=to_focus("delete"))
     keep.click(**calmed).then(None, js=to_focus("delete"))
 
-    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name], **ANSWERED)
+    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, about], **ANSWERED)
     asked.success(None, js=to_focus("new-name"))
-    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [selected, name, visitor.key], selected, **ANSWERED)
-    done.success(**filled).success(**calmed).success(None, js=to_focus("rename"))
+    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [about, name, visitor.key], selected, **ANSWERED)
+    done.success(**filled).success(None, js=to_focus("rename"))
     leave.click(**calmed).then(None, js=to_focus("rename"))
 
     packing = download.click(lambda: gr.update(value="Packing", interactive=False), None, download, **QUIETLY)
@@ -124,44 +130,47 @@ def resume_run(jobs: Jobs, selected: str, visitor: str = "") -> None:
     tell(f"Run {run.name} goes on: see the Train tab.")
 
 
-def ask_to_delete(selected: str) -> tuple[Any, Any, Any]:
-    """Show the question instead of the actions."""
+def ask_to_delete(selected: str) -> tuple[Any, Any, Any, str]:
+    """Show the question instead of the actions, and keep the names it is about: exactly these are deleted."""
     names = names_of(selected)
     with told_to_the_person():
         if not names:
             raise RunError("no runs are selected: select those to delete")
     return HIDDEN, SHOWN, gr.update(
-        value=visible(f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever"))
+        value=visible(f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever")), "\n".join(names)
 
 
-def delete_runs(jobs: Jobs, selected: str, visitor: str = "") -> None:
+def delete_runs(jobs: Jobs, asked: str, visitor: str = "") -> None:
+    """Delete the runs that the person was asked about."""
     with told_to_the_person():
-        for name in names_of(selected):
-            run = find_run(jobs.root, name)
-            jobs.access.check(visitor, name)
-            housekeeping.delete(run)
-            jobs.access.deleted(name)
+        for name in names_of(asked):
+            with jobs.access.lock:
+                run = find_run(jobs.root, name)
+                jobs.access.check(visitor, name)
+                housekeeping.delete(run)
+                jobs.access.deleted(name)
 
 
-def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any]:
-    """Show a box with the name to change instead of the actions."""
+def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any, str]:
+    """Show a box with the name to change instead of the actions, and keep whose name it is."""
     with told_to_the_person():
         run = one_of(jobs, selected, "rename")
-    return HIDDEN, SHOWN, gr.update(value=run.name)
+    return HIDDEN, SHOWN, gr.update(value=run.name), run.name
 
 
-def rename_run(jobs: Jobs, selected: str, name: str, visitor: str = "") -> str:
-    """The name of the selected run from now on."""
+def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
+    """The name of the run that was asked about, from now on."""
     with told_to_the_person():
-        run, name = one_of(jobs, selected, "rename"), str(name or "").strip()
+        run, name = one_of(jobs, asked, "rename"), str(name or "").strip()
         if name == run.name:
             return name
-        jobs.access.check(visitor, run.name)
-        if run.name == jobs.child():
-            raise RunError(f"run {run.name} is training: wait until it has ended, or stop it first")
-        new = housekeeping.rename(run, name).name
-        jobs.access.renamed(run.name, new)
-        return new
+        with jobs.access.lock:
+            jobs.access.check(visitor, run.name)
+            if run.name == jobs.child():
+                raise RunError(f"run {run.name} is training: wait until it has ended, or stop it first")
+            new = housekeeping.rename(run, name).name
+            jobs.access.renamed(run.name, new)
+            return new
 
 
 def zip_run(jobs: Jobs, folder: Path, selected: str) -> str:

@@ -15,6 +15,7 @@ from gpt.estimate import estimate
 from gpt.housekeeping import size
 from gpt.run import find_run, new_name
 from gpt.ui import kept, monitor, texts
+from gpt.ui.access import process_known
 from gpt.ui.controls import ANSWERED, QUIETLY, controls_of, tell, text_of, told_to_the_person, typed
 from gpt.ui.jobs import Jobs, training_words
 from gpt.ui.pace import Pace
@@ -116,8 +117,10 @@ def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
         text = long_enough(jobs, config, visitor)
         jobs.access.check_cost(visitor, config | {"vocab_size": text["vocab_size"]}, text["train_tokens"])
         run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
-        jobs.start(config, text_of(preset, "the preset"), run)
-        jobs.access.began(visitor, run)
+        with jobs.access.lock:  # nobody may rename a run to this name in between
+            jobs.start(config, text_of(preset, "the preset"), run)
+            child = jobs._child  # None if it has failed already and somebody was told
+            jobs.access.began(visitor, run, process_known(child.pid if child else 0))
 
 
 def ask(jobs: Jobs, command: str, visitor: str = "") -> None:

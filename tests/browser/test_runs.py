@@ -119,6 +119,16 @@ class TestActions:
         toast(page, "no runs are selected: select those to delete")
         expect(page.locator("#download")).to_have_text("Download", timeout=PATIENT)
 
+    def test_a_question_about_deleting_is_taken_back_by_another_selection(self, open_page, root):
+        page = opened(open_page())
+        select_only(page, "first-copy")
+        page.locator("#delete").click()
+        expect(page.locator("#confirm-delete")).to_have_text("Yes, delete first-copy for ever", timeout=PATIENT)
+        page.get_by_label("select run second-copy", exact=True).check()
+        expect(page.locator("#confirm-delete")).to_be_hidden(timeout=PATIENT)
+        expect(page.locator("#delete")).to_be_visible(timeout=PATIENT)
+        assert {"first-copy", "second-copy"} <= {run.name for run in list_runs(root)}
+
     def test_the_box_in_the_header_takes_all_or_none_and_knows_some(self, open_page, root):
         page = opened(open_page())
         select_only(page, "first-copy")

@@ -1,6 +1,7 @@
 """A public page: what a visitor may take, whose a run is, and what the server keeps of a visitor."""
 
 import json
+import os
 from pathlib import Path
 from shutil import copytree
 
@@ -10,11 +11,13 @@ import pytest
 from gpt.config import CONFIG, PRESETS
 from gpt.estimate import Estimate, Work
 from gpt.ui import texts, train
-from gpt.ui.access import HOMES, OWNERS, Access, AccessError, Caps, digest
+from gpt.ui.access import HOMES, OWNERS, Access, AccessError, Caps, digest, process_known
 from gpt.ui.jobs import Jobs
 
 ANNA, BERT = "anna" * 8, "bert" * 8
 PASSWORD = "open sesame"
+HERE = process_known(os.getpid())  # stands for the process that trains a run
+GONE = (HERE[0], "0")  # a process that had our number before us
 
 
 def cost(**changes) -> Estimate:
@@ -42,9 +45,11 @@ def public(root, tmp_path) -> Jobs:
     return Jobs(copytree(root, tmp_path / "checkpoints"), Caps(runs=2), PASSWORD)
 
 
-def make_run(root: Path, name: str, state: str = "done") -> Path:
+def make_run(root: Path, name: str, state: str = "done", process=HERE, created: float | None = None) -> Path:
     (root / name).mkdir(parents=True)
-    (root / name / "status.json").write_text(json.dumps({"state": state, "step": 1, "steps": 1}))
+    (root / name / "status.json").write_text(json.dumps({"state": state, "step": 1, "steps": 1, "pid": process[0], "began": process[1]}))
+    if created is not None:
+        (root / name / "config.json").write_text(json.dumps({"config": {}, "created": created}))
     return root / name
 
 
@@ -52,13 +57,13 @@ class TestOwnership:
     def test_a_page_of_ones_own_allows_everything_and_keeps_no_register(self, tmp_path):
         access = Access(tmp_path)
         access.check("", "any")
-        access.began("", "any")
+        access.began("", "any", HERE)
         access.check_cost("", CONFIG, 10**9)
         assert access.home("") == tmp_path
         assert list(tmp_path.iterdir()) == []
 
     def test_a_run_is_its_beginners_alone(self, access):
-        access.began(ANNA, "a")
+        access.began(ANNA, "a", HERE)
         access.check(ANNA, "a")
         for visitor in (BERT, "", None, 5, ANNA[:10], "a" * 5000):
             with pytest.raises(AccessError):
@@ -67,18 +72,55 @@ class TestOwnership:
             access.check(ANNA, "stories")
 
     def test_the_server_keeps_a_digest_and_not_the_key(self, access, tmp_path):
-        access.began(ANNA, "a")
+        access.began(ANNA, "a", HERE)
         kept = (tmp_path / OWNERS).read_text()
         assert ANNA not in kept
-        assert json.loads(kept) == {"a": digest(ANNA)}
+        assert json.loads(kept) == {"a": {"who": digest(ANNA), "created": None, "process": list(HERE)}}
 
     def test_what_is_known_of_a_run_goes_with_it(self, access):
-        access.began(ANNA, "a")
+        access.began(ANNA, "a", HERE)
         access.renamed("a", "b")
         access.check(ANNA, "b")
         access.deleted("b")
         with pytest.raises(AccessError):
             access.check(ANNA, "b")
+
+    def test_a_run_stays_its_beginners_whoever_trains_it_on(self, access, tmp_path):
+        path = make_run(tmp_path, "a", process=GONE, created=5.5)
+        access.began(ANNA, "a", GONE)
+        access.check(ANNA, "a")
+        (path / "status.json").write_text(json.dumps({"state": "done", "step": 2, "steps": 2, "pid": 1, "began": "7"}))
+        access.check(ANNA, "a")
+        access.renamed("a", "b")
+        path.rename(tmp_path / "b")
+        access.check(ANNA, "b")
+
+    def test_a_name_that_is_used_again_gives_no_run_away(self, access, tmp_path):
+        def refused(name: str) -> None:
+            with pytest.raises(AccessError, match=f"run {name} is not yours"):
+                access.check(ANNA, name)
+
+        for name in ("b", "c", "d", "e"):
+            access.began(ANNA, name, GONE)  # its process ended without a folder
+        make_run(tmp_path, "b", process=(1, "7"))  # begun in a terminal
+        make_run(tmp_path, "c", process=(1, "7"), created=6.5)
+        refused("b")
+        refused("c")
+        access.unlock(BERT, PASSWORD)
+        access.began(BERT, "d", HERE)
+        make_run(tmp_path, "d", created=7.5)
+        refused("d")
+        access.renamed("stories", "e")
+        make_run(tmp_path, "e", process=GONE, created=8.5)
+        refused("e")
+
+    def test_a_run_that_was_deleted_elsewhere_leaves_no_claim(self, access, tmp_path):
+        path = make_run(tmp_path, "a", created=5.5)
+        access.began(ANNA, "a", HERE)
+        access.check(ANNA, "a")
+        (path / "config.json").write_text(json.dumps({"config": {}, "created": 9.5}))
+        with pytest.raises(AccessError):
+            access.check(ANNA, "a")
 
     def test_the_password_opens_everything_to_who_knows_it(self, access):
         for word in ("open sesam", "", None, 5, "\ud800"):
@@ -95,7 +137,7 @@ class TestOwnership:
 
     @pytest.mark.parametrize("damage", ["{", "[]", "5", "\xff"])
     def test_a_damaged_register_gives_no_run_away(self, access, tmp_path, damage):
-        access.began(ANNA, "a")
+        access.began(ANNA, "a", HERE)
         (tmp_path / OWNERS).write_bytes(damage.encode("latin-1"))
         with pytest.raises(AccessError):
             access.check(ANNA, "a")
@@ -104,7 +146,7 @@ class TestOwnership:
         make_run(tmp_path, "stories")
         for name in ("one", "two", "three"):
             make_run(tmp_path, name)
-            access.began(ANNA, name)
+            access.began(ANNA, name, HERE)
         assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["stories", "three", "two"]
         assert set(json.loads((tmp_path / OWNERS).read_text())) == {"three", "two"}
 
@@ -192,6 +234,6 @@ class TestControl:
 
     def test_a_visitor_cannot_hold_the_machine_by_a_pause(self, public, monkeypatch):
         monkeypatch.setattr(public, "running", lambda: "bottles")
-        public.access.began(ANNA, "bottles")
+        public.access.began(ANNA, "bottles", HERE)
         with pytest.raises(gr.Error, match="a run cannot be paused: stop it, and resume it later"):
             train.toggle_pause(public, ANNA)

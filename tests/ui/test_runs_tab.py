@@ -186,6 +186,7 @@ class TestSelection:
     def test_a_question_comes_before_deleting(self):
         assert runs.ask_to_delete("a\nb")[2]["value"] == "Yes, delete a, b for ever"
         assert runs.ask_to_delete("a\nb\nc\nd")[2]["value"] == "Yes, delete 4 runs for ever"
+        assert runs.ask_to_delete("a\nb")[3] == "a\nb"
         with pytest.raises(gr.Error, match="no runs are selected: select those to delete"):
             runs.ask_to_delete("")
 
@@ -196,7 +197,7 @@ class TestSelection:
             runs.delete_runs(own_jobs, "bottles")
 
     def test_a_run_gets_another_name(self, own_jobs):
-        assert runs.ask_for_a_name(own_jobs, "bottles")[2]["value"] == "bottles"
+        assert runs.ask_for_a_name(own_jobs, "bottles")[2:] == (gr.update(value="bottles"), "bottles")
         assert runs.rename_run(own_jobs, "bottles", " jars ") == "jars"
         assert names(own_jobs) == {"jars", "bytes"}
         assert runs.rename_run(own_jobs, "jars", "jars") == "jars"
