@@ -26,8 +26,8 @@ KNOBS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # that
 class Estimate:
     """`parameters` and `flops` (of one token, forward and backward) by part of the model; bytes of the weights and of the
     optimizer's state; peak memory of training, on a GPU PyTorch's own, and what is free (None if unknown); floating point
-    operations of one step; steps (0 if only the clock ends the run); seconds; the settings to lower
-    if memory is short."""
+    operations of one step; steps (0 if only the clock ends the run); seconds of the run, of one step and of one evaluation, which
+    no clock interrupts; the settings to lower if memory is short."""
 
     parameters: dict[str, int]
     flops: dict[str, float]
@@ -38,6 +38,8 @@ class Estimate:
     flops_per_step: float
     steps: int
     seconds: float
+    step_seconds: float
+    evaluation_seconds: float
     knobs: tuple[str, ...]
 
     @property
@@ -207,10 +209,12 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
     n_validation = n_train_tokens * VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     evaluated = min(config["eval_tokens"] or n_validation, n_validation)
     first = evaluation_work(config, min(evaluated, TOKENS_AT_ONCE), on_gpu)
-    evaluations = evaluation_work(config, evaluated, on_gpu).times(steps / config["eval_every"]).plus(first)
-    seconds = seconds_of(step_work(config, on_gpu).times(steps).plus(evaluations), speed)
+    step, evaluation = step_work(config, on_gpu), evaluation_work(config, evaluated, on_gpu)
+    evaluations = evaluation.times(steps / config["eval_every"]).plus(first)
+    seconds = seconds_of(step.times(steps).plus(evaluations), speed)
     if limit := 60 * config["max_minutes"]:
         seconds = min(seconds, limit) if steps else limit
     parameters = count_parameters(config)
     return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config), training_bytes(config),
-                    free_bytes(chosen), flops_per_step(config), steps, seconds, most_helpful_knobs(config))
+                    free_bytes(chosen), flops_per_step(config), steps, seconds, seconds_of(step, speed), seconds_of(evaluation, speed),
+                    most_helpful_knobs(config))

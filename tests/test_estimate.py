@@ -176,6 +176,16 @@ def test_work_is_counted_by_hand():
     assert evaluation_work(config, 4096, False).logits == pytest.approx((4096 + 48) * 10 / 3)
 
 
+def test_one_step_and_one_evaluation_are_priced_too(known_speed, tiny):
+    whole, limited = ({**tiny, "max_steps": 1_000, "eval_every": 1_000, "max_minutes": minutes} for minutes in (0.0, 0.001))
+    cost = estimate(whole, 100_000, "cpu")
+    assert 0 < cost.step_seconds < cost.seconds
+    assert 0 < cost.evaluation_seconds < cost.seconds
+    assert 1_000 * cost.step_seconds + cost.evaluation_seconds == pytest.approx(cost.seconds, rel=0.05)
+    assert estimate(limited, 100_000, "cpu").step_seconds == cost.step_seconds
+    assert estimate({**whole, "grad_accum": 4}, 100_000, "cpu").step_seconds > 2 * cost.step_seconds
+
+
 def test_the_clock_may_end_a_run_before_its_steps(known_speed, tiny):
     assert estimate({**tiny, "max_steps": 10**8, "max_minutes": 2.0}, 1000).seconds == 120
     assert estimate({**tiny, "max_steps": 0, "max_minutes": 2.0}, 1000).seconds == 120

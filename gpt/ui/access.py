@@ -38,13 +38,15 @@ class AccessError(UserError):
 
 @dataclass(frozen=True)
 class Caps:
-    """What anyone may take of this machine through a public page. The first four are of one training, and are computed from the
-    price of its whole CONFIG; the others are of the page."""
+    """What anyone may take of this machine through a public page. The first three are of one training, and are computed from the
+    price of its whole CONFIG; the clock ends it after `minutes`, and no single step or evaluation may take longer than that, since
+    nothing interrupts it. The others are of the page."""
 
     parameters: int = 10_000_000
     memory: float = 3e9  # bytes while it trains
     disk: float = 5e8  # bytes of the run's folder: the best weights, the last state, the snapshots
     minutes: float = 10.0
+    snapshots: int = 40  # of one run: beyond them none can be asked for
     waiting: int = 32  # requests in Gradio's queue
     runs: int = 20  # begun by visitors and kept; beyond them the oldest finished one is deleted
     text_bytes: int = 100_000_000  # of all texts that visitors gave; beyond them the oldest text is deleted
@@ -52,7 +54,9 @@ class Caps:
     def told(self) -> str:
         """The caps in sentences, for visitors to read before they begin."""
         return (f"A model may have up to {self.parameters / 1e6:g} million parameters, take {self.memory / 1e9:g} GB of memory "
-                f"and {self.disk / 1e6:g} MB of disk, and train for {self.minutes:g} minutes. The newest {self.runs} runs of visitors are "
+                f"and {self.disk / 1e6:g} MB of disk. Of a run that holds "
+                f"{self.snapshots} snapshots no more are kept. After {self.minutes:g} minutes its training ends, also if "
+                f"max_minutes or max_steps would let it go on. The newest {self.runs} runs of visitors are "
                 f"kept, and {self.text_bytes / 1e6:g} MB of their texts.")
 
     def problems(self, config: dict[str, Any], cost: Estimate) -> list[str]:
@@ -66,8 +70,10 @@ class Caps:
             (cost.training_bytes > self.memory, f"about {cost.training_bytes / 1e9:.1f} GB of memory", f"{self.memory / 1e9:g} GB",
              " or ".join(cost.knobs)),
             (disk > self.disk, f"{disk / 1e6:,.0f} MB of disk", f"{self.disk / 1e6:g} MB", "snapshots or emb_dim"),
-            (cost.seconds > 60 * self.minutes, f"about {cost.seconds / 60:,.0f} minutes", f"{self.minutes:g} minutes",
-             f"max_steps, or set max_minutes to {self.minutes:g}"),
+            (cost.step_seconds > 60 * self.minutes, f"about {cost.step_seconds / 60:,.0f} minutes for a single step",
+             f"{self.minutes:g} minutes", "grad_accum, batch or n_layers"),
+            (cost.evaluation_seconds > 60 * self.minutes, f"about {cost.evaluation_seconds / 60:,.0f} minutes for a single evaluation",
+             f"{self.minutes:g} minutes", "eval_tokens or n_layers"),
         ]
         return [f"this CONFIG takes {value}, and a visitor of this page may take {limit}: lower {remedy}"
                 for over, value, limit, remedy in found if over]
@@ -112,6 +118,18 @@ class Access:
         """Raise AccessError if `visitor` could hold up the others: only one run trains at a time, also while it is paused."""
         if not self._may_all(visitor):
             raise AccessError("on a public page others wait for the machine, so a run cannot be paused: stop it, and resume it later")
+
+    def check_growth(self, visitor: str, run: Run) -> None:
+        """Raise AccessError if `run` has grown so large that this visitor may have no more of it kept."""
+        if self._may_all(visitor):
+            return
+        taken, snapshots = housekeeping.size_of(run.path), len(run.snapshots())
+        if taken > self.caps.disk:
+            raise AccessError(f"run {run.name} takes {taken / 1e6:,.0f} MB of disk, and a visitor's may take {self.caps.disk / 1e6:g} MB: "
+                              "begin another run")
+        if snapshots >= self.caps.snapshots:
+            raise AccessError(f"run {run.name} holds {snapshots} snapshots, and a visitor's may hold {self.caps.snapshots}: "
+                              "begin another run")
 
     # Beginning a run
 

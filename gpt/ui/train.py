@@ -115,7 +115,7 @@ def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
         *settings, visitor = values
         config = jobs.access.bounded(visitor, validate(typed(FIELDS, settings)))
         text = long_enough(jobs, config, visitor)
-        jobs.access.check_cost(visitor, config | {"vocab_size": text["vocab_size"]}, text["train_tokens"])
+        jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
         run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
         with jobs.access.lock:  # nobody may rename a run to this name in between
             jobs.start(config, text_of(preset, "the preset"), run)
@@ -161,6 +161,10 @@ def end_at_once(jobs: Jobs, visitor: str = "") -> None:
 
 
 def keep_snapshot(jobs: Jobs, visitor: str = "") -> None:
+    with told_to_the_person():
+        if (running := jobs.running()) and not jobs.starting():
+            jobs.access.check(visitor, running)
+            jobs.access.check_growth(visitor, find_run(jobs.root, running))
     ask(jobs, "snapshot", visitor)
     tell("The weights of this step are kept: Generate and Attention can look back at them.")
 
@@ -174,6 +178,7 @@ def add_steps(jobs: Jobs, steps: Any, visitor: str = "") -> None:
         if run is None or jobs.starting():
             raise UserError("there is no run to add steps to yet: wait until one has begun")
         jobs.access.check(visitor, run.name)
+        jobs.access.check_growth(visitor, run)
         jobs.extend(run.name, int(steps))
 
 
@@ -229,6 +234,12 @@ def long_enough(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, A
     return text
 
 
+def priced(config: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the size of vocabulary to reckon with: the one found in the text; or, if byte-pair encoding has been learned from
+    its beginning only, as many tokens as were asked for, since the whole text may hold them."""
+    return config if config["tokenizer"] == "bpe" and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
+
+
 MOST_STEPS = 10_000_000  # that can be added to a run at a time
 PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)", "feed-forward": "var(--gpt-sky)",
                 "head": "var(--gpt-pale)"}
@@ -241,13 +252,14 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor
         if name:
             jobs.check_free(name)
         text = long_enough(jobs, config, visitor)
-        cost = estimate(config | {"vocab_size": text["vocab_size"]}, text["train_tokens"], config["device"])
+        config = jobs.access.bounded(visitor, config)
+        cost = estimate(priced(config, text), text["train_tokens"], config["device"])
     except ConfigError as error:
         return {"problems": [visible(problem) for problem in error.problems.values()]}
     except UserError as error:
         return {"problems": [visible(str(error))]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
-    words = training_words(jobs.access.bounded(visitor, config), preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
+    words = training_words(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     return {
         "problems": jobs.access.problems(visitor, config, cost),
         "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],

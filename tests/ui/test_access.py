@@ -10,6 +10,7 @@ import pytest
 
 from gpt.config import CONFIG, PRESETS
 from gpt.estimate import Estimate, Work
+from gpt.run import find_run
 from gpt.ui import texts, train
 from gpt.ui.access import HOMES, OWNERS, Access, AccessError, Caps, digest, process_known
 from gpt.ui.jobs import Jobs
@@ -24,6 +25,7 @@ def cost(**changes) -> Estimate:
     """The price of a small CONFIG, with some of its numbers changed."""
     price = {"parameters": {"embedding": 10, "attention": 10, "feed-forward": 20, "head": 0}, "flops": {}, "weight_bytes": 160.0,
              "optimizer_bytes": 320.0, "training_bytes": 1e8, "free_bytes": None, "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
+             "step_seconds": 0.5, "evaluation_seconds": 0.5,
              "knobs": ("batch", "n_layers")}
     return Estimate(**{**price, **changes})
 
@@ -158,7 +160,8 @@ class TestCaps:
         ({"parameters": {"embedding": 60_000_000, "attention": 1, "head": 0}}, "lower emb_dim or vocab_size"),
         ({"training_bytes": 16e9}, "takes about 16.0 GB of memory, and a visitor of this page may take 3 GB: lower batch or n_layers"),
         ({"weight_bytes": 1e9}, "of disk, and a visitor of this page may take 500 MB: lower snapshots or emb_dim"),
-        ({"seconds": 7200.0}, "about 120 minutes, and a visitor of this page may take 10 minutes: lower max_steps, or set max_minutes"),
+        ({"step_seconds": 7200.0}, "about 120 minutes for a single step, and a visitor of this page may take 10 minutes: lower grad_accum"),
+        ({"evaluation_seconds": 1200.0}, "20 minutes for a single evaluation, and a visitor of this page may take 10 minutes: lower eval"),
     ])
     def test_each_is_told_with_the_limit_and_what_to_lower(self, changes, told):
         problem, = Caps().problems(CONFIG, cost(**changes))
@@ -174,6 +177,23 @@ class TestCaps:
         assert access.bounded(ANNA, CONFIG) == CONFIG
 
     @pytest.mark.usefixtures("known_speed")
+    def test_the_page_says_what_train_does_about_a_run_that_would_take_longer(self, public):
+        price = train.price_of(public, "", "", {**CONFIG, "max_steps": 10**6, "max_minutes": 30.0, "device": "cpu"}, ANNA)
+        assert price["problems"] == []
+        assert ["about 10 min 0 s", "here"] in price["numbers"]
+        assert "--max_minutes 10" in price["command"]
+
+    @pytest.mark.usefixtures("known_speed")
+    def test_of_a_long_text_the_vocabulary_may_be_as_large_as_was_asked(self, public):
+        part = "".join(f"{n:x} " for n in range(1_000))
+        chosen, _ = train.use_text(public, part + "a b " * 100_000, ANNA)
+        config = {**CONFIG, "corpus": chosen["value"], "tokenizer": "bpe", "vocab_size": 60_000, "emb_dim": 256, "device": "cpu"}
+        told = train.price_of(public, "", "", config, ANNA)["problems"]
+        assert any("million parameters" in problem for problem in told)
+        with pytest.raises(gr.Error, match="million parameters"):
+            train.start(public, "", "new", *config.values(), ANNA)
+
+    @pytest.mark.usefixtures("known_speed")
     def test_the_whole_config_is_judged_before_anything_starts(self, public, monkeypatch):
         monkeypatch.setattr("gpt.ui.jobs.subprocess.Popen", lambda *_, **__: pytest.fail("it was started"))
         large = {**PRESETS["gpt2-124m"].config, "device": "cpu"}
@@ -187,7 +207,8 @@ class TestCaps:
         assert train.price_of(public, "gpt2-124m", "", large, ANNA)["problems"] == []
 
     def test_every_cap_is_told_to_visitors(self):
-        assert all(word in Caps().told() for word in ("10 million parameters", "3 GB", "500 MB", "10 minutes", "20 runs", "100 MB"))
+        words = ("10 million parameters", "3 GB", "500 MB", "10 minutes", "40 snapshots", "20 runs", "100 MB")
+        assert all(word in Caps().told() for word in words)
 
 
 class TestTexts:
@@ -237,3 +258,22 @@ class TestControl:
         public.access.began(ANNA, "bottles", HERE)
         with pytest.raises(gr.Error, match="a run cannot be paused: stop it, and resume it later"):
             train.toggle_pause(public, ANNA)
+
+    @pytest.mark.parametrize(("caps", "told"), [(Caps(snapshots=1), "holds [0-9]+ snapshots, and a visitor's may hold 1: begin another"),
+                                                (Caps(disk=1000.0), "MB of disk, and a visitor's may take 0.001 MB: begin another run")])
+    def test_a_visitors_run_does_not_grow_for_ever(self, root, tmp_path, monkeypatch, caps, told):
+        jobs, asked = Jobs(copytree(root, tmp_path / "checkpoints"), caps, PASSWORD), []
+        monkeypatch.setattr(jobs, "running", lambda: "bottles")
+        monkeypatch.setattr("gpt.ui.monitor.watched", lambda jobs: find_run(jobs.root, "bottles"))
+        monkeypatch.setattr("gpt.run.Run.ask", lambda run, word: asked.append(word))
+        monkeypatch.setattr(jobs, "extend", lambda name, steps: asked.append(steps))
+        monkeypatch.setattr(train, "tell", lambda sentence: None)
+        jobs.access.began(ANNA, "bottles", HERE)
+        for act in (lambda: train.keep_snapshot(jobs, ANNA), lambda: train.add_steps(jobs, 5, ANNA)):
+            with pytest.raises(gr.Error, match=told):
+                act()
+        assert asked == []
+        jobs.access.unlock(ANNA, PASSWORD)
+        train.keep_snapshot(jobs, ANNA)
+        train.add_steps(jobs, 5, ANNA)
+        assert asked == ["snapshot", 5]
