@@ -1,7 +1,8 @@
 """The Attention tab: every head of the model on one prompt, and the selected one in full."""
 
-import functools
 import json
+import threading
+import weakref
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,7 @@ from gpt.ui.view import component
 from gpt.visible import visible
 
 PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day Vobil found a green bell"
+MOST_BYTES = 300e6  # of what was looked at last; all heads of a large model on a long prompt alone can be 400 MB
 MOST_TOKENS = 256  # a figure of more cells would be larger than the page should carry
 
 
@@ -40,39 +42,49 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
 
 
 class Looks:
-    """Looking at prompts. What was looked at last is kept, so that choosing another head costs no forward pass."""
+    """Looking at prompts, one at a time. What was looked at last is kept, so that choosing another head costs no forward pass."""
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
-        self._inspect = functools.lru_cache(maxsize=8)(inspect)
+        self._kept: dict[str, tuple[weakref.ref, Inspection]] = {}  # key -> the model and what was seen in it; the newest last
+        self._lock = threading.Lock()
 
     def look(self, run: str, weights: float, prompt: str) -> dict[str, Any]:
         """What the explorer shows of a prompt: all heads, small."""
         try:
-            seen = self._seen(run, weights, prompt)
+            with self._lock:
+                key, seen = self._seen(run, weights, text_of(prompt, "the prompt"))
         except UserError as error:
             return {"error": visible(str(error))}
         note = f"The prompt is longer than what is shown: its last {len(seen.tokens)} tokens are read." if seen.n_dropped else ""
-        return {"key": json.dumps([run, weights, prompt]), "note": note, "mosaic": figures.mosaic(seen.maps),
-                "scales": list(figures.SCALES), "next": [[token_label(token), probability] for token, probability in seen.next_tokens[:5]]}
+        return {"key": key, "note": note, "mosaic": figures.mosaic(seen.maps), "scales": list(figures.SCALES),
+                "next": [[token_label(token), probability] for token, probability in seen.next_tokens[:5]]}
 
     def head(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """One head in full, and what it does in words: {"key" that `look` gave, "layer", "head", "scale"}."""
+        """One head in full, and what it does in words: {"key" that `look` gave, "layer", "head", "scale"}. Nothing is computed
+        anew for it: who asks for what is no longer kept has to look again."""
         try:
-            run, weights, prompt = json.loads(asked["key"])
+            _, seen = self._kept[asked["key"]]
             layer, head = int(asked["layer"]), int(asked["head"])
-            seen = self._seen(run, weights, prompt)
             one = seen.head(layer, head)
             labels = [token_label(token) for token in seen.tokens]
             return {"figure": figures.head_map(one, labels, asked["scale"]), "sentence": in_words(layer, head, one, seen.tokens)}
         except UserError as error:
             return {"error": visible(str(error))}
-        except (TypeError, ValueError, KeyError, OverflowError, RecursionError):
-            return {"error": "that head cannot be looked up: press Look again"}
+        except (TypeError, ValueError, KeyError, OverflowError):
+            return {"error": "that head is not at hand any more: press Look again"}
 
-    def _seen(self, run: str, weights: float, prompt: Any) -> Inspection:
+    def _seen(self, run: str, weights: float, prompt: str) -> tuple[str, Inspection]:
+        """The key of a prompt in a run, and what is seen: what is kept of it, if the weights have not changed since."""
         model, tokenizer, _ = library.load(self.jobs.root, run, weights)
-        return self._inspect(model, tokenizer, text_of(prompt, "the prompt"), MOST_TOKENS)
+        key = json.dumps([run, weights, prompt])
+        known, seen = self._kept.pop(key, (None, None))
+        if known is None or known() is not model:
+            seen = inspect(model, tokenizer, prompt, MOST_TOKENS)
+        self._kept[key] = weakref.ref(model), seen
+        while len(self._kept) > 1 and sum(other.maps.nbytes for _, other in self._kept.values()) > MOST_BYTES:
+            self._kept.pop(next(iter(self._kept)))
+        return key, seen
 
 
 def in_words(layer: int, head: int, weights: Any, tokens: list[bytes]) -> str:

@@ -89,15 +89,27 @@ def test_choosing_another_head_costs_no_forward_pass(library_jobs, monkeypatch):
     assert len(calls) == 2
 
 
+def test_what_was_looked_at_last_is_kept_within_bounds(looks, monkeypatch):
+    one = looks.look("bottles", BEST, PROMPT)
+    again = {"error": "that head is not at hand any more: press Look again"}
+    monkeypatch.setattr(attention, "MOST_BYTES", 2.5 * 4 * 4 * len(PROMPT) ** 2)  # two and a half times four heads in float32
+    two, three = looks.look("bottles", 0, PROMPT), looks.look("bottles", BEST, PROMPT[::-1])
+    assert [looks.head(asked(shown)) == again for shown in (one, two, three)] == [True, False, False]
+    monkeypatch.setattr(attention, "MOST_BYTES", 1)
+    four = looks.look("bottles", BEST, "7")
+    assert [looks.head(asked(shown)) == again for shown in (two, three, four)] == [True, True, False]  # the newest always
+
+
 def test_weights_that_have_changed_are_looked_at_anew(root, tmp_path):
     own = copytree(root, tmp_path / "checkpoints")
     looks = Looks(Jobs(own))
     before = looks.look("bottles", BEST, PROMPT)
+    old = weights_of(looks.head(asked(before)))
     path = find_run(own, "bottles").weights()
     save_tensors(path, {name: -2 * tensor for name, tensor in load_tensors(path)[0].items()})
     after = looks.look("bottles", BEST, PROMPT)
     assert after["next"] != before["next"]
-    assert not np.array_equal(weights_of(looks.head(asked(after))), weights_of(Looks(Jobs(root)).head(asked(before))), equal_nan=True)
+    assert not np.array_equal(weights_of(looks.head(asked(after))), old, equal_nan=True)
 
 
 @pytest.mark.parametrize(("run", "place", "prompt", "told"), [
@@ -130,6 +142,7 @@ GOOD = json.dumps(["bottles", BEST, PROMPT])
         (math.nan, 0, "linear"), (10**400, 0, "linear"), (0, {}, "linear"), (0, 0, "pink"), (0, 0, None), (0, 0, ["linear"]))),
 ])
 def test_a_question_that_makes_no_sense_gets_a_sentence(looks, bad):
+    assert looks.look("bottles", BEST, PROMPT)["key"] == GOOD
     answer = looks.head(bad)
     assert answer.keys() == {"error"}
     assert isinstance(answer["error"], str)
