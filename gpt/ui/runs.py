@@ -1,8 +1,9 @@
 """The Runs tab: all runs in a table, the selected ones' curves in one chart; resume, rename, download and delete."""
 
 import contextlib
-import secrets
+import hashlib
 import shutil
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from gpt.ui.visitors import Visitor
 from gpt.visible import visible
 
 MOST_SELECTED = 1000
+PACKING = threading.Lock()
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 CALM = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
 
@@ -95,7 +97,7 @@ def fill(jobs: Jobs, room: Room, selected: str) -> tuple[dict[str, Any], dict[st
 def choose(jobs: Jobs, asked: Any) -> tuple[str, dict[str, Any]]:
     """Take what was ticked in the table, {"names": [name]}, and draw it."""
     given = asked.get("names") if isinstance(asked, dict) else None
-    names = [name for name in given if isinstance(name, str)][:MOST_SELECTED] if isinstance(given, list) else []
+    names = list(dict.fromkeys(name for name in given if isinstance(name, str)))[:MOST_SELECTED] if isinstance(given, list) else []
     return "\n".join(names), curves_of(jobs, names)
 
 
@@ -110,7 +112,7 @@ def curves_of(jobs: Jobs, names: list[str]) -> dict[str, Any]:
 
 def names_of(selected: Any) -> list[str]:
     """The names in the hidden list of what is selected, one a line."""
-    return [name for name in str(selected or "").split("\n") if name][:MOST_SELECTED]
+    return list(dict.fromkeys(name for name in str(selected or "").split("\n") if name))[:MOST_SELECTED]
 
 
 def one_of(jobs: Jobs, selected: Any, action: str) -> Run:
@@ -174,18 +176,34 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
 
 
 def zip_run(jobs: Jobs, folder: Path, selected: str) -> str:
-    """The path of a new zip of the selected run below `folder`: Gradio's, which serves what lies there, and removes it later."""
-    with told_to_the_person():
+    """The path of a zip of the selected run below `folder`: Gradio's, which serves what lies there, and removes it later. A run that
+    has not changed since is not packed again, and one is packed at a time: it takes the disk for itself."""
+    with told_to_the_person(), PACKING:
         run = one_of(jobs, selected, "download")
-        path = folder / secrets.token_hex(8) / f"{run.name}.zip"
+        path = folder / contents_of(run) / f"{run.name}.zip"
+        if path.exists():
+            path.touch()  # Gradio removes what is ten minutes old
+            return str(path)
+        half = path.with_suffix(".half")
         with contextlib.ExitStack() as undone:
             undone.callback(shutil.rmtree, path.parent, ignore_errors=True)
             try:
-                path.parent.mkdir(parents=True)
-                with open(path, "wb") as file:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with open(half, "wb") as file:
                     housekeeping.write_zip(run, file)
+                half.rename(path)
             except OSError as error:
                 raise RunError(f"the zip of run {run.name} cannot be written ({error.strerror}): make room on the disk "
                                "that holds temporary files") from None
             undone.pop_all()
     return str(path)
+
+
+def contents_of(run: Run) -> str:
+    """What tells the files of a run, as they are now, from what they were: names, sizes and times, in a word."""
+    files = []
+    for path in sorted(run.path.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
+            about = path.stat()
+            files.append((str(path), about.st_ino, about.st_size, about.st_mtime_ns))
+    return hashlib.sha256(repr(files).encode(errors="replace")).hexdigest()[:32]

@@ -164,6 +164,7 @@ class TestSelection:
         selected, chart = runs.choose(own_jobs, {"names": ["bottles", "bytes"]})
         assert selected == "bottles\nbytes"
         assert len(chart["figure"]["data"]) == 2
+        assert runs.choose(own_jobs, {"names": ["bottles", "bytes", "bottles"]})[0] == "bottles\nbytes"
         assert runs.choose(own_jobs, {"names": []}) == ("", {"empty": "Select runs above to see their curves."})
 
     @pytest.mark.parametrize("asked", [None, 5, [], "bottles", {}, {"names": None}, {"names": "b"}, {"names": [None, {}, 5, ["bottles"]]},
@@ -227,6 +228,18 @@ class TestSelection:
         assert path.name == "bottles.zip"
         with zipfile.ZipFile(path) as archive:
             assert archive.read("bottles/best.safetensors") == (own_jobs.root / "bottles" / "best.safetensors").read_bytes()
+
+    def test_a_run_is_packed_again_only_if_it_has_changed(self, own_jobs, tmp_path):
+        first = runs.zip_run(own_jobs, tmp_path, "bottles")
+        packed = Path(first).stat().st_ino
+        assert runs.zip_run(own_jobs, tmp_path, "bottles") == first
+        assert Path(first).stat().st_ino == packed
+        with open(own_jobs.root / "bottles" / "log.txt", "a") as file:
+            file.write("one more line")
+        again = runs.zip_run(own_jobs, tmp_path, "bottles")
+        assert again != first
+        with zipfile.ZipFile(again) as archive:
+            assert archive.read("bottles/log.txt").endswith(b"one more line")
 
     def test_a_zip_that_finds_no_room_leaves_nothing_behind(self, own_jobs, tmp_path, monkeypatch):
         def write_half(run, file):
