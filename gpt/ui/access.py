@@ -114,6 +114,13 @@ class Access:
         raise AccessError(f"run {run} is not yours: it can be changed by who began it" +
                           (", or with the page's password" if self.has_password else ""))
 
+    def is_nobodys(self, run: str) -> bool:
+        """Whether no visitor began `run`. With a damaged register nobody's run is known, so all are nobody's."""
+        try:
+            return self.caps is None or self._owner(run) is None
+        except AccessError:
+            return True
+
     def check_pause(self, visitor: str) -> None:
         """Raise AccessError if `visitor` could hold up the others: only one run trains at a time, also while it is paused."""
         if not self._may_all(visitor):

@@ -4,10 +4,10 @@ from typing import Any
 
 from gpt.run import FINAL_STATES, Run, RunError, list_runs
 from gpt.ui import figures
-from gpt.ui.jobs import Jobs
+from gpt.ui.jobs import PROJECT, Jobs
 from gpt.visible import visible
 
-SHIPPED = "stories"  # the run that comes with the project
+SHIPPED = "stories"  # the run that comes with the project, in the project's own folder of runs
 MOST_ROWS = 1000  # training rows, and evaluations, in one answer: a run limited by minutes alone has a row for every step
 MOST_SAMPLES = 20  # as many as the page keeps
 HINTS = {  # one sentence each, shown on hover
@@ -39,11 +39,11 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
     return {
         "run": run.name, "state": status["state"], "active": active,
         "snapshot": trains, "extend": bool(run.saves()) if not active else trains,
-        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": visible(sentence(run, status)),
+        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": visible(sentence(jobs, run, status)),
         "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"],
         "rows": [shown(row) for row in thinned(rows)], "cursor": end,
         "error": visible(str(status["error"])) if status.get("error") else None,
-        "log": visible(run.log()) if status["state"] == "failed" else "",
+        "log": visible(run.log()) if status["state"] == "failed" and jobs.access.caps is None else "",  # names files of this machine
     }
 
 
@@ -56,6 +56,11 @@ def watched(jobs: Jobs) -> Run | None:
     """The run that trains now, else the one that trained last."""
     runs = list_runs(jobs.root)
     return next((run for run in runs if jobs.trains(run)), next(iter(runs), None))
+
+
+def is_shipped(jobs: Jobs, name: str) -> bool:
+    """Whether `name` is the run that comes with the project, and not one that somebody has called the same."""
+    return name == SHIPPED and jobs.root == PROJECT / "checkpoints" and jobs.access.is_nobodys(name)
 
 
 def asked_to_stop(run: Run) -> bool:
@@ -107,8 +112,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def sentence(run: Run, status: dict[str, Any]) -> str:
-    if run.name == SHIPPED:
+def sentence(jobs: Jobs, run: Run, status: dict[str, Any]) -> str:
+    if is_shipped(jobs, run.name):
         return "This is the run that comes with the project. Press Train to make your own."
     if status["state"] == "stopping":
         saved = status.get("saved_step")

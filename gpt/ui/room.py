@@ -37,7 +37,8 @@ class Room:
         """Runs to leave alone: the one that comes with the project, those whose process lives or begins, the one that is watched,
         and those that were asked to write or looked into lately."""
         watched = monitor.watched(self.jobs)
-        return {monitor.SHIPPED, *library.in_use(self.jobs.root), *([watched.name] if watched else []),
+        shipped = [monitor.SHIPPED] if monitor.is_shipped(self.jobs, monitor.SHIPPED) else []
+        return {*shipped, *library.in_use(self.jobs.root), *([watched.name] if watched else []),
                 *([child] if (child := self.jobs.child()) else [])}
 
     def told(self, n_runs: int) -> dict[str, str]:

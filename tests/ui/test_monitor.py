@@ -1,10 +1,13 @@
 """What the Train tab shows of a run while it is written, from one poll to the next."""
 
 import json
+import os
 
 import pytest
 
 from gpt.run import find_run
+from gpt.ui import monitor
+from gpt.ui.access import Caps, process_known
 from gpt.ui.figures import loss_chart
 from gpt.ui.jobs import Jobs
 from gpt.ui.monitor import MOST_ROWS, MOST_SAMPLES, duration, facts, poll, sentence, thinned, watched
@@ -109,6 +112,7 @@ def test_a_failed_run_shows_its_error_and_the_end_of_its_log(jobs):
     assert (answer["state"], answer["active"]) == ("failed", False)
     assert answer["error"] == "the loss stopped being a number by step 7"
     assert answer["log"].splitlines() == [f"line {i}" for i in range(30, 50)]
+    assert poll(Jobs(jobs.root, Caps()), None, 0)["log"] == ""  # a public page tells nobody of this machine's files
 
 
 def test_a_run_whose_process_is_gone_has_failed(jobs):
@@ -170,7 +174,7 @@ class TestSentence:
 
     def of(self, jobs: Jobs, name: str) -> str:
         run = find_run(jobs.root, name)
-        return sentence(run, run.status())
+        return sentence(jobs, run, run.status())
 
     def test_a_run_says_where_it_trains_and_in_which_number_format(self, library_jobs):
         assert self.of(library_jobs, "bottles") == "Run bottles, on CPU, 1 threads, float32: asked for."
@@ -192,10 +196,15 @@ class TestSentence:
         (writer.path / "last" / "step-000009.safetensors").touch()
         assert self.of(jobs, "a") == "Run a can go on from where it stopped: select it under Runs."
 
-    def test_the_run_that_comes_with_the_project_says_so(self, jobs):
+    def test_the_run_that_comes_with_the_project_says_so(self, tmp_path, monkeypatch):
+        jobs = Jobs(tmp_path / "checkpoints", Caps())
         with RunWriter(jobs.root / "stories") as writer:
             writer.write_status(state="done", step=1, steps=1)
+        assert "comes with the project" not in self.of(jobs, "stories")
+        monkeypatch.setattr(monitor, "PROJECT", tmp_path)
         assert "comes with the project" in self.of(jobs, "stories")
+        jobs.access.began("anna" * 8, "stories", process_known(os.getpid()))
+        assert "comes with the project" not in self.of(jobs, "stories")
 
 
 def test_a_run_that_was_asked_to_stop_is_stopping_before_it_hears_that(jobs, writer):

@@ -279,14 +279,19 @@ class TestRoom:
     def test_runs_that_somebody_looks_at_are_left_alone(self, own_jobs, monkeypatch):
         """`bytes` is watched, since it is the newest; `bottles` was loaded."""
         room, before = Room(own_jobs, 1), size_of(own_jobs.root)
-        assert room.in_use() == {monitor.SHIPPED, "bytes"}
+        assert room.in_use() == {"bytes"}
         library.load(own_jobs.root, "bottles", 99)
-        assert room.in_use() == {monitor.SHIPPED, "bytes", "bottles"}
+        assert room.in_use() == {"bytes", "bottles"}
         room.make()
         assert size_of(own_jobs.root) - (own_jobs.root / ".tidying").stat().st_size == before
         monkeypatch.setattr(library, "IN_USE_SECONDS", -1)
         room.make()
         assert "snapshots of bottles and saves for extending bottles" in room.told(2)["removed"]
+
+    def test_the_run_that_comes_with_the_project_is_left_alone(self, own_jobs, monkeypatch):
+        assert monitor.SHIPPED not in Room(own_jobs, 1).in_use()  # in another folder it is a run like others
+        monkeypatch.setattr(monitor, "PROJECT", own_jobs.root.parent)
+        assert monitor.SHIPPED in Room(own_jobs, 1).in_use()
 
     def test_a_run_whose_process_has_just_begun_is_left_alone(self, own_jobs, monkeypatch):
         monkeypatch.setattr(Jobs, "child", lambda self: "bottles")
