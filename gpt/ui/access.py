@@ -54,9 +54,8 @@ class Caps:
     def told(self) -> str:
         """The caps in sentences, for visitors to read before they begin."""
         return (f"A model may have up to {self.parameters / 1e6:g} million parameters, take {self.memory / 1e9:g} GB of memory "
-                f"and {self.disk / 1e6:g} MB of disk. Of a run that holds "
-                f"{self.snapshots} snapshots no more are kept. After {self.minutes:g} minutes its training ends, also if "
-                f"max_minutes or max_steps would let it go on. The newest {self.runs} runs of visitors are "
+                f"and {self.disk / 1e6:g} MB of disk. After {self.minutes:g} minutes its training ends, also if max_minutes or max_steps "
+                f"would let it go on; at {self.snapshots} snapshots no more can be asked for. The newest {self.runs} runs of visitors are "
                 f"kept, and {self.text_bytes / 1e6:g} MB of their texts.")
 
     def problems(self, config: dict[str, Any], cost: Estimate) -> list[str]:
@@ -237,7 +236,8 @@ class Access:
             trained = _process_of(run) == tuple(entry["process"])
             if trained and created is not None:
                 self._write(owners | {name: entry | {"created": created}})
-            return entry["who"] if trained or _lives(entry["process"]) else None
+            starts = created is None and _lives(entry["process"])
+            return entry["who"] if trained or starts else None
 
     def _owners(self) -> dict[str, dict[str, Any]]:
         """Run -> {"who", "created", "process"}. Raises AccessError if the file is damaged: guessing would give runs away."""

@@ -8,12 +8,14 @@ from shutil import copytree
 import gradio as gr
 import pytest
 
-from gpt.config import CONFIG, PRESETS
+from gpt.config import CONFIG, FIELDS, PRESETS
 from gpt.estimate import Estimate, Work
 from gpt.run import find_run
 from gpt.ui import texts, train
 from gpt.ui.access import HOMES, OWNERS, Access, AccessError, Caps, digest, process_known
 from gpt.ui.jobs import Jobs
+from tests.conftest import TINY
+from tests.ui.conftest import until
 
 ANNA, BERT = "anna" * 8, "bert" * 8
 PASSWORD = "open sesame"
@@ -151,6 +153,24 @@ class TestOwnership:
             access.began(ANNA, name, HERE)
         assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["stories", "three", "two"]
         assert set(json.loads((tmp_path / OWNERS).read_text())) == {"three", "two"}
+
+
+    def test_a_run_that_really_trains_is_its_beginners_from_the_first_moment_and_after(self, tmp_path, text, monkeypatch):
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        jobs = Jobs(tmp_path / "runs", Caps(), PASSWORD)
+        try:
+            chosen, _ = train.use_text(jobs, text, ANNA)
+            config = {**TINY, "corpus": chosen["value"], "device": "cpu"}
+            train.start(jobs, "", "mine", *(config[field.name] for field in FIELDS), ANNA)
+            jobs.access.check(ANNA, "mine")
+            until(lambda: jobs.running() is None)
+        finally:
+            jobs.close()
+        again = Access(jobs.root, Caps())
+        again.check(ANNA, "mine")
+        assert json.loads((jobs.root / OWNERS).read_text())["mine"]["created"] == find_run(jobs.root, "mine").config()["created"]
+        with pytest.raises(AccessError):
+            again.check(BERT, "mine")
 
 
 class TestCaps:
