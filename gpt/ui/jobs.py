@@ -136,6 +136,10 @@ class Jobs:
         """The name of the run whose process this page has begun and still has, or None. It may not hold its folder yet."""
         return self._name if self._child is not None and self._child.poll() is None else None
 
+    def process(self) -> int | None:
+        """The number of the process that this page has begun and still has, or None."""
+        return self._child.pid if self.child() else None
+
     def starting(self) -> str | None:
         """The name of the run whose process lives, but has written nothing into its folder yet."""
         child = self._child

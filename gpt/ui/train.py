@@ -119,8 +119,7 @@ def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
         run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
         with jobs.access.lock:  # nobody may rename a run to this name in between
             jobs.start(config, text_of(preset, "the preset"), run)
-            child = jobs._child  # None if it has failed already and somebody was told
-            jobs.access.began(visitor, run, process_known(child.pid if child else 0))
+            jobs.access.began(visitor, run, process_known(jobs.process() or 0))  # none if it has failed already
 
 
 def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
