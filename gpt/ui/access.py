@@ -25,6 +25,7 @@ from gpt.errors import UserError
 from gpt.estimate import Estimate, estimate
 from gpt.locks import began as began_at
 from gpt.run import FINAL_STATES, Run, RunError, list_runs, write_atomically
+from gpt.writer import KEPT_SAVES
 
 Process = tuple[int, str]  # its number and when it began: together they mean one process
 OWNERS, HOMES = ".owners.json", ".visitors"
@@ -79,8 +80,8 @@ class Caps:
 
 
 def run_bytes(config: dict[str, Any], cost: Estimate) -> float:
-    """What the run's folder grows to: best weights, last state with its optimizer, snapshots in half precision."""
-    return 2 * cost.weight_bytes + cost.optimizer_bytes + config["snapshots"] * cost.weight_bytes / 2
+    """What the run's folder grows to: best weights, saves with the optimizer's state, snapshots in half precision."""
+    return cost.weight_bytes + KEPT_SAVES * (cost.weight_bytes + cost.optimizer_bytes) + config["snapshots"] * cost.weight_bytes / 2
 
 
 class Access:
