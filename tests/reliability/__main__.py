@@ -34,16 +34,14 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     torch.set_num_threads(1)  # the models are tiny, and a process with threads could not fork
     found: dict[str, Any] = {"machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores", "seed": options.seed}
-    if "kills" in options.only:
-        found["kills"] = kills(options.rounds, options.seed)
-    if "faults" in options.only:
-        found["faults"] = {name: faults(name, max(1, options.rounds // 20), options.seed) for name in FAULTS}
-    if "inputs" in options.only:
-        found["inputs"] = bad_inputs(options.inputs, options.seed)
-    if "watching" in options.only:
-        found["watching"] = thirty_pages(options.seconds, options.seed)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
+    parts = {"kills": lambda: kills(options.rounds, options.seed),
+             "faults": lambda: {name: faults(name, max(1, options.rounds // 20), options.seed) for name in FAULTS},
+             "inputs": lambda: bad_inputs(options.inputs, options.seed), "watching": lambda: thirty_pages(options.seconds, options.seed)}
+    for part in options.only:
+        found[part] = parts[part]()
+        print(f"{part}: done", file=sys.stderr, flush=True)
+        if options.json:  # after each part: the next may take long
+            options.json.write_text(json.dumps(found, indent=1))
     print(table(found))
     sys.exit(any(tried != survived for _, tried, survived, _ in rows(found)))
 

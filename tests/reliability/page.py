@@ -25,6 +25,7 @@ class Page:
         self._connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         self.slowest = 0.0
         config = json.loads(self.ask("GET", "/config")[1])
+        self._calls = 0
         self.components = {one["id"]: one for one in config["components"]}
         self.endpoints = [one for one in config["dependencies"] if one["backend_fn"]]
         self.functions = [(one["id"], name) for one in config["components"] for name in one["props"].get("server_fns") or []]
@@ -37,8 +38,13 @@ class Page:
             sent = iter([body]) if chunked else body
             self._connection.request(method, quote(path, safe="/=?&%:", errors="surrogatepass"), sent, {"content-type": kind},
                                      encode_chunked=chunked)
-            answer = self._connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
+            answer, pieces = self._connection.getresponse(), []
+            while piece := answer.read1():
+                pieces.append(piece)
+                if time.monotonic() - began > PATIENCE:  # a stream of events sends signs of life, and need not end
+                    raise TimeoutError(f"the answer of {path[:60]} does not end")
+            answer.read()  # nothing more comes: the connection is free again
+            return answer.status, b"".join(pieces).decode(errors="replace")
         except (OSError, http.client.HTTPException):
             self._connection.close()
             raise
@@ -55,7 +61,8 @@ class Page:
 
     def call(self, endpoint: dict[str, Any], values: list[Any], queued: bool = False) -> tuple[int, str]:
         """Call an endpoint at once, or through the queue as the page does, where a failed event answers with status 500 here too."""
-        body = {"fn_index": endpoint["id"], "data": values, "session_hash": f"bad{endpoint['id']}", "event_data": None}
+        self._calls += 1  # each has a session of its own: one that a bad input has confused hears nothing more
+        body = {"fn_index": endpoint["id"], "data": values, "session_hash": f"bad{self._calls}", "event_data": None}
         if not queued:
             return self.ask("POST", f"{API}/run/predict", json.dumps(body).encode())
         status, text = self.ask("POST", f"{API}/queue/join", json.dumps(body).encode())
