@@ -192,11 +192,17 @@ def parts(value: Any) -> Iterator[Any]:
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON in `body`. Raises Refused if it is none, or nested deeper than any request of this page."""
+    """The JSON in `body`. Raises Refused if it is none, nested deeper than any request of this page, or holds half a character,
+    which no answer could repeat."""
     try:
-        return json.loads(body)
+        value = json.loads(body)
+        if b"\\u" in body:  # only so can half of a pair of surrogates come
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except RecursionError:
         raise Refused(422, "the request is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise Refused(422, "the request holds half a character: send whole ones") from None
     except ValueError:
         raise Refused(400, "the request is no JSON: send a JSON object in UTF-8") from None
 

@@ -95,6 +95,8 @@ class Thrower:
             values[self.rng.randrange(len(values))] = bad_value(self.rng)
             if endpoint == self.page.on("train"):
                 values[1] = "../new"
+            if endpoint == self.page.on("extend"):
+                values[0] = self.rng.choice([None, "x", -1, 0, 1.5, 10**30, float("nan"), [], {}, True])
             if endpoint == self.page.on("keep"):  # any text is right there
                 values[0] = self.rng.choice([*NUMBERS, [], {}, True, "", " \n"])
         return *self.page.call(endpoint, values, queued), False

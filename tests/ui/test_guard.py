@@ -189,6 +189,13 @@ def test_what_is_no_json_is_refused(body):
         parsed(body)
 
 
+@pytest.mark.parametrize("body", [b'["\\ud800"]', b'{"\\udfff": 1}', b'[[{"a": "x\\uDC00y"}]]'])
+def test_half_a_character_is_refused(body):
+    with pytest.raises(guard.Refused, match="holds half a character"):
+        parsed(body)
+    assert parsed(b'["\\ud83d\\ude00", "\\u00e4"]') == ["\U0001f600", "\u00e4"]
+
+
 def test_all_parts_of_a_value_are_seen_however_deep():
     deep = value = []
     for _ in range(100_000):
