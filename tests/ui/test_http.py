@@ -174,7 +174,8 @@ def test_garbage_for_server_functions_gets_a_plain_answer(http, config):
     for component, name in functions:
         for data in GARBAGE:
             answer = ask(http, component, name, data)
-            assert answer.status_code == 200, (name, str(data)[:80])
+            half_a_character = "ud800" in json.dumps(data)
+            assert answer.status_code == (422 if half_a_character else 200), (name, repr(data)[:80])
             assert isinstance(answer.json(), dict)
             assert "Traceback" not in answer.text
 
