@@ -8,7 +8,7 @@ from typing import Any
 from gpt.corpus import Corpus
 from gpt.errors import UserError
 from gpt.generate import SAMPLE_TOKENS, Sampling, write
-from gpt.run import RunError, load_best, step_of
+from gpt.run import RunError, load_best
 from gpt.tokenizer import Tokenizer
 from gpt.trainer import Event, Trainer, snapshot_steps
 from gpt.writer import RunWriter
@@ -117,14 +117,9 @@ class Keeper:
         news, self._news = self._news, []
         return news
 
-    def rewrite_config(self) -> None:
-        """Put the trainer's CONFIG, of which something was changed, and its steps into config.json."""
-        self.writer.write_config({**self.writer.config(), "config": self.trainer.config, "steps": self.trainer.steps})
-
     def restore_best(self) -> str:
         """Give the model its best weights back, if there are any, and say what is left of the run."""
-        saves = self.writer.saves()
-        resuming = f"resuming it with another learning_rate goes on from step {step_of(saves[0]) if saves else 0}"
+        resuming = f"resuming it with another learning_rate goes on from step {self.writer.saved_step()}"
         try:
             weights, about = load_best(self.writer)
         except RunError:
@@ -170,7 +165,7 @@ class Keeper:
         trainer.extend(steps)
         self._plan_snapshots()
         self.save()  # first: whatever happens next, no step that was made is made again at another learning rate
-        self.rewrite_config()
+        self.writer.change_config(trainer.config, trainer.steps)
         self.warn(f"extended from {was:,} to {trainer.steps:,} steps: the learning rate now falls to zero there")
 
     def _wait_for_the_disk(self, error: OSError | None) -> None:
@@ -183,7 +178,7 @@ class Keeper:
             self.tell(state=self._state, error=None)
             self.warn(f"training waited {waited:.0f} s, since the folder of the run could not be written")
             return
-        reason, saves = f"the folder {self.writer.path} cannot be written ({error.strerror})", self.writer.saves()
+        reason = f"the folder {self.writer.path} cannot be written ({error.strerror})"
         remedy = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "allow writing there"
         told = f"{reason}: training waits and has lost nothing; {remedy}, and it goes on by itself"
         if self._wait_began is None:
@@ -195,5 +190,5 @@ class Keeper:
         while time.monotonic() < until:
             self._wish = self.writer.command() or self._wish
             if self.stop.asked or self._wish == "stop":
-                raise UserError(f"{reason}: what was learned since step {step_of(saves[0]) if saves else 0} is lost")
+                raise UserError(f"{reason}: what was learned since step {self.writer.saved_step()} is lost")
             time.sleep(0.05)

@@ -88,10 +88,9 @@ class Run:
 
     def _last_word(self, step: int) -> str:
         """What can be said of a process that could not say it itself."""
-        saves = self.saves()
         if not (self.path / "config.json").exists():
             return "its process ended before the first step: it was killed, the machine went down, or memory ran out; begin it again"
-        resuming = f"goes on from step {step_of(saves[0])}" if saves else "begins again, since nothing was saved yet"
+        resuming = f"goes on from step {self.saved_step()}" if self.saves() else "begins again, since nothing was saved yet"
         return (f"its process ended without a word at step {step}: it was killed, the machine went down, or memory ran out (then start a "
                 f"new run with a lower batch or context_length); resuming it {resuming}")
 
@@ -123,6 +122,10 @@ class Run:
     def saves(self) -> list[Path]:
         """Files with all that is needed to train on, newest first."""
         return sorted(self.path.glob("last/step-*.safetensors"), key=step_of, reverse=True)
+
+    def saved_step(self) -> int:
+        """The step from which the run goes on when it is resumed: that of its newest save, or 0, the beginning."""
+        return next(map(step_of, self.saves()), 0)
 
     def weights(self, step: int | None = None) -> Path:
         """The file of the best weights, or of the snapshot at `step`. Raises RunError if there is none."""
@@ -168,9 +171,8 @@ class Run:
             if time.monotonic() > deadline:
                 raise RunError(f"run {self.name} does not end: its process is {status['pid']}")
             time.sleep(0.01)
-        step, saved = status.get("step", 0), self.saves()
         status |= {"state": "stopped", "eta_seconds": None,
-                   "error": f"stopped at once at step {step}; it goes on from step {step_of(saved[0]) if saved else 0}"}
+                   "error": f"stopped at once at step {status.get('step', 0)}; it goes on from step {self.saved_step()}"}
         with contextlib.suppress(OSError):  # without it, the run reads as one that has failed
             write_atomically(self.path / "status.json", json.dumps(status).encode())
 

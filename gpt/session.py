@@ -22,7 +22,7 @@ from gpt.errors import UserError
 from gpt.estimate import most_helpful_knobs
 from gpt.keeper import Keeper, Stop
 from gpt.model import GPT2
-from gpt.run import RunError, check_name, damage_is_told, load_best, load_matching_tokenizer, step_of
+from gpt.run import RunError, check_name, damage_is_told, load_best, load_matching_tokenizer
 from gpt.tokenizer import make_tokenizer
 from gpt.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 from gpt.writer import RunWriter
@@ -140,8 +140,7 @@ class Session:
 
     def end_at_once(self) -> None:
         """Tell in the folder that nothing more comes: what was learned since the last save is lost. The process should then exit."""
-        saves = self.writer.saves()
-        self._end("stopped", f"stopped at once; it goes on from step {step_of(saves[0]) if saves else 0} when it is resumed")
+        self._end("stopped", f"stopped at once; it goes on from step {self.writer.saved_step()} when it is resumed")
 
     def _end(self, state: str, reason: str) -> None:
         """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
@@ -224,7 +223,7 @@ class Session:
         saved = self.writer.config()
         changed = {name: value for name, value in self.changes.items() if saved["config"][name] != value}
         if changed:
-            self.writer.write_config({**saved, "config": self.config, "steps": self.trainer.steps})
+            self.writer.change_config(self.config, self.trainer.steps)
         return [f"{name} is {value} from here on; before it was {saved['config'][name]}" for name, value in changed.items()]
 
     def _train(self) -> Iterator[Event]:

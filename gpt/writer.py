@@ -96,11 +96,18 @@ class RunWriter(Run):
     # What the run is, and how it goes
 
     @patiently
-    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer | None = None) -> None:
-        """What the run is: written before step 1, and again without a tokenizer when a setting of the CONFIG was changed."""
-        if tokenizer:
-            with moved_into_place(self.path / "tokenizer.json") as new:
-                tokenizer.save(new)
+    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer) -> None:
+        """What the run is. Written before step 1."""
+        with moved_into_place(self.path / "tokenizer.json") as new:
+            tokenizer.save(new)
+        self._put_config(config)
+
+    @patiently
+    def change_config(self, config: dict[str, Any], steps: int) -> None:
+        """Another CONFIG and number of steps, for a run that was extended or is resumed with changed settings."""
+        self._put_config({**self.config(), "config": config, "steps": steps})
+
+    def _put_config(self, config: dict[str, Any]) -> None:
         write_atomically(self.path / "config.json", json.dumps({**config, "format": FORMAT}, indent=1, ensure_ascii=False).encode())
 
     @patiently

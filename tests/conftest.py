@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+import gpt.keeper
 from gpt.config import CONFIG
 from gpt.dataset import TokenizedText
 from gpt.model import GPT2
@@ -62,6 +63,18 @@ def text_file(tmp_path) -> str:
     path = tmp_path / "bottles.txt"
     path.write_text(TEXT, encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture
+def config(tiny, text_file) -> dict:
+    """The tiny CONFIG, to be trained on the text."""
+    return {**tiny, "corpus": text_file}
+
+
+@pytest.fixture
+def short_samples(monkeypatch):
+    """Runs write little at their evaluations: a test has many of them."""
+    monkeypatch.setattr(gpt.keeper, "SAMPLE_TOKENS", 8)
 
 
 @pytest.fixture

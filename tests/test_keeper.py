@@ -29,16 +29,7 @@ from gpt.writer import RunWriter
 from tests.conftest import TEXT, TINY
 from tests.sessions import finish, same_weights, stop_after, timeless, wait_until
 
-
-@pytest.fixture(autouse=True)
-def short_samples(monkeypatch):
-    monkeypatch.setattr(gpt.keeper, "SAMPLE_TOKENS", 8)
-
-
-@pytest.fixture
-def config(tiny, text_file) -> dict:
-    return {**tiny, "corpus": text_file}
-
+pytestmark = pytest.mark.usefixtures("short_samples")
 
 
 LOOKING = {"eval_every": 3, "snapshots": 9}  # settings that only say how often to look

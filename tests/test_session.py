@@ -16,16 +16,7 @@ from gpt.run import Run, RunError, load_run, step_of
 from gpt.session import Session
 from tests.sessions import finish, same_weights, stop_after, timeless, wait_until
 
-
-@pytest.fixture(autouse=True)
-def short_samples(monkeypatch):
-    monkeypatch.setattr(gpt.keeper, "SAMPLE_TOKENS", 8)
-
-
-@pytest.fixture
-def config(tiny, text_file) -> dict:
-    return {**tiny, "corpus": text_file}
-
+pytestmark = pytest.mark.usefixtures("short_samples")
 
 def test_a_run_leaves_every_file_of_its_folder(trained):
     names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}

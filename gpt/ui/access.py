@@ -24,7 +24,8 @@ from gpt import housekeeping
 from gpt.errors import UserError
 from gpt.estimate import Estimate, estimate
 from gpt.locks import began as began_at
-from gpt.run import FINAL_STATES, Run, RunError, list_runs, write_atomically
+from gpt.run import FINAL_STATES, Run, RunError, list_runs
+from gpt.storage import write_atomically
 from gpt.writer import KEPT_SAVES
 
 Process = tuple[int, str]  # its number and when it began: together they mean one process

@@ -19,6 +19,7 @@ from pathlib import Path
 from gpt.run import Run, RunError, load_run
 from gpt.session import Session
 from tests.reliability.lab import differences, ended, in_a_child, small_config, timeless, train
+from tests.sessions import wait_until
 
 NOBODY = 65534  # the user to whom a folder can be forbidden; root may write everywhere
 
@@ -29,9 +30,9 @@ def disk_full(folder: Path, rng: random.Random) -> None:
     with _small_disk(folder / "disk") as disk:
         process = in_a_child(train, disk, "a", small_config(folder))
         run, ballast = Run(disk / "a"), disk / "ballast"
-        _until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
+        wait_until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
         _fill(ballast)
-        _until(lambda: "No space left" in str(run.status().get("error")))
+        wait_until(lambda: "No space left" in str(run.status().get("error")))
         told = run.status()
         assert told["state"] == "paused", told
         assert "training waits and has lost nothing" in told["error"], told
@@ -48,9 +49,9 @@ def disk_full_and_killed(folder: Path, rng: random.Random) -> None:
     with _small_disk(folder / "disk") as disk:
         process = in_a_child(train, disk, "a", small_config(folder))
         run, ballast = Run(disk / "a"), disk / "ballast"
-        _until(lambda: run.saves())
+        wait_until(lambda: run.saves())
         _fill(ballast)
-        _until(lambda: "No space left" in str(run.status().get("error")))
+        wait_until(lambda: "No space left" in str(run.status().get("error")))
         os.kill(process, 9)
         ended(process)
         assert run.status()["state"] == "failed"
@@ -78,12 +79,12 @@ def folder_forbidden(folder: Path, rng: random.Random) -> None:
                     os.setuid(NOBODY)
 
         process, run = in_a_child(as_nobody), Run(root / "a")
-        _until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
+        wait_until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
         folders = [run.path, run.path / "snapshots", *run.path.glob("last")]
         for one in folders:
             one.chmod(0o555)
         os.chown(run.path / "metrics.jsonl", 0, 0)
-        _until(lambda: "Permission denied" in str(run.status().get("error")))
+        wait_until(lambda: "Permission denied" in str(run.status().get("error")))
         os.chown(run.path / "metrics.jsonl", NOBODY, NOBODY)
         for one in folders:
             one.chmod(0o755)
@@ -96,7 +97,7 @@ def save_damaged(folder: Path, rng: random.Random) -> None:
     whole = _whole(folder)
     run = Run(folder / "runs" / "a")
     process = in_a_child(train, folder / "runs", "a", small_config(folder))
-    _until(lambda: len(run.saves()) == 2)
+    wait_until(lambda: len(run.saves()) == 2)
     os.kill(process, 9)
     ended(process)
     newest = run.saves()[0]
@@ -184,7 +185,7 @@ def text_vanishes_or_changes(folder: Path, rng: random.Random) -> None:
     """Between stop and resume the text is gone, then another one: both are told; with the right text the run goes on."""
     root, run, corpus = folder / "runs", Run(folder / "runs" / "a"), folder / "bottles.txt"
     process = in_a_child(train, root, "a", small_config(folder))
-    _until(lambda: run.saves())
+    wait_until(lambda: run.saves())
     run.ask("stop")
     assert ended(process) == "done"
     text = corpus.read_text()
@@ -211,13 +212,6 @@ def _whole(folder: Path) -> Run:
     if not (folder / "runs" / "whole").exists():
         assert ended(in_a_child(train, folder / "runs", "whole", small_config(folder))) == "done"
     return Run(folder / "runs" / "whole")
-
-
-def _until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.005)
 
 
 @contextlib.contextmanager

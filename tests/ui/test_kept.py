@@ -55,4 +55,5 @@ def test_whatever_was_kept_each_control_gets_a_value_that_it_can_show(tmp_path_f
 def test_the_form_of_every_preset_can_be_trained(tmp_path):
     for preset in PRESETS:
         form = restored(tmp_path, {"preset": preset})
-        validate({name: form[name] for name in CONFIG})
+        config = {name: form[name] for name in CONFIG}
+        assert validate(config) == config
