@@ -6,6 +6,7 @@ H heads, D head width, L layers, V vocabulary, N any number.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -100,6 +101,17 @@ def score_scale(config: dict) -> float:
     return math.log2(T * T - T) / head_dim if config["qk_norm"] else 1 / math.sqrt(head_dim)
 
 
+@dataclass(frozen=True)
+class Attended:
+    """What the heads of one layer do, in the open: how well queries match keys (-inf where they must not look), how much is
+    read of each, what is handed over, and what each head says before the projection mixes the heads."""
+
+    scores: Tensor  # (B, H, T, T)
+    weights: Tensor  # (B, H, T, T), the softmax of the scores
+    values: Tensor  # (B, H, T, D)
+    heads: Tensor  # (B, H, T, D) = weights @ values
+
+
 class MultiHeadAttention(nn.Module):
     """H causal heads side by side in one matrix product, and a projection that mixes what they found.
 
@@ -154,8 +166,8 @@ class MultiHeadAttention(nn.Module):
                                                    dropout_p=self.dropout_rate if self.training else 0.0)
         return self.join(heads)
 
-    def explicit(self, x: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """(B, T, C) -> output (B, T, C) and weights (B, H, T, T). `edit` may replace the heads' outputs, (B, H, T, D).
+    def attend(self, x: Tensor) -> Attended:
+        """(B, T, C) -> everything between queries and projection, by explicit products instead of the fused kernel.
 
         Raises RuntimeError in training mode, where dropout would make the weights something the model never uses.
         """
@@ -163,8 +175,13 @@ class MultiHeadAttention(nn.Module):
             raise RuntimeError("attention weights of a model in training mode are noise: call model.eval() first")
         query, key, value = self.split(x, start=0)
         T = x.shape[1]
-        scores = query @ key.transpose(-2, -1) * self.scale  # (B, H, T, T)
         future = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)
-        weights = scores.masked_fill(future, -math.inf).softmax(dim=-1)
-        heads = weights @ value  # (B, H, T, D)
-        return self.join(edit(heads) if edit else heads), weights
+        scores = (query @ key.transpose(-2, -1) * self.scale).masked_fill(future, -math.inf)  # (B, H, T, T)
+        weights = scores.softmax(dim=-1)
+        return Attended(scores, weights, value, weights @ value)
+
+    def explicit(self, x: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(B, T, C) -> output (B, T, C) and weights (B, H, T, T). `edit` may replace the heads' outputs, (B, H, T, D).
+        Raises RuntimeError in training mode."""
+        attended = self.attend(x)
+        return self.join(edit(attended.heads) if edit else attended.heads), attended.weights

@@ -1,6 +1,6 @@
 """A run is a folder. The trainer's process writes it (gpt/writer.py); the page, the command line and the tests read it (Run).
 
-    config.json  tokenizer.json  metrics.jsonl  status.json  control  log.txt  snapshots/  best.safetensors  last/
+    config.json  tokenizer.json  probes.safetensors  metrics.jsonl  status.json  control  log.txt  snapshots/  best.safetensors  last/
 
 Every file but metrics.jsonl and log.txt is written under another name and moved into place, so that a reader never sees
 half a file. The writer holds a lock on the folder while it lives; that is how a reader knows a dead run from a live one.
@@ -24,6 +24,7 @@ from torch import Tensor
 
 from gpt.device import enough_memory, ran_out_of_memory
 from gpt.errors import UserError
+from gpt.interpret.probes import Probes
 from gpt.locks import began, is_held
 from gpt.model import GPT2
 from gpt.storage import load_tensors, write_atomically
@@ -35,7 +36,7 @@ OLD_FORMATS = {1: "before queries and keys with qk_norm met on today's scale, so
                2: "before what is saved carried a checksum"}
 READABLE = (2, 3)
 UNCHECKED = (2,)
-BEFORE_IT_BEGINS = {".lock", "snapshots", "status.json", "tokenizer.json", "log.txt"}
+BEFORE_IT_BEGINS = {".lock", "snapshots", "status.json", "tokenizer.json", "probes.safetensors", "log.txt"}
 COMMANDS = ("pause", "resume", "stop", "snapshot")  # and "extend N"
 FINAL_STATES = ("done", "stopped", "failed")
 STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
@@ -134,6 +135,14 @@ class Run:
             steps = ", ".join(map(str, self.snapshots())) or "none yet"
             raise RunError(f"run {self.name} has no {'weights' if step is None else f'snapshot at step {step}'}; its snapshots: {steps}")
         return path
+
+    def probes(self) -> Probes:
+        """The sequences on which its heads are tried. Raises RunError if there are none, or damaged ones."""
+        path = self.path / "probes.safetensors"
+        if not path.exists():
+            raise RunError(f"run {self.name} was trained before heads were scored and keeps no text to try them on: train it again")
+        with damage_is_told(path):
+            return Probes.load(path)
 
     def log(self, n_lines: int = 20) -> str:
         """The last lines of log.txt."""

@@ -20,6 +20,7 @@ from gpt.dataset import TokenizedText
 from gpt.device import choose_device, describe_device, ran_out_of_memory
 from gpt.errors import UserError
 from gpt.estimate import most_helpful_knobs
+from gpt.interpret.probes import make_probes
 from gpt.keeper import Keeper, Stop
 from gpt.model import GPT2
 from gpt.run import RunError, check_name, damage_is_told, load_best, load_matching_tokenizer
@@ -168,7 +169,8 @@ class Session:
         self.trainer, self.corpus = Trainer(self.config, model, text, clock), corpus
         notes = self._load_last() if self.resumes else corpus.notes
         if not self.resumes:
-            self.writer.write_config(self._description(text), self.tokenizer)
+            probes = make_probes(text, self.config["context_length"], self.config["seed"])
+            self.writer.write_config(self._description(text), self.tokenizer, probes)
         self.keeper = Keeper(self.writer, self.trainer, corpus, self.tokenizer, self._stop)
         for note in notes:
             self.keeper.warn(note)

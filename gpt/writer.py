@@ -17,6 +17,7 @@ from typing import Any
 import filelock
 from torch import Tensor
 
+from gpt.interpret.probes import Probes
 from gpt.locks import began
 from gpt.model import GPT2
 from gpt.run import FORMAT, Run, RunError, check_command, damage_is_told
@@ -96,10 +97,11 @@ class RunWriter(Run):
     # What the run is, and how it goes
 
     @patiently
-    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer) -> None:
+    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer, probes: Probes) -> None:
         """What the run is. Written before step 1."""
         with moved_into_place(self.path / "tokenizer.json") as new:
             tokenizer.save(new)
+        probes.save(self.path / "probes.safetensors")
         self._put_config(config)
 
     @patiently

@@ -53,7 +53,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
                 controls |= controls_of("training")
                 name = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
         with gr.Column(scale=2, min_width=320):
-            component("monitor", elem_id="monitor", server_functions=[_poll(jobs)])
+            component("monitor", elem_id="monitor", server_functions={"poll": _poll(jobs)})
 
     form = [controls[field.name] for field in FIELDS]
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.

@@ -4,6 +4,7 @@ A component is a gr.HTML with an empty, static template: data never becomes part
 code. It reaches the page as JSON, and JavaScript writes it with textContent.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import plotly
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
-SCRIPTS = (PLOTLY_JS, *(ASSETS / name for name in ("plot.js", "train.js", "generate.js", "attention.js", "runs.js", "keys.js")))
+SCRIPTS = (PLOTLY_JS, *(ASSETS / name for name in ("plot.js", "train.js", "generate.js", "attention.js", "head.js", "runs.js", "keys.js")))
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
 
 
@@ -28,17 +29,28 @@ def head() -> str:
     return "\n".join(f'<script defer src="gradio_api/file={quote(str(path))}"></script>' for path in SCRIPTS)
 
 
-def component(kind: str, value: Any = None, server_functions: list[Callable] | None = None, **options: Any) -> gr.HTML:
+def component(kind: str, value: Any = None, server_functions: dict[str, Callable] | None = None, choices: Any = None, **options: Any) -> gr.HTML:
     """A component drawn by gpt.views[kind] in our scripts, which may arrive later than the component: it waits for them.
 
-    The component's value is JSON; the view watches it, may call `server_functions`, and may trigger events.
+    The component's value is JSON; the view watches it, may call `server_functions` by their names, each with one argument, and may
+    trigger events. `choices`, fixed JSON of our own, reaches the view too.
     """
     begin = f"""
         (function begin() {{
             const view = window.gpt?.views["{kind}"];
-            if (view && window.Plotly) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server }});
+            if (view && window.Plotly) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server, choices: {json.dumps(choices)} }});
             else setTimeout(begin, 20);
         }})();
         // Gradio offers the events whose quoted names it finds in this text: "click", "select"
     """
-    return gr.HTML(value, html_template='<div class="gpt-view"></div>', js_on_load=begin, server_functions=server_functions, **options)
+    functions = [_named(name, function) for name, function in (server_functions or {}).items()]
+    return gr.HTML(value, html_template='<div class="gpt-view"></div>', js_on_load=begin, server_functions=functions or None, **options)
+
+
+def _named(name: str, function: Callable) -> Callable:
+    """A plain function of that name: it is how Gradio tells server functions apart."""
+    def called(asked: Any) -> Any:
+        return function(asked)
+
+    called.__name__ = name
+    return called

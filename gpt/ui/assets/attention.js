@@ -1,96 +1,131 @@
-// The Attention tab: all heads as a mosaic, the selected one large, a sentence in words under both.
+// The Attention tab: all heads as a mosaic, the selected one large, a sentence in words under both, and panels of further questions.
 
-// {key, scales: [name], mosaic: figure, note, next: [[label, probability]], error}; server.head({key, layer, head, scale}) -> {figure, sentence}
-gpt.views.explorer = function (element, props, { watch, server }) {
+// Ways of looking further, each in a file of its own: {title, build(element, explorer) -> {show(), select()}}. `show` is called when the
+// panel is opened and when something else is looked at while it is open, `select` when another head or token is selected meanwhile.
+gpt.panels = [];
+
+// value: {key, run, weights, tokens: [label], mosaic: figure, note, next: [[label, probability]], error}
+gpt.views.explorer = function (element, props, { watch, server, choices }) {
     const error = gpt.make("p", "gpt-error"), note = gpt.make("p", "gpt-small");
     const panes = gpt.make("div", "gpt-panes"), left = gpt.make("div", "gpt-mosaic"), right = gpt.make("div", "gpt-head");
-    const title = gpt.make("div", "gpt-title"), name = gpt.make("span"), sentence = gpt.make("p", "gpt-sentence"), next = gpt.make("p", "gpt-small");
-    const reading = gpt.make("p", "gpt-reading"), option = gpt.make("label", "gpt-option"), scale = gpt.make("select");
-    option.append("colour scale ", scale);
+    const next = gpt.make("p", "gpt-small"), sentence = gpt.make("p", "gpt-sentence"), title = gpt.make("div", "gpt-title");
     left.tabIndex = 0;
     left.setAttribute("aria-label", "All heads. Arrow keys choose one.");
     sentence.setAttribute("role", "status");
-    title.append(name, option);
-    left.append(gpt.make("div", "gpt-title", "All heads"));
-    right.append(title);
+    title.append(gpt.make("span", "", "All heads"));
+    left.append(title);
     panes.append(left, right);
-    element.replaceChildren(error, note, panes, reading, sentence, next);
+    const tabs = gpt.make("div", "gpt-tabs"), room = gpt.make("div", "gpt-panel");
+    tabs.setAttribute("role", "tablist");
+    element.replaceChildren(error, note, panes, sentence, next, tabs, room);
     const mosaic = gpt.plot(left, { aspect: 1.25, label: "attention of all heads" });
-    const map = gpt.plot(right, { aspect: 1.25, label: "attention of the selected head" });
-    let selected = { layer: 0, head: 0 }, asked = 0;
 
-    const grid = () => props.value.mosaic.layout.meta;
+    const explorer = {
+        choices, title, mosaic, value: null, selected: { layer: 0, head: 0, query: 0 },
 
-    const select = async (layer, head) => {
-        const { layers, heads, pitch, size } = grid();
-        selected = { layer: Math.min(Math.max(layer, 0), layers - 1), head: Math.min(Math.max(head, 0), heads - 1) };
-        const x = selected.head * pitch - 1, y = selected.layer * pitch - 1;
-        mosaic.figure.layout.shapes = [{ type: "rect", x0: x, x1: x + size + 1, y0: y, y1: y + size + 1,
-                                         line: { color: "var(--gpt-amber)", width: 3 } }];
+        // The answer of a server function about what is looked at. A refusal is told above everything, and the answer is undefined.
+        async ask(name, question) {
+            const key = explorer.value?.key;
+            const answer = await server[name]({ ...question, key });         // undefined if the server does not answer
+            if (key !== explorer.value?.key) return undefined;                // something else is looked at by now
+            error.textContent = answer ? answer.error || "" : "The page has lost its server: start python demo.py again.";
+            return answer?.error ? undefined : answer;
+        },
+
+        // Select a head, and the token whose row is looked at; what is not named stays.
+        select(change) {
+            const { layers, heads } = explorer.value.mosaic.layout.meta, n = explorer.value.tokens.length;
+            const within = (value, end) => Math.min(Math.max(value, 0), end - 1);
+            const wanted = { ...explorer.selected, ...change };
+            explorer.selected = { layer: within(wanted.layer, layers), head: within(wanted.head, heads), query: within(wanted.query, n) };
+            frame();
+            shown.select();
+            opened?.select?.();
+        },
+    };
+    const shown = gpt.headPane(right, sentence, explorer);
+
+    // A frame around the selected head, and a corner for each head's mark where there is room.
+    const frame = () => {
+        const { pitch, size, places, heads } = explorer.value.mosaic.layout.meta;
+        const at = places.findIndex(([layer, head]) => layer === explorer.selected.layer && head === explorer.selected.head);
+        const x = (at % heads) * pitch - 1, y = Math.floor(at / heads) * pitch - 1;
+        mosaic.figure.layout.shapes = [{ type: "rect", x0: x, x1: x + size + 1, y0: y, y1: y + size + 1, line: { color: "var(--gpt-amber)", width: 3 } }];
         mosaic.draw();
-        const mine = ++asked;
-        name.textContent = `Layer ${selected.layer}, head ${selected.head}`;
-        const answer = await server.head({ key: props.value.key, ...selected, scale: scale.value });   // undefined if it does not answer
-        if (mine !== asked) return;                                 // another head was chosen meanwhile
-        error.textContent = answer ? answer.error || "" : "The page has lost its server: start python demo.py again.";
-        if (answer?.figure) map.show(answer.figure);
-        sentence.textContent = answer?.sentence || "";
-        element.dataset.shown = `${selected.layer},${selected.head}`;
     };
 
-    // As many token labels as fit without touching; they are text, and Plotly reads tags: escape them for the axes.
-    map.fit = (layout, width) => {
-        const { labels } = layout.meta, every = Math.ceil(labels.length * 14 / (0.62 * width));
-        const shown = labels.map((_, i) => i).filter((i) => i % every === 0);
-        for (const axis of [layout.xaxis, layout.yaxis]) {
-            axis.tickvals = shown;
-            axis.ticktext = shown.map((i) => gpt.plain(labels[i]));
-        }
+    mosaic.fit = (layout, width) => {
+        const { pitch, size, marks, places, heads, ordered } = layout.meta, room = 0.85 * width / heads;
+        layout.annotations = marks.flatMap((mark, i) => {
+            const name = ordered ? `${places[i][0]}.${places[i][1]}` : "";
+            const lines = room > 70 ? [[mark.letter, name].filter(Boolean).join(" "), mark.text] : [mark.letter || (room > 30 ? name : "")];
+            const text = lines.filter(Boolean).map(gpt.plain).join("<br>");
+            return text ? [{ text, x: (i % heads) * pitch + size - 1, y: Math.floor(i / heads) * pitch, xanchor: "right", yanchor: "top", align: "right",
+                             showarrow: false, font: { size: room > 70 ? 11 : 9 } }] : [];
+        });
     };
 
+    const placeAt = (point) => {
+        const { pitch, places, heads } = mosaic.figure.layout.meta;
+        return places[Math.floor(point.y / pitch) * heads + Math.floor(point.x / pitch)];
+    };
     mosaic.onclick = (point) => {
-        const { pitch } = grid();
-        select(Math.floor(point.y / pitch), Math.floor(point.x / pitch));
+        const place = placeAt(point);
+        if (place) explorer.select({ layer: place[0], head: place[1] });
     };
 
     left.addEventListener("keydown", (event) => {
-        const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-        if (!move || !props.value?.mosaic) return;
+        const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: "up", ArrowDown: "down" }[event.key];
+        if (!move || !explorer.value?.mosaic) return;
         event.preventDefault();
-        select(selected.layer + move[0], selected.head + move[1]);
+        const { places, heads } = explorer.value.mosaic.layout.meta;
+        const at = places.findIndex(([layer, head]) => layer === explorer.selected.layer && head === explorer.selected.head);
+        const column = at % heads;
+        const to = move === "up" ? at - heads : move === "down" ? at + heads : column + move >= 0 && column + move < heads ? at + move : at;
+        if (places[to]) explorer.select({ layer: places[to][0], head: places[to][1] });
     });
 
-    map.onhover = (point) => {
-        if (!point) return;
-        const { labels, weights } = map.figure.layout.meta;
-        map.weights = map.weightsOf === weights ? map.weights : gpt.unpack(weights);
-        map.weightsOf = weights;
-        const weight = map.weights[point.y * labels.length + point.x];
-        if (Number.isNaN(weight)) return;
-        reading.textContent = `${labels[point.y]} (position ${point.y}) reads ${labels[point.x]} (position ${point.x}) with weight ${weight.toFixed(4)}`;
-    };
+    // Panels are built when they are first opened: most people look at one or two.
+    const built = new Map();
+    let opened = null;
+    gpt.panels.forEach((panel, i) => {
+        const tab = gpt.make("button", "", panel.title);
+        tab.setAttribute("role", "tab");
+        tab.setAttribute("aria-selected", "false");
+        tab.id = `panel-${i}`;
+        tab.onclick = () => {
+            const again = tab.getAttribute("aria-selected") === "true";
+            for (const other of tabs.children) other.setAttribute("aria-selected", String(other === tab && !again));
+            if (!built.has(panel)) {
+                const place = gpt.make("div", "gpt-panel-content");
+                built.set(panel, { place, ...panel.build(place, explorer) });
+            }
+            opened = again ? null : built.get(panel);
+            room.replaceChildren(...(opened ? [opened.place] : []));
+            opened?.show?.();
+        };
+        tabs.append(tab);
+    });
 
-    const show = () => {
-        const value = props.value || {};
+    explorer.show = (value) => {
+        const again = explorer.value && value.tokens && explorer.value.tokens?.join("\n") === value.tokens.join("\n");
+        explorer.value = value;
         error.textContent = value.error || "";
         note.textContent = value.note || "";
-        panes.hidden = !value.mosaic;
-        if (!props.value) note.textContent = "Choose a run: its heads will appear here.";
-        reading.textContent = value.mosaic ? "Point at a cell to read its exact weight." : "";
+        panes.hidden = tabs.hidden = room.hidden = !value.mosaic;
+        sentence.textContent = "";
         next.replaceChildren();
-        asked += 1;                                                 // an answer about what was shown before is no longer waited for
-        delete element.dataset.shown;
+        shown.clear();
         if (!value.mosaic) return;
-        if (!scale.options.length) {
-            scale.append(...value.scales.map((name) => gpt.make("option", "", name)));
-            scale.value = "square root";
-        }
-        mosaic.show(value.mosaic);
+        if (!again) explorer.selected.query = value.tokens.length - 1;
+        mosaic.figure = value.mosaic;
         next.append("Next token: ");
         value.next.forEach(([label, probability], i) => next.append(i ? ", " : "", gpt.make("code", "", label), ` ${Math.round(100 * probability)} %`));
-        select(selected.layer, selected.head);
+        explorer.select({});
+        mosaic.show(mosaic.figure);
+        opened?.show?.();
     };
-    scale.onchange = () => select(selected.layer, selected.head);
+    const show = () => explorer.show(props.value || { note: "Choose a run: its heads will appear here." });
     watch("value", show);
     show();
 };

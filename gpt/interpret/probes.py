@@ -1,0 +1,50 @@
+"""What every head is tried on: the same few sequences at every step of a run, kept in its folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gpt.dataset import TokenizedText
+from gpt.storage import load_tensors, save_tensors
+
+N_REPEATS, LONGEST_REPEAT = 8, 20  # sequences, and tokens in one copy
+N_WINDOWS, LONGEST_WINDOW = 16, 128
+
+
+@dataclass(frozen=True)
+class Probes:
+    """`repeats`, (N, 2n): n different random tokens, then the same again. `windows`, (M, T + 1): pieces of the validation text,
+    each with the token that follows it. Where a context has no room for two copies of two tokens, there are no repeats: N is 0.
+    """
+
+    repeats: Tensor
+    windows: Tensor
+
+    def to(self, device: torch.device) -> "Probes":
+        return Probes(self.repeats.to(device), self.windows.to(device))
+
+    def save(self, path: Path) -> None:
+        save_tensors(path, {"repeats": self.repeats.int().cpu(), "windows": self.windows.int().cpu()})
+
+    @classmethod
+    def load(cls, path: Path) -> "Probes":
+        """Raises OSError or DamagedFile."""
+        tensors, _ = load_tensors(path)
+        return cls(tensors["repeats"].long(), tensors["windows"].long())
+
+
+def make_probes(text: TokenizedText, context_length: int, seed: int) -> Probes:
+    """Probes of one text. Random tokens are drawn from those that the training text contains: the embedding of any other was
+    never trained, and says nothing about a head. Nothing else's random state is touched."""
+    generator = torch.Generator().manual_seed(seed)
+    known = text.train.unique().cpu()
+    n = min(context_length // 2, LONGEST_REPEAT, len(known))
+    copies = [known[torch.randperm(len(known), generator=generator)[:n]] for _ in range(N_REPEATS if n >= 2 else 0)]
+    repeats = torch.stack(copies).repeat(1, 2) if copies else torch.zeros(0, 0, dtype=torch.long)  # (N, n) -> (N, 2n)
+    tokens = text.validation.cpu()
+    T = min(context_length, LONGEST_WINDOW, len(tokens) - 1)
+    M = min(N_WINDOWS, (len(tokens) - 1) // T)
+    starts = torch.linspace(0, len(tokens) - T - 1, M).long()  # spread over the whole text, without overlap
+    return Probes(repeats, torch.stack([tokens[start:start + T + 1] for start in starts]))

@@ -1,0 +1,56 @@
+"""One forward pass, kept as its residual stream: everything else can be had from that again, one layer at a time."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gpt.attention import Attended
+from gpt.model import GPT2, evaluating
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What `model` did with (B, T) `ids`: the residual stream before its first block and after each, (L + 1, B, T, C).
+
+    The attention of all layers of a large model on a long text is hundreds of megabytes; their streams are a hundredth of it.
+    """
+
+    model: GPT2
+    ids: Tensor
+    streams: Tensor
+
+    @torch.no_grad()
+    def attend(self, layer: int) -> Attended:
+        """The attention of one layer in the open: scores, weights (B, H, T, T), values and heads (B, H, T, D)."""
+        block = self.model.blocks[layer]
+        with evaluating(self.model):
+            return block.attention.attend(block.norm1(self.streams[layer]))
+
+    @torch.no_grad()
+    def logits(self, layer: int = -1) -> Tensor:
+        """(B, T, V): the model's own logits; with another layer than the last, what its stream would predict already."""
+        return self.model.unembed(self.streams[layer])
+
+
+@torch.no_grad()
+def trace(model: GPT2, ids: Tensor) -> Trace:
+    """Read (B, T) `ids` in evaluation mode; the model is left in the mode it was in.
+
+    Raises ValueError if the ids are more than context_length.
+    """
+    with evaluating(model):
+        streams = [model.embed(ids)]
+        for block in model.blocks:
+            streams.append(block(streams[-1]))
+    return Trace(model, ids, torch.stack(streams))
+
+
+def attention_maps(model: GPT2, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T) ids -> attention maps (L, B, H, T, T) and the logits (B, T, V) that belong to them.
+
+    Row q of a map says how much position q reads of each position k <= q; it sums to 1. Raises ValueError if the ids are more
+    than context_length.
+    """
+    seen = trace(model, ids)
+    return torch.stack([seen.attend(layer).weights for layer in range(len(model.blocks))]), seen.logits()

@@ -1,0 +1,57 @@
+"""One head in full: any view of it on any scale, and what it does in words."""
+
+from typing import Any
+
+import numpy as np
+
+from gpt.interpret.scores import induction_score, position_scores
+from gpt.interpret.views import VIEWS, strongest_keys
+from gpt.ui import maps
+from gpt.ui.looking.looks import Seen
+from gpt.ui.looking.questions import Question
+
+HELD = 0.7  # share of a token's attention that the lines from it show
+
+
+def head(seen: Seen, question: Question) -> dict[str, Any]:
+    """{"layer", "head", "view", "scale", "full"} -> the figure, what its numbers are, and a sentence. A map of more than LARGEST_MAP
+    tokens is shrunk by the maximum of neighbouring cells, unless all of it (`full`) is asked for."""
+    L, H, T = seen.inspection.shape
+    layer, which = question.whole("layer", 0, L - 1), question.whole("head", 0, H - 1)
+    name, scale = question.choice("view", VIEWS), question.choice("scale", maps.SCALES)
+    view = VIEWS[name]
+    matrix = view.matrix(seen.inspection.trace, layer, which)
+    labels, note = seen.labels, ""
+    if T > maps.LARGEST_MAP and not question.flag("full"):
+        size = -(-T // -(-T // maps.LARGEST_MAP))
+        matrix, labels = maps.pooled(matrix, size), labels[::-(-T // size)]
+        note = f"Each cell is the largest of {-(-T // size)} x {-(-T // size)}."
+    limit = 1.0 if view.unit in ("weight", "share") else max(float(np.nanmax(np.abs(matrix))), 1e-9)
+    figure = maps.head_map(matrix, labels, scale, view.unit, limit, view.signed)
+    return {"figure": figure, "about": " ".join([view.sentence, note]).strip(), "pooled": bool(note),
+            "sentence": in_words(layer, which, seen.inspection.head(layer, which), seen.inspection.tokens)}
+
+
+def lines(seen: Seen, question: Question) -> dict[str, Any]:
+    """{"layer", "head", "query"} -> the keys that hold most of what the query reads: [[position, weight]], the largest first."""
+    L, H, T = seen.inspection.shape
+    layer, which = question.whole("layer", 0, L - 1), question.whole("head", 0, H - 1)
+    row = seen.inspection.head(layer, which)[question.whole("query", 0, T - 1)]
+    return {"keys": [[k, float(row[k])] for k in strongest_keys(row, HELD)]}
+
+
+def in_words(layer: int, head: int, weights: Any, tokens: list[bytes]) -> str:
+    """The score with the largest excess over chance, in a sentence."""
+    positions = position_scores(weights)
+    if not positions:
+        return f"Layer {layer} head {head}: one token can only read itself."
+    repeated = induction_score(weights, tokens)
+    best = max([*positions, repeated] if repeated else positions, key=lambda score: score.excess)
+    if best.excess >= 0.3:
+        where = ", where a token occurs again," if best is repeated else ""
+        return (f"Layer {layer} head {head}{where} puts {100 * best.value:.0f} % of its attention on the {best.name} "
+                f"(chance {100 * best.chance:.0f} %).")
+    shares = "; ".join(f"{score.name} {100 * score.value:.0f} %" for score in positions) + f"; chance {100 * positions[0].chance:.0f} %"
+    if repeated:
+        shares += f"; {repeated.name} {100 * repeated.value:.0f} %, chance {100 * repeated.chance:.0f} %"
+    return f"Layer {layer} head {head} has no clear habit on this prompt ({shares})."

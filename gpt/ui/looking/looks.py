@@ -1,0 +1,124 @@
+"""What was looked at: a prompt in one run's weights, kept for the questions that follow."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from gpt.errors import UserError
+from gpt.interpret import Inspection, inspect
+from gpt.run import Run, find_run
+from gpt.tokenizer import Tokenizer, token_label
+from gpt.ui import library, maps
+from gpt.ui.controls import text_of
+from gpt.ui.jobs import Jobs
+from gpt.ui.looking.questions import Question
+from gpt.visible import visible
+
+MOST_BYTES = 300e6  # of what was looked at last
+MOST_TOKENS = 1024  # of a prompt
+PATIENCE = 30.0  # seconds that a question waits for those before it
+
+
+@dataclass
+class Seen:
+    """A prompt as one model reads it. `step` is its snapshot's, or None for the best weights; `weights` says so in words."""
+
+    run: Run
+    step: int | None
+    weights: str
+    tokenizer: Tokenizer
+    inspection: Inspection
+
+    @property
+    def model(self) -> Any:
+        return self.inspection.trace.model
+
+    @property
+    def nbytes(self) -> int:
+        return self.inspection.trace.streams.nbytes + self.cells.nbytes
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return [token_label(token) for token in self.inspection.tokens]
+
+    @cached_property
+    def cells(self) -> np.ndarray:
+        """(L, H, size, size): all heads, small; one layer at a time, since all at once may not fit into memory."""
+        L, H, T = self.inspection.shape
+        size = maps.tile_size(L, H, T)
+        return np.stack([maps.tiles(self.inspection.weights(layer), size) for layer in range(L)])
+
+
+class Looks:
+    """Looking at prompts, one at a time. What was looked at last is kept by a key, which every later question names."""
+
+    def __init__(self, jobs: Jobs):
+        self.jobs = jobs
+        self._kept: dict[str, Seen] = {}  # the newest last
+        self._lock = threading.Lock()
+
+    def look(self, run: str, weights: float, prompt: str) -> dict[str, Any]:
+        """What the explorer shows of a prompt: all heads, small, and what is expected next."""
+        try:
+            with self._turn():
+                prompt = text_of(prompt, "the prompt")
+                key = json.dumps([run, weights, prompt])
+                return {"key": key, **shown(self._see(key, run, weights, lambda model, tokenizer: inspect(model, tokenizer, prompt, MOST_TOKENS)))}
+        except UserError as error:
+            return {"error": visible(str(error))}
+
+    def answering(self, answer: Callable[[Seen, Question], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+        """A server function: {"key": what `look` gave, ...} -> what `answer` makes of what was seen there. Who asks about something that
+        is no longer kept has to look again."""
+        def answered(asked: Any) -> dict[str, Any]:
+            try:
+                question = Question(asked)
+                key = question.text("key", longest=10_000_000)
+                with self._turn():
+                    if key not in self._kept:
+                        raise UserError("what you ask about is not at hand any more: press Look again")
+                    return answer(self._kept[key], question)
+            except UserError as error:
+                return {"error": visible(str(error))}
+        return answered
+
+    def load(self, run: str, weights: float) -> tuple[Any, Tokenizer, str]:
+        """Another model for a comparison: (model, tokenizer, words for which weights they are). Raises RunError."""
+        return library.load(self.jobs.root, run, weights)
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One look at a time: each uses all cores. Raises UserError if others keep them for too long."""
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise UserError("others look at a large model just now: try again in a moment")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _see(self, key: str, name: str, weights: float, read: Callable[[Any, Tokenizer], Inspection]) -> Seen:
+        """What is kept under a key, if the weights have not changed since; else a new look."""
+        model, tokenizer, words = library.load(self.jobs.root, name, weights)
+        seen = self._kept.pop(key, None)
+        if seen is None or seen.model is not model:
+            step = library.snapshot_at(self.jobs.root, name, weights)
+            seen = Seen(find_run(self.jobs.root, name), step, words, tokenizer, read(model, tokenizer))
+        self._kept[key] = seen
+        while len(self._kept) > 1 and sum(other.nbytes for other in self._kept.values()) > MOST_BYTES:
+            self._kept.pop(next(iter(self._kept)))
+        return seen
+
+
+def shown(seen: Seen) -> dict[str, Any]:
+    """All heads of what was seen, and its tokens."""
+    found = seen.inspection
+    note = f"The prompt is longer than what is shown: its last {len(found.tokens)} tokens are read." if found.n_dropped else ""
+    return {"note": note, "run": seen.run.name, "weights": seen.weights, "tokens": [visible(label) for label in seen.labels],
+            "mosaic": maps.mosaic(seen.cells, len(found.tokens)),
+            "next": [[token_label(token), probability] for token, probability in found.next_tokens[:5]]}

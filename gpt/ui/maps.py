@@ -1,0 +1,142 @@
+"""Attention as heatmaps: all heads in one mosaic, one head in full. Pure functions from numbers to JSON for the Plotly view.
+
+Cells travel as bytes: 0 is absent (masked, or between tiles) and drawn transparent, 1..255 stands for the colour scale.
+"""
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+
+ABSENT = "var(--gpt-absent)"  # under cells that are not there, unlike the colour of weight 0
+# Viridis at equal steps (Smith and van der Walt 2015): perceptually uniform and safe for colour-blind readers.
+VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
+# From blue over a neutral grey to orange, for what may be negative: the two that all kinds of colour vision tell apart.
+DIVERGING = ("#2166ac", "#5b9bd1", "#a6c8e6", "#e3e3e3", "#f5c08f", "#e58a3c", "#b35806")
+LARGEST_TILE = 40  # cells of one head in the mosaic, each way
+LARGEST_MAP = 256  # cells of one head in full, each way, unless more is asked for
+MOST_CELLS = 150_000  # of the whole mosaic: with one head beside it, under half a megabyte on the way to the page
+SCALES = {  # name -> how far up the colour scale each share of the largest possible weight stands, and the shares named beside it
+    "linear": (lambda w: w, (0, 0.2, 0.4, 0.6, 0.8, 1)),
+    "square root": (np.sqrt, (0, 0.05, 0.2, 0.5, 1)),
+    "log": (lambda w: 1 + np.log10(np.maximum(w, 1e-3)) / 3, (0.001, 0.01, 0.1, 1)),  # all below a thousandth looks alike
+    "row maximum": (lambda w: w / _row_maximum(w), (0, 0.2, 0.4, 0.6, 0.8, 1)),
+}
+
+
+def _row_maximum(w: np.ndarray) -> np.ndarray:
+    """(T, T) -> (T, 1); rows without any weight divide by 1."""
+    largest = np.nan_to_num(w).max(axis=-1, keepdims=True)
+    return np.where(largest > 0, largest, 1)
+
+
+def tile_size(L: int, H: int, T: int) -> int:
+    """Cells of one head in a mosaic of L x H heads on T tokens, each way."""
+    largest = min(LARGEST_TILE, int(0.88 * math.sqrt(MOST_CELLS / (L * H))) - 2)  # 12 % and 2 cells are left for the gaps
+    return -(-T // -(-T // largest))
+
+
+def tiles(weights: np.ndarray, size: int) -> np.ndarray:
+    """(H, T, T) weights -> (H, size, size) bytes on a square-root scale, 0 above the diagonal. Long prompts shrink by the maximum of
+    neighbouring cells, since the mean would erase diagonals."""
+    return np.stack([coded(np.sqrt(pooled(one, size))) for one in weights])
+
+
+def pooled(matrix: np.ndarray, size: int) -> np.ndarray:
+    """(T, T) -> (size, size), or as it is if it is no larger: each cell the maximum of its block; NaN counts as nothing."""
+    T = len(matrix)
+    block = -(-T // size)
+    if block == 1:
+        return matrix
+    full = np.zeros((size * block, size * block), dtype=np.float32)
+    full[:T, :T] = np.nan_to_num(matrix)
+    return full.reshape(size, block, size, block).max(axis=(1, 3))
+
+
+def coded(places: np.ndarray) -> np.ndarray:
+    """(n, n) places on the colour scale, 0 to 1 -> bytes from 1 to 255, 0 above the diagonal and where NaN."""
+    here = np.tri(len(places), dtype=bool) & ~np.isnan(places)
+    return np.where(here, 1 + np.rint(254 * np.nan_to_num(places)), 0).astype(np.uint8)
+
+
+def colour_scale(colours: tuple[str, ...] = VIRIDIS) -> list[list[Any]]:
+    """Colour scale over 0..255 whose 0 is transparent."""
+    edge = 0.5 / 255
+    steps = np.linspace(1 / 255, 1, len(colours))
+    return [[0, "rgba(0,0,0,0)"], [edge, "rgba(0,0,0,0)"], [edge, colours[0]],
+            *([float(step), colour] for step, colour in zip(steps, colours, strict=True))]
+
+
+def mosaic(cells: np.ndarray, n_tokens: int, order: list[tuple[int, int]] | None = None, marks: dict[tuple[int, int], dict] | None = None) -> dict[str, Any]:
+    """All heads in one heatmap: (L, H, size, size) bytes of `tiles`. Rows are layers and columns heads; in another `order`, (layer, head) from
+    the first tile to the last, row by row. `marks` gives each head its {"letter", "text"} for the corner of its tile."""
+    L, H, size, _ = cells.shape
+    pitch = size + max(2, size // 8)
+    places = order or [(layer, head) for layer in range(L) for head in range(H)]
+    canvas = np.zeros((L * pitch, H * pitch), dtype=np.uint8)
+    for i, (layer, head) in enumerate(places):
+        y, x = i // H * pitch, i % H * pitch
+        canvas[y:y + size, x:x + size] = cells[layer, head]
+    centres = (size - 1) / 2
+    bare = {"showgrid": False, "zeroline": False, "fixedrange": True}
+    columns = {"ticktext": [f"head {head}" if H <= 6 else str(head) for head in range(H)], "tickvals": [head * pitch + centres for head in range(H)]}
+    rows = {"ticktext": [f"layer {layer}" for layer in range(L)], "tickvals": [layer * pitch + centres for layer in range(L)]}
+    if order:
+        columns, rows = {"showticklabels": False}, {"showticklabels": False}
+    return {
+        "data": [{"type": "heatmap", "z": packed(canvas), "zmin": 0, "zmax": 255, "colorscale": colour_scale(),
+                  "showscale": False, "hoverinfo": "none"}],
+        "layout": {
+            "plot_bgcolor": ABSENT,
+            "xaxis": {"side": "top", **bare, **columns},
+            "yaxis": {"autorange": "reversed", **bare, **rows},
+            "meta": {"pitch": pitch, "size": size, "layers": L, "heads": H, "places": [list(place) for place in places],
+                     "marks": [(marks or {}).get(place, {}) for place in places], "ordered": bool(order),
+                     "description": f"attention of {L} layers with {H} heads each on {n_tokens} tokens"},
+        },
+    }
+
+
+def head_map(matrix: np.ndarray, labels: list[str], scale: str = "linear", unit: str = "weight", limit: float = 1.0, signed: bool = False) -> dict[str, Any]:
+    """One head's (T, T) numbers, NaN where absent: rows are the tokens being processed, columns the tokens they read.
+
+    Colours go from 0 to `limit`, or from -limit to limit where numbers may be negative (`signed`; then `scale` says nothing). The exact
+    numbers and all labels travel beside the cells: the page shows the number under the pointer, and as many labels as fit.
+    """
+    T = len(matrix)
+    if signed:
+        coded_cells, bar = coded(np.clip(matrix / limit, -1, 1) / 2 + 0.5), {"tickvals": [1, 128, 255], "ticktext": [f"{-limit:.3g}", "0", f"{limit:.3g}"]}
+        unit_text = unit
+    else:
+        height, shares = SCALES[scale]
+        coded_cells = coded(np.clip(height(matrix / limit), 0, 1))
+        relative = scale == "row maximum"
+        bar = {"tickvals": (1 + 254 * height(np.array(shares, dtype=float)) if not relative else 1 + 254 * np.array(shares)).tolist(),
+               "ticktext": [f"{share * (1 if relative else limit):.3g}" for share in shares]}
+        unit_text = "share of the row's largest" if relative else unit
+    ticks = {"showgrid": False, "zeroline": False, "tickfont": {"family": "var(--gpt-mono)"}, "ticks": ""}
+    gap = 0.5 if T <= LARGEST_TILE else 0
+    bar |= {"title": {"text": unit_text, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    return {
+        "data": [{"type": "heatmap", "z": packed(coded_cells), "zmin": 0, "zmax": 255, "colorscale": colour_scale(DIVERGING if signed else VIRIDIS),
+                  "colorbar": bar, "hoverinfo": "none", "xgap": gap, "ygap": gap}],
+        "layout": {
+            "plot_bgcolor": ABSENT,
+            "xaxis": {**ticks, "title": {"text": "reads this token"}, "side": "top", "tickangle": -60, "constrain": "domain"},
+            "yaxis": {**ticks, "title": {"text": "the token being processed"}, "autorange": "reversed", "scaleanchor": "x",
+                      "constrain": "domain"},
+            "meta": {"weights": packed(lower(matrix)), "labels": labels, "unit": unit},
+        },
+    }
+
+
+def lower(matrix: np.ndarray) -> np.ndarray:
+    """(T, T) -> (T (T + 1) / 2,) float32: the rows up to the diagonal, one after the other; all that a causal head has."""
+    return matrix[np.tril_indices(len(matrix))].astype(np.float32)
+
+
+def packed(array: np.ndarray) -> dict[str, Any]:
+    """An array in the form Plotly's JavaScript decodes by itself: base64 of its bytes, two fifths of the size of JSON numbers."""
+    return {"dtype": {"uint8": "u1", "float32": "f4"}[array.dtype.name], "bdata": base64.b64encode(np.ascontiguousarray(array)).decode(),
+            "shape": ", ".join(map(str, array.shape))}
