@@ -6,9 +6,12 @@ from pathlib import Path
 
 import torch
 
+from gpt.interpret.probes import Probes
 from gpt.run import Run
 from gpt.session import Session
 from gpt.storage import load_tensors
+
+PROBES = Probes(torch.tensor([[0, 1, 0, 1]]), torch.tensor([[0, 1, 2]]))
 
 
 def finish(session: Session) -> Run:

@@ -22,6 +22,7 @@ from gpt.housekeeping import Tidied, delete, make_room, rename, size, size_of, w
 from gpt.model import GPT2
 from gpt.run import Run, RunError, load_run
 from gpt.writer import RunWriter
+from tests.sessions import PROBES
 
 ALWAYS_KEPT = ("config.json", "tokenizer.json", "metrics.jsonl", "status.json", "log.txt", "best.safetensors")
 
@@ -53,7 +54,7 @@ def saved(tmp_path, tiny, tokenizer) -> RunWriter:
     """A run that can be loaded and resumed."""
     with RunWriter(tmp_path / "saved") as writer:
         writer.model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
-        writer.write_config({"config": writer.model.config}, tokenizer)
+        writer.write_config({"config": writer.model.config}, tokenizer, PROBES)
         writer.save_best(writer.model, 5, 2.0)
         writer.save_snapshot(writer.model, 5)
         writer.save_last(writer.model, {"step": 5})
@@ -246,8 +247,8 @@ class TestZip:
             names = set(archive.namelist())
             archive.extractall(tmp_path / "unpacked")
         assert names == {f"saved/{name}" for name in (
-            "config.json", "tokenizer.json", "status.json", "metrics.jsonl", "best.safetensors", "snapshots/step-000005.safetensors",
-            "last/step-000005.safetensors")}
+            "config.json", "tokenizer.json", "probes.safetensors", "status.json", "metrics.jsonl", "best.safetensors",
+            "snapshots/step-000005.safetensors", "last/step-000005.safetensors")}
         for name in names:
             assert (tmp_path / "unpacked" / name).read_bytes() == (tmp_path / name).read_bytes()
         load_run(tmp_path / "unpacked" / "saved")
@@ -302,7 +303,7 @@ class TestZip:
         names = zipfile.ZipFile(file).namelist()
         assert gone
         assert "saved/snapshots/step-000005.safetensors" not in names
-        assert len(names) == len(set(names)) == 6
+        assert len(names) == len(set(names)) == 7
 
     def test_a_log_that_grows_is_cut_where_it_was(self, saved, monkeypatch):
         real = housekeeping._picture

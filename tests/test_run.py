@@ -29,6 +29,7 @@ from gpt.run import (
 from gpt.storage import write_atomically
 from gpt.tokenizer import CharTokenizer
 from gpt.writer import RunWriter
+from tests.sessions import PROBES
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def saved(tmp_path, tiny, tokenizer):
     """A run that a fake trainer has finished: `tiny`'s model with best weights, a snapshot at step 5 and a last state."""
     with RunWriter(tmp_path / "saved") as writer:
         model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
-        writer.write_config({"config": model.config}, tokenizer)
+        writer.write_config({"config": model.config}, tokenizer, PROBES)
         writer.save_best(model, 5, 2.0)
         writer.save_snapshot(model, 5)
         writer.save_last(model, {"step": 5})
@@ -193,7 +194,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_no_temporary_names_are_left(saved):
     names = {str(path.relative_to(saved.path)) for path in saved.path.rglob("*") if path.is_file()}
-    assert names == {".lock", "config.json", "tokenizer.json", "status.json", "best.safetensors",
+    assert names == {".lock", "config.json", "tokenizer.json", "probes.safetensors", "status.json", "best.safetensors",
                      "snapshots/step-000005.safetensors", "last/step-000005.safetensors"}
 
 

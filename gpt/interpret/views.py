@@ -85,14 +85,16 @@ def _absent_above(matrix: Tensor) -> np.ndarray:
 VIEWS = {
     "weights": View("weight", "How much each token reads of each earlier one; rows sum to 1.", False, weights),
     "without the first token": View(
-        "weight", "The weights without the first token, which many heads read when they need nothing; rows sum to 1 again.", False, without_first_token),
+        "weight", "The weights without the first token, which many heads read when they need nothing; rows sum to 1 again.", False,
+        without_first_token),
     "value-weighted": View(
-        "length in the stream", "The length of what each token hands over: a token that is read and says little fades.", False, value_weighted),
+        "length in the stream", "The length of what each token hands over: a token that is read and says little fades.", False,
+        value_weighted),
     "scores before the softmax": View(
         "score", "How well query and key match. The softmax of a row of these is its weights.", True, scores),
     "rollout over layers": View(
-        "share", "Attention of all heads multiplied through the layers up to this one; it drifts to the first token, which every path reaches.",
-        False, rollout),
+        "share", "Attention of all heads, multiplied through the layers up to this one; it drifts to the first token, which every path "
+        "reaches.", False, rollout),
 }
 
 

@@ -68,9 +68,10 @@ def colour_scale(colours: tuple[str, ...] = VIRIDIS) -> list[list[Any]]:
             *([float(step), colour] for step, colour in zip(steps, colours, strict=True))]
 
 
-def mosaic(cells: np.ndarray, n_tokens: int, order: list[tuple[int, int]] | None = None, marks: dict[tuple[int, int], dict] | None = None) -> dict[str, Any]:
-    """All heads in one heatmap: (L, H, size, size) bytes of `tiles`. Rows are layers and columns heads; in another `order`, (layer, head) from
-    the first tile to the last, row by row. `marks` gives each head its {"letter", "text"} for the corner of its tile."""
+def mosaic(cells: np.ndarray, n_tokens: int, order: list[tuple[int, int]] | None = None,
+           marks: dict[tuple[int, int], dict[str, str]] | None = None) -> dict[str, Any]:
+    """All heads in one heatmap: (L, H, size, size) bytes of `tiles`. Rows are layers and columns heads; in another `order`, (layer, head)
+    from the first tile to the last, row by row. `marks` gives each head its {"letter", "text"} for the corner of its tile."""
     L, H, size, _ = cells.shape
     pitch = size + max(2, size // 8)
     places = order or [(layer, head) for layer in range(L) for head in range(H)]
@@ -79,18 +80,16 @@ def mosaic(cells: np.ndarray, n_tokens: int, order: list[tuple[int, int]] | None
         y, x = i // H * pitch, i % H * pitch
         canvas[y:y + size, x:x + size] = cells[layer, head]
     centres = (size - 1) / 2
-    bare = {"showgrid": False, "zeroline": False, "fixedrange": True}
-    columns = {"ticktext": [f"head {head}" if H <= 6 else str(head) for head in range(H)], "tickvals": [head * pitch + centres for head in range(H)]}
-    rows = {"ticktext": [f"layer {layer}" for layer in range(L)], "tickvals": [layer * pitch + centres for layer in range(L)]}
-    if order:
-        columns, rows = {"showticklabels": False}, {"showticklabels": False}
+    bare = {"showgrid": False, "zeroline": False, "fixedrange": True, **({"showticklabels": False} if order else {})}
     return {
         "data": [{"type": "heatmap", "z": packed(canvas), "zmin": 0, "zmax": 255, "colorscale": colour_scale(),
                   "showscale": False, "hoverinfo": "none"}],
         "layout": {
             "plot_bgcolor": ABSENT,
-            "xaxis": {"side": "top", **bare, **columns},
-            "yaxis": {"autorange": "reversed", **bare, **rows},
+            "xaxis": {**bare, "side": "top", "tickvals": [head * pitch + centres for head in range(H)],
+                      "ticktext": [f"head {head}" if H <= 6 else str(head) for head in range(H)]},
+            "yaxis": {**bare, "autorange": "reversed", "tickvals": [layer * pitch + centres for layer in range(L)],
+                      "ticktext": [f"layer {layer}" for layer in range(L)]},
             "meta": {"pitch": pitch, "size": size, "layers": L, "heads": H, "places": [list(place) for place in places],
                      "marks": [(marks or {}).get(place, {}) for place in places], "ordered": bool(order),
                      "description": f"attention of {L} layers with {H} heads each on {n_tokens} tokens"},
@@ -98,29 +97,21 @@ def mosaic(cells: np.ndarray, n_tokens: int, order: list[tuple[int, int]] | None
     }
 
 
-def head_map(matrix: np.ndarray, labels: list[str], scale: str = "linear", unit: str = "weight", limit: float = 1.0, signed: bool = False) -> dict[str, Any]:
+def head_map(matrix: np.ndarray, labels: list[str], scale: str = "linear", unit: str = "weight", limit: float = 1.0,
+             signed: bool = False) -> dict[str, Any]:
     """One head's (T, T) numbers, NaN where absent: rows are the tokens being processed, columns the tokens they read.
 
     Colours go from 0 to `limit`, or from -limit to limit where numbers may be negative (`signed`; then `scale` says nothing). The exact
     numbers and all labels travel beside the cells: the page shows the number under the pointer, and as many labels as fit.
     """
-    T = len(matrix)
-    if signed:
-        coded_cells, bar = coded(np.clip(matrix / limit, -1, 1) / 2 + 0.5), {"tickvals": [1, 128, 255], "ticktext": [f"{-limit:.3g}", "0", f"{limit:.3g}"]}
-        unit_text = unit
-    else:
-        height, shares = SCALES[scale]
-        coded_cells = coded(np.clip(height(matrix / limit), 0, 1))
-        relative = scale == "row maximum"
-        bar = {"tickvals": (1 + 254 * height(np.array(shares, dtype=float)) if not relative else 1 + 254 * np.array(shares)).tolist(),
-               "ticktext": [f"{share * (1 if relative else limit):.3g}" for share in shares]}
-        unit_text = "share of the row's largest" if relative else unit
+    cells, bar = _diverging(matrix, limit) if signed else _sequential(matrix, scale, limit)
     ticks = {"showgrid": False, "zeroline": False, "tickfont": {"family": "var(--gpt-mono)"}, "ticks": ""}
-    gap = 0.5 if T <= LARGEST_TILE else 0
-    bar |= {"title": {"text": unit_text, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    gap = 0.5 if len(matrix) <= LARGEST_TILE else 0
+    named = "share of the row's largest" if scale == "row maximum" and not signed else unit
     return {
-        "data": [{"type": "heatmap", "z": packed(coded_cells), "zmin": 0, "zmax": 255, "colorscale": colour_scale(DIVERGING if signed else VIRIDIS),
-                  "colorbar": bar, "hoverinfo": "none", "xgap": gap, "ygap": gap}],
+        "data": [{"type": "heatmap", "z": packed(cells), "zmin": 0, "zmax": 255, "hoverinfo": "none", "xgap": gap, "ygap": gap,
+                  "colorscale": colour_scale(DIVERGING if signed else VIRIDIS),
+                  "colorbar": {**bar, "title": {"text": named, "side": "right"}, "thickness": 12, "outlinewidth": 0}}],
         "layout": {
             "plot_bgcolor": ABSENT,
             "xaxis": {**ticks, "title": {"text": "reads this token"}, "side": "top", "tickangle": -60, "constrain": "domain"},
@@ -129,6 +120,24 @@ def head_map(matrix: np.ndarray, labels: list[str], scale: str = "linear", unit:
             "meta": {"weights": packed(lower(matrix)), "labels": labels, "unit": unit},
         },
     }
+
+
+def _sequential(matrix: np.ndarray, scale: str, limit: float) -> tuple[np.ndarray, dict[str, Any]]:
+    """Cells of numbers from 0 to `limit`, and the ticks of their colour bar."""
+    height, shares = SCALES[scale]
+    named = np.array(shares, dtype=float)
+    if scale == "row maximum":
+        limit, places = 1.0, named
+        cells = coded(height(matrix))
+    else:
+        places = height(named)
+        cells = coded(np.clip(height(matrix / limit), 0, 1))
+    return cells, {"tickvals": (1 + 254 * places).tolist(), "ticktext": [f"{share * limit:.3g}" for share in shares]}
+
+
+def _diverging(matrix: np.ndarray, limit: float) -> tuple[np.ndarray, dict[str, Any]]:
+    """Cells of numbers from -limit to limit, 0 in the middle, and the ticks of their colour bar."""
+    return coded(np.clip(matrix / limit, -1, 1) / 2 + 0.5), {"tickvals": [1, 128, 255], "ticktext": [f"{-limit:.3g}", "0", f"{limit:.3g}"]}
 
 
 def lower(matrix: np.ndarray) -> np.ndarray:

@@ -29,7 +29,8 @@ def head() -> str:
     return "\n".join(f'<script defer src="gradio_api/file={quote(str(path))}"></script>' for path in SCRIPTS)
 
 
-def component(kind: str, value: Any = None, server_functions: dict[str, Callable] | None = None, choices: Any = None, **options: Any) -> gr.HTML:
+def component(kind: str, value: Any = None, server_functions: dict[str, Callable] | None = None, choices: Any = None,
+              **options: Any) -> gr.HTML:
     """A component drawn by gpt.views[kind] in our scripts, which may arrive later than the component: it waits for them.
 
     The component's value is JSON; the view watches it, may call `server_functions` by their names, each with one argument, and may
@@ -38,7 +39,8 @@ def component(kind: str, value: Any = None, server_functions: dict[str, Callable
     begin = f"""
         (function begin() {{
             const view = window.gpt?.views["{kind}"];
-            if (view && window.Plotly) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server, choices: {json.dumps(choices)} }});
+            const choices = {json.dumps(choices)};
+            if (view && window.Plotly) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server, choices }});
             else setTimeout(begin, 20);
         }})();
         // Gradio offers the events whose quoted names it finds in this text: "click", "select"

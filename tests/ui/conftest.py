@@ -55,3 +55,25 @@ def unpacked(array: dict[str, Any]) -> np.ndarray:
     """The array that Plotly's JavaScript makes of a packed one."""
     shape = [int(n) for n in array["shape"].split(", ")]
     return np.frombuffer(base64.b64decode(array["bdata"]), dtype={"u1": "u1", "f4": "<f4"}[array["dtype"]]).reshape(shape)
+
+
+def matrix_of(figure: dict[str, Any]) -> np.ndarray:
+    """(T, T) exact numbers of a head's figure, NaN above the diagonal."""
+    lower = unpacked(figure["layout"]["meta"]["weights"])
+    T = len(figure["layout"]["meta"]["labels"])
+    matrix = np.full((T, T), np.nan, dtype=np.float32)
+    matrix[np.tril_indices(T)] = lower
+    return matrix
+
+
+def strings_of(value) -> list[str]:
+    """Every string in a figure but the heatmaps' colour scales and packed bytes."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for key, item in value.items() if key not in ("colorscale", "bdata") for text in strings_of(item)]
+    return [text for item in value for text in strings_of(item)] if isinstance(value, list | tuple) else []
+
+
+def named_colours(figure: dict[str, Any]) -> list[str]:
+    return [text for text in strings_of(figure) if text.startswith("var(")]

@@ -8,6 +8,7 @@ gpt.panels = [];
 gpt.views.explorer = function (element, props, { watch, server, choices }) {
     const error = gpt.make("p", "gpt-error"), note = gpt.make("p", "gpt-small");
     const panes = gpt.make("div", "gpt-panes"), left = gpt.make("div", "gpt-mosaic"), right = gpt.make("div", "gpt-head");
+    const below = gpt.make("div", "gpt-panes"), words = gpt.make("div"), row = gpt.make("div");
     const next = gpt.make("p", "gpt-small"), sentence = gpt.make("p", "gpt-sentence"), title = gpt.make("div", "gpt-title");
     left.tabIndex = 0;
     left.setAttribute("aria-label", "All heads. Arrow keys choose one.");
@@ -15,9 +16,10 @@ gpt.views.explorer = function (element, props, { watch, server, choices }) {
     title.append(gpt.make("span", "", "All heads"));
     left.append(title);
     panes.append(left, right);
+    below.append(words, row);
     const tabs = gpt.make("div", "gpt-tabs"), room = gpt.make("div", "gpt-panel");
     tabs.setAttribute("role", "tablist");
-    element.replaceChildren(error, note, panes, sentence, next, tabs, room);
+    element.replaceChildren(error, note, panes, sentence, next, below, tabs, room);
     const mosaic = gpt.plot(left, { aspect: 1.25, label: "attention of all heads" });
 
     const explorer = {
@@ -43,7 +45,7 @@ gpt.views.explorer = function (element, props, { watch, server, choices }) {
             opened?.select?.();
         },
     };
-    const shown = gpt.headPane(right, sentence, explorer);
+    const shown = gpt.headPane({ pane: right, sentence, words, row }, explorer);
 
     // A frame around the selected head, and a corner for each head's mark where there is room.
     const frame = () => {
@@ -112,7 +114,7 @@ gpt.views.explorer = function (element, props, { watch, server, choices }) {
         explorer.value = value;
         error.textContent = value.error || "";
         note.textContent = value.note || "";
-        panes.hidden = tabs.hidden = room.hidden = !value.mosaic;
+        panes.hidden = below.hidden = tabs.hidden = room.hidden = !value.mosaic;
         sentence.textContent = "";
         next.replaceChildren();
         shown.clear();

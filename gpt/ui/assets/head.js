@@ -1,7 +1,7 @@
-// One head in full: a map of all its weights, or lines from one token to those it reads; and that token's row in exact numbers.
+// One head in full: a map of all its weights, or lines from one token to those it reads; and that token's row in exact numbers, below.
 
 gpt.MOST_BARS = 12;                                                  // keys of a row that are told in numbers, the largest first
-gpt.headPane = function (element, sentence, explorer) {
+gpt.headPane = function ({ pane, sentence, words: strip, row }, explorer) {
     const title = gpt.make("div", "gpt-title"), name = gpt.make("span"), settings = gpt.make("span", "gpt-settings");
     const choice = (label, options, first) => {
         const option = gpt.make("label", "gpt-option", `${label} `), select = gpt.make("select");
@@ -14,10 +14,11 @@ gpt.headPane = function (element, sentence, explorer) {
     const view = choice("show", [...explorer.choices.views, "lines"], "weights");
     const scale = choice("colour scale", explorer.choices.scales, "square root");
     const area = gpt.make("div"), about = gpt.make("p", "gpt-small"), full = gpt.make("button", "gpt-link", "Show every cell");
-    const words = gpt.make("div", "gpt-words"), row = gpt.make("div", "gpt-row"), reading = gpt.make("p", "gpt-reading");
+    const words = gpt.make("div", "gpt-words"), reading = gpt.make("p", "gpt-reading");
     row.setAttribute("role", "status");
     title.append(name, settings);
-    element.append(title, area, words, about, full, reading, row);
+    pane.append(title, area, about, full, reading);
+    strip.append(gpt.make("p", "gpt-small", "The tokens; choose one to see what it reads."), words);
     const map = gpt.plot(area, { aspect: 1.25, label: "attention of the selected head" });
     let asked = 0, whole = false, numbers = null;
 
@@ -105,7 +106,7 @@ gpt.headPane = function (element, sentence, explorer) {
         sentence.textContent = answer.sentence;
         reading.textContent = lines ? "" : "Point at a cell to read its exact number; click it to see its row.";
         tellRow();
-        element.parentElement.parentElement.dataset.shown = `${layer},${head}`;
+        pane.closest(".gpt-view").dataset.shown = `${layer},${head}`;
     };
     const fit = map.fit;
     view.onchange = scale.onchange = () => explorer.select({});
@@ -117,7 +118,7 @@ gpt.headPane = function (element, sentence, explorer) {
     const clear = () => {
         asked += 1;                                                  // an answer about what was shown before is no longer waited for
         whole = false;
-        delete element.parentElement.parentElement.dataset.shown;
+        delete pane.closest(".gpt-view").dataset.shown;
     };
     return { select, clear };
 };

@@ -69,7 +69,8 @@ class Looks:
             with self._turn():
                 prompt = text_of(prompt, "the prompt")
                 key = json.dumps([run, weights, prompt])
-                return {"key": key, **shown(self._see(key, run, weights, lambda model, tokenizer: inspect(model, tokenizer, prompt, MOST_TOKENS)))}
+                seen = self._see(key, run, weights, lambda model, tokenizer: inspect(model, tokenizer, prompt, MOST_TOKENS))
+                return {"key": key, **shown(seen)}
         except UserError as error:
             return {"error": visible(str(error))}
 

@@ -1,11 +1,11 @@
-"""Looking inside: maps that are the model's own, and what can be read from them."""
+"""Looking inside: maps that are the model's own, and a prompt as it reads it."""
 
 import numpy as np
 import pytest
 import torch
 
 from gpt.errors import UserError
-from gpt.interpret import attention_maps, induction_score, inspect, position_scores
+from gpt.interpret import attention_maps, inspect, inspect_ids, trace
 from gpt.model import GPT2
 
 
@@ -57,17 +57,46 @@ def test_the_mode_is_restored_after_a_mistake(model):
     assert model.training
 
 
+def test_a_trace_is_the_residual_stream_and_its_end_is_the_models_output(model, tiny):
+    seen = trace(model, IDS)
+    assert seen.streams.shape == (tiny["n_layers"] + 1, 2, 8, tiny["emb_dim"])
+    with torch.no_grad():
+        assert torch.equal(seen.logits(), model(IDS))
+        assert torch.equal(seen.streams[0], model.embed(IDS))
+        torch.testing.assert_close(model.blocks[1](seen.streams[1]), seen.streams[2])
+    assert not seen.streams.requires_grad
+
+
+def test_attention_in_the_open_is_what_the_layer_adds(model):
+    seen = trace(model, IDS)
+    for layer, block in enumerate(model.blocks):
+        attended = seen.attend(layer)
+        torch.testing.assert_close(attended.scores.softmax(dim=-1), attended.weights)
+        torch.testing.assert_close(attended.weights @ attended.values, attended.heads)
+        with torch.no_grad():
+            after = seen.streams[layer] + block.attention.join(attended.heads)
+            torch.testing.assert_close(after + block.feed_forward(block.norm2(after)), seen.streams[layer + 1])
+
+
 def test_an_inspection_reads_a_prompt(model, tokenizer):
     found = inspect(model, tokenizer, "green")
     ids = torch.tensor([tokenizer.encode("green")])
     maps, logits = attention_maps(model, ids)
     assert found.tokens == [b"g", b"r", b"e", b"e", b"n"]
     assert found.n_dropped == 0
-    np.testing.assert_array_equal(found.maps, maps[:, 0].numpy())
+    assert found.shape == (2, 2, 5)
+    np.testing.assert_array_equal(found.weights(1), maps[1, 0].numpy())
     np.testing.assert_array_equal(found.head(1, 0), maps[1, 0, 0].numpy())
     likeliest = logits[0, -1].softmax(dim=0).topk(8)
     assert [token for token, _ in found.next_tokens] == [tokenizer.token_bytes(i) for i in likeliest.indices.tolist()]
-    assert [probability for _, probability in found.next_tokens] == likeliest.values.tolist()
+    assert [probability for _, probability in found.next_tokens] == pytest.approx(likeliest.values.tolist(), abs=1e-6)
+
+
+def test_tokens_are_read_as_they_are(model, tokenizer):
+    ids = tokenizer.encode("green")
+    by_ids, by_text = inspect_ids(model, tokenizer, ids), inspect(model, tokenizer, "green")
+    assert by_ids.tokens == by_text.tokens
+    assert torch.equal(by_ids.trace.streams, by_text.trace.streams)
 
 
 def test_of_a_long_prompt_the_last_tokens_are_read(model, tokenizer):
@@ -86,59 +115,3 @@ def test_an_empty_prompt_is_told(model, tokenizer):
 def test_a_head_that_is_not_there_is_told(model, tokenizer, layer, head):
     with pytest.raises(UserError, match="layers go from 0 to 1, heads from 0 to 1"):
         inspect(model, tokenizer, "green").head(layer, head)
-
-
-def scores(weights) -> dict[str, tuple[float, float]]:
-    return {score.name: (score.value, score.excess) for score in position_scores(np.array(weights))}
-
-
-def test_position_scores_by_hand():
-    found = scores([[1, 0, 0], [0.25, 0.75, 0], [0.2, 0.5, 0.3]])
-    chance = (1 / 2 + 1 / 3) / 2
-    assert found["previous token"] == pytest.approx((0.375, (0.375 - chance) / (1 - chance)))
-    assert found["first token"] == pytest.approx((0.225, (0.225 - chance) / (1 - chance)))
-    assert found["current token"] == pytest.approx((0.525, (0.525 - chance) / (1 - chance)))
-
-
-def test_uniform_attention_scores_nothing_and_a_pure_head_everything():
-    uniform = np.tril(np.ones((6, 6))) / np.arange(1, 7)[:, None]
-    assert all(score.excess == pytest.approx(0) for score in position_scores(uniform))
-    assert scores(np.eye(6))["current token"] == pytest.approx((1, 1))
-    assert scores(np.eye(6, k=-1))["previous token"] == pytest.approx((1, 1))
-
-
-def test_a_single_token_has_no_scores():
-    assert position_scores(np.ones((1, 1))) == []
-
-
-TWICE = [b"a", b"b", b"c", b"a", b"b", b"c"]
-
-
-def induction_head(n: int) -> np.ndarray:
-    """(2n, 2n) weights of a perfect induction head on n tokens written twice; before the repetition it reads itself."""
-    weights = np.eye(2 * n)
-    for q in range(n, 2 * n):
-        weights[q] = 0
-        weights[q, q - n + 1] = 1
-    return weights
-
-
-def test_a_perfect_induction_head_scores_one():
-    score = induction_score(induction_head(3), TWICE)
-    assert score.value == 1
-    assert score.chance == pytest.approx((1 / 4 + 1 / 5 + 1 / 6) / 3)
-
-
-def test_a_uniform_head_has_no_excess_of_induction():
-    uniform = np.tril(np.ones((6, 6))) / np.arange(1, 7)[:, None]
-    assert induction_score(uniform, TWICE).excess == pytest.approx(0)
-
-
-def test_a_sink_head_is_no_induction_head():
-    sink = np.zeros((6, 6))
-    sink[:, 0] = 1
-    assert induction_score(sink, TWICE).value == 0
-
-
-def test_without_a_repeated_token_there_is_no_induction_to_score():
-    assert induction_score(np.eye(3), [b"a", b"b", b"c"]) is None

@@ -1,0 +1,87 @@
+"""The sequences on which heads are tried."""
+
+import pytest
+import torch
+
+from gpt.dataset import TokenizedText
+from gpt.interpret.probes import LONGEST_REPEAT, LONGEST_WINDOW, N_REPEATS, N_WINDOWS, Probes, make_probes
+from gpt.run import Run, RunError
+
+
+def text(train: torch.Tensor, validation: torch.Tensor) -> TokenizedText:
+    return TokenizedText(train, validation, torch.ones(1000, dtype=torch.long))
+
+
+LONG = text(torch.arange(200, 300).repeat(5), torch.arange(10_000) % 1000)
+
+
+def test_the_second_half_repeats_the_first_and_no_token_occurs_twice_in_one():
+    repeats = make_probes(LONG, 64, seed=1).repeats
+    assert repeats.shape == (N_REPEATS, 2 * LONGEST_REPEAT)
+    assert torch.equal(repeats[:, :LONGEST_REPEAT], repeats[:, LONGEST_REPEAT:])
+    assert all(len(set(row.tolist())) == LONGEST_REPEAT for row in repeats)
+    assert len({tuple(row.tolist()) for row in repeats}) == N_REPEATS
+
+
+def test_random_tokens_are_ones_that_the_training_text_contains():
+    assert set(make_probes(LONG, 64, seed=1).repeats.flatten().tolist()) <= set(range(200, 300))
+
+
+@pytest.mark.parametrize("context_length", [2, 5, 64, 256])
+def test_windows_are_pieces_of_the_validation_text_that_do_not_overlap(context_length):
+    windows = make_probes(LONG, context_length, seed=1).windows
+    T = min(context_length, LONGEST_WINDOW)
+    assert windows.shape == (N_WINDOWS, T + 1)
+    starts = windows[:, 0].tolist()
+    assert all(torch.equal(row, (row[0] + torch.arange(T + 1)) % 1000) for row in windows)
+    assert (starts[0], windows[-1, -1]) == (0, 999)
+    absolute = torch.linspace(0, 10_000 - T - 1, N_WINDOWS).long()
+    assert (absolute.diff() >= T).all()
+
+
+@pytest.mark.parametrize(("context_length", "n"), [(2, 0), (3, 0), (4, 2), (9, 4)])
+def test_a_short_context_has_short_repeats_or_none(context_length, n):
+    repeats = make_probes(LONG, context_length, seed=1).repeats
+    assert repeats.shape == ((N_REPEATS, 2 * n) if n else (0, 0))
+
+
+def test_a_short_text_has_fewer_windows_and_a_small_vocabulary_shorter_repeats():
+    probes = make_probes(text(torch.tensor([5, 6, 7] * 50), torch.arange(70)), 32, seed=1)
+    assert probes.windows.shape == (2, 33)
+    assert probes.repeats.shape == (N_REPEATS, 6)
+    shortest = make_probes(text(torch.tensor([5] * 50), torch.tensor([5, 5])), 32, seed=1)
+    assert shortest.windows.tolist() == [[5, 5]]
+    assert len(shortest.repeats) == 0
+
+
+def test_the_same_seed_makes_the_same_probes_and_no_other_random_state_is_touched():
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    one, same, other = (make_probes(LONG, 64, seed) for seed in (1, 1, 2))
+    assert torch.equal(one.repeats, same.repeats)
+    assert not torch.equal(one.repeats, other.repeats)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("context_length", [3, 64])
+def test_probes_come_back_from_a_file(tmp_path, context_length):
+    probes = make_probes(LONG, context_length, seed=1)
+    probes.save(tmp_path / "probes.safetensors")
+    again = Probes.load(tmp_path / "probes.safetensors")
+    assert torch.equal(again.repeats, probes.repeats)
+    assert torch.equal(again.windows, probes.windows)
+
+
+def test_a_run_keeps_its_probes(trained):
+    probes = Run(trained).probes()
+    assert probes.repeats.shape == (N_REPEATS, 8)
+    assert probes.windows.shape[1] == 9
+
+
+def test_a_run_without_probes_says_so(trained, tmp_path):
+    with pytest.raises(RunError, match="run old was trained before heads were scored"):
+        Run(tmp_path / "old").probes()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "probes.safetensors").write_bytes((trained / "probes.safetensors").read_bytes()[:-3])
+    with pytest.raises(RunError, match="is damaged"):
+        Run(tmp_path / "damaged").probes()
