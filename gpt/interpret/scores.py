@@ -1,49 +1,180 @@
-"""How much a head reads of one kind of token, beside what uniform attention would."""
+"""What a head reads, as numbers. Each score is a function from (N, H, T, T) weights, and the (N, T) ids they belong to, to one number a
+sequence and head, (N, H).
 
+Chance is what a head scores that reads all it may read alike, A[q, k] = 1 / (q + 1): for every score it is measured with just such
+weights, and no score needs a formula of its own for it.
+"""
+
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from gpt.interpret.views import SMALLEST_REST
+
+NEAR = 5  # tokens, the current one among them, that count as near
+
+
+def previous_token(weights: Tensor, _ids: Tensor) -> Tensor:
+    """Mean of A[q, q - 1] over q = 1 .. T - 1 (Clark et al. 2019, 1906.04341)."""
+    return weights.diagonal(-1, -2, -1).mean(dim=-1)
+
+
+def first_token(weights: Tensor, _ids: Tensor) -> Tensor:
+    """Mean of A[q, 0] over q = 1 .. T - 1: an attention sink (Xiao et al. 2023, 2309.17453)."""
+    return weights[..., 1:, 0].mean(dim=-1)
+
+
+def current_token(weights: Tensor, _ids: Tensor) -> Tensor:
+    """Mean of A[q, q] over q = 1 .. T - 1; the first position can read nothing else, and says nothing."""
+    return weights.diagonal(0, -2, -1)[..., 1:].mean(dim=-1)
+
+
+def duplicate_token(weights: Tensor, _ids: Tensor) -> Tensor:
+    """On n tokens written twice: mean of A[q, q - n] over q = n .. 2n - 1, the first copy of the same token."""
+    n = weights.shape[-1] // 2
+    return weights.diagonal(-n, -2, -1).mean(dim=-1)
+
+
+def induction(weights: Tensor, _ids: Tensor) -> Tensor:
+    """On n tokens written twice: mean of A[q, q - n + 1] over q = n .. 2n - 1, what followed the first copy (Olsson et al. 2022,
+    2209.11895). The diagonal begins one row earlier, at (n - 1, 0), which belongs to no stripe: a head that reads the first
+    token would score with it."""
+    n = weights.shape[-1] // 2
+    return weights.diagonal(1 - n, -2, -1)[..., 1:].mean(dim=-1)
+
+
+def induction_on_text(weights: Tensor, ids: Tensor) -> Tensor:
+    """Mean, over positions q whose token occurred before, of the sum of A[q, j + 1] over the earlier j with that token. NaN where no
+    token occurs twice."""
+    earlier = (ids[:, :, None] == ids[:, None, :]).tril(-1)  # (N, T, T): j < q holds the token of q
+    followers = earlier.roll(1, dims=-1)  # j -> j + 1; what leaves at the end was above the diagonal, so nothing enters column 0
+    read = (weights * followers[:, None]).sum(dim=(-1, -2))  # (N, H); a row without followers adds nothing
+    return read / earlier.any(dim=-1).sum(dim=-1)[:, None]
+
+
+def locality(weights: Tensor, _ids: Tensor) -> Tensor:
+    """Mean over q of the sum of A[q, k] for k in q - 4 .. q. NaN for so short a text that all of it is near."""
+    if weights.shape[-1] <= NEAR:
+        return weights.new_full(weights.shape[:2], math.nan)
+    near = torch.ones(weights.shape[-2:], dtype=torch.bool, device=weights.device).triu(1 - NEAR)
+    return (weights * near).sum(dim=-1).mean(dim=-1)
+
+
+def entropy(weights: Tensor, _ids: Tensor) -> Tensor:
+    """Mean over q >= 1 of -sum_k A log A, each divided by log(q + 1), the most it can be: 1 = all alike, 0 = one token. Divided by
+    log T, even a uniform head would look focused, since early rows have few tokens to read. Absent rows (NaN) do not count."""
+    T = weights.shape[-1]
+    nats = torch.special.entr(weights[..., 1:, :]).sum(dim=-1)  # (N, H, T - 1)
+    return (nats / torch.arange(2, T + 1, device=weights.device).log()).nanmean(dim=-1)
+
+
+def distance(weights: Tensor, _ids: Tensor) -> Tensor:
+    """How far back a head looks, in tokens: sum of A[q, k] (q - k) over sum of A[q, k]. Absent rows (NaN) do not count."""
+    positions = torch.arange(weights.shape[-1], device=weights.device, dtype=weights.dtype)
+    back = positions - weights @ positions  # (N, H, T): each row sums to 1
+    return back.nanmean(dim=-1)
+
+
+def entropy_without_first(weights: Tensor, ids: Tensor) -> Tensor:
+    """Entropy of what is read beside the first token."""
+    return entropy(without_first(weights), ids)
+
+
+def distance_without_first(weights: Tensor, ids: Tensor) -> Tensor:
+    """Distance of what is read beside the first token. A head that parks its attention there looks long-range without being it."""
+    return distance(without_first(weights), ids)
+
+
+def without_first(weights: Tensor) -> Tensor:
+    """(..., T, T) -> (..., T - 1, T - 1): the attention of the other tokens among themselves, each row made to sum to 1 again. A row of
+    which less than SMALLEST_REST is left is NaN."""
+    rest = weights[..., 1:, 1:]
+    left = rest.sum(dim=-1, keepdim=True)
+    return rest / left.where(left >= SMALLEST_REST, torch.nan)
+
+
+def uniform(T: int) -> Tensor:
+    """(1, 1, T, T): a head that reads all it may read alike."""
+    return (torch.ones(T, T).tril() / torch.arange(1, T + 1)[:, None])[None, None]
 
 
 @dataclass(frozen=True)
 class Score:
-    """How much of its attention a head gives to one kind of token, beside the same for uniform attention (`chance`)."""
+    """One way to measure a head. `probes`: which of the Probes it is measured on, `windows` or `repeats`. A head can have its `letter`
+    as its role if there is one: then 1 is the most a head can score, and its excess over chance means something. `reads` says what such a
+    head reads, `sentence` what the score is."""
 
     name: str
+    letter: str
+    probes: str
+    measure: Callable[[Tensor, Tensor], Tensor]
+    reads: str
+    sentence: str
+
+    @property
+    def is_role(self) -> bool:
+        return bool(self.letter)
+
+    def chance(self, ids: Tensor) -> Tensor:
+        """(N, T) ids -> (N,): what uniform attention scores on each sequence."""
+        weights = uniform(ids.shape[1]).to(ids.device).expand(len(ids), -1, -1, -1)
+        return self.measure(weights, ids)[:, 0]
+
+
+def excess(score: Any, chance: Any) -> Any:
+    """How far scores are above chance: 0 for uniform attention, 1 for a head that does nothing else. Of numbers, arrays or tensors."""
+    return (score - chance) / (1 - chance)
+
+
+SCORES = {score.name: score for score in (
+    Score("previous token", "P", "windows", previous_token, "previous token", "Share of attention on the token just before."),
+    Score("first token", "F", "windows", first_token, "first token",
+          "Share of attention on the first token: where a head often parks what it has no use for, a sink."),
+    Score("current token", "C", "windows", current_token, "current token", "Share of attention on the very token that looks."),
+    Score("duplicate token", "D", "repeats", duplicate_token, "earlier copy of the token",
+          "Random tokens written twice: share of attention, in the second copy, on the same token in the first."),
+    Score("induction", "I", "repeats", induction, "token after an earlier copy",
+          "Random tokens written twice: share of attention, in the second copy, on the token that followed in the first. It is the one to "
+          "be predicted."),
+    Score("induction on text", "i", "windows", induction_on_text, "token after an earlier copy",
+          "Where a token of the text occurs again: share of attention on what followed it before."),
+    Score("locality", "L", "windows", locality, f"last {NEAR} tokens",
+          f"Share of attention on the last {NEAR} tokens, the current one among them."),
+    Score("entropy", "", "windows", entropy, "", "How spread out attention is: 1 = over all tokens alike, 0 = on one token."),
+    Score("distance", "", "windows", distance, "", "How many tokens back a head looks, on average."),
+    Score("entropy without first", "", "windows", entropy_without_first, "",
+          "Entropy of what is read beside the first token; unknown where next to nothing is."),
+    Score("distance without first", "", "windows", distance_without_first, "",
+          "Distance of what is read beside the first token; unknown where next to nothing is."),
+)}
+ROLES = {name: score for name, score in SCORES.items() if score.is_role}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one head scores on one text, beside its chance there."""
+
+    score: Score
     value: float
     chance: float
 
     @property
     def excess(self) -> float:
-        """0 for uniform attention, 1 for a head that reads nothing else."""
-        return (self.value - self.chance) / (1 - self.chance)
+        return excess(self.value, self.chance)
 
 
-def position_scores(weights: np.ndarray) -> list[Score]:
-    """Scores of one head's (T, T) weights on the previous, the first and the current token, means over queries 1..T-1
-    (Clark et al. 2019, 1906.04341; Vig and Belinkov 2019, 1906.04284). Empty for a single token.
-
-    Uniform causal attention gives 1/(q+1) to each, so chance is (H_T - 1)/(T - 1) with H_T = 1 + 1/2 + ... + 1/T.
-    """
-    T = len(weights)
-    if T < 2:
-        return []
-    q = np.arange(1, T)
-    chance = float((1 / (q + 1)).mean())
-    read = {"previous token": weights[q, q - 1], "first token": weights[q, 0], "current token": weights[q, q]}
-    return [Score(name, float(values.mean()), chance) for name, values in read.items()]
-
-
-def induction_score(weights: np.ndarray, tokens: list[bytes]) -> Score | None:
-    """How much a head, at a token that occurred before, reads what followed the earlier copies: sum of A[q, j + 1] over
-    earlier j with the same token, mean over such q (Olsson et al. 2022, 2209.11895). None if no token occurs twice.
-
-    Chance is the same sum with uniform rows, 1/(q+1) for each such j.
-    """
-    values, chances = [], []
-    for q, token in enumerate(tokens):
-        followers = [j + 1 for j in range(q) if tokens[j] == token]
-        if followers:
-            values.append(weights[q, followers].sum())
-            chances.append(len(followers) / (q + 1))
-    return Score("token after an earlier copy", float(np.mean(values)), float(np.mean(chances))) if values else None
+def measure_on_text(weights: np.ndarray, tokens: list[bytes]) -> dict[str, Measured]:
+    """(T, T) weights of one head on a text of T tokens -> by name, what it scores there, of all that can be a role and needs no special
+    sequences. Empty for a single token; without induction where no token occurs twice."""
+    if len(tokens) < 2:
+        return {}
+    ids = torch.tensor([[tokens.index(token) for token in tokens]])  # (1, T): equal where tokens are
+    maps = torch.as_tensor(weights, dtype=torch.float32)[None, None]
+    measured = [Measured(score, float(score.measure(maps, ids)), float(score.chance(ids)))
+                for score in ROLES.values() if score.probes == "windows"]
+    return {one.score.name: one for one in measured if not math.isnan(one.value)}

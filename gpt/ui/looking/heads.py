@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from gpt.interpret.scores import induction_score, position_scores
+from gpt.interpret.heads import CLEAR
+from gpt.interpret.scores import measure_on_text
 from gpt.interpret.views import VIEWS, strongest_keys
 from gpt.ui import maps
 from gpt.ui.looking.looks import Seen
@@ -40,18 +41,22 @@ def lines(seen: Seen, question: Question) -> dict[str, Any]:
     return {"keys": [[k, float(row[k])] for k in strongest_keys(row, HELD)]}
 
 
-def in_words(layer: int, head: int, weights: Any, tokens: list[bytes]) -> str:
-    """The score with the largest excess over chance, in a sentence."""
-    positions = position_scores(weights)
-    if not positions:
+def in_words(layer: int, head: int, weights: np.ndarray, tokens: list[bytes]) -> str:
+    """The score with the largest excess over chance on this prompt, in a sentence. What is read nearby is told only where neither the
+    previous nor the current token is read clearly: it contains both."""
+    measured = measure_on_text(weights, tokens)
+    if not measured:
         return f"Layer {layer} head {head}: one token can only read itself."
-    repeated = induction_score(weights, tokens)
-    best = max([*positions, repeated] if repeated else positions, key=lambda score: score.excess)
-    if best.excess >= 0.3:
+    near, repeated = measured.pop("locality", None), measured.get("induction on text")
+    best = max(measured.values(), key=lambda one: one.excess)
+    if best.excess < CLEAR and near:
+        best = near
+    if best.excess >= CLEAR:
         where = ", where a token occurs again," if best is repeated else ""
-        return (f"Layer {layer} head {head}{where} puts {100 * best.value:.0f} % of its attention on the {best.name} "
+        return (f"Layer {layer} head {head}{where} puts {100 * best.value:.0f} % of its attention on the {best.score.reads} "
                 f"(chance {100 * best.chance:.0f} %).")
-    shares = "; ".join(f"{score.name} {100 * score.value:.0f} %" for score in positions) + f"; chance {100 * positions[0].chance:.0f} %"
+    positions = [one for one in measured.values() if one is not repeated]
+    shares = "; ".join(f"{one.score.reads} {100 * one.value:.0f} %" for one in positions) + f"; chance {100 * positions[0].chance:.0f} %"
     if repeated:
-        shares += f"; {repeated.name} {100 * repeated.value:.0f} %, chance {100 * repeated.chance:.0f} %"
+        shares += f"; {repeated.score.reads} {100 * repeated.value:.0f} %, chance {100 * repeated.chance:.0f} %"
     return f"Layer {layer} head {head} has no clear habit on this prompt ({shares})."

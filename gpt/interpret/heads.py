@@ -1,0 +1,143 @@
+"""Every head of a model, scored on a run's probes: how much it reads of what, how sure that is, and the role it has."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gpt.interpret.probes import Probes
+from gpt.interpret.scores import ROLES, SCORES, excess
+from gpt.interpret.trace import trace
+from gpt.model import GPT2
+
+CLEAR = 0.3  # the excess from which on a head does what a score measures
+MOSTLY = 0.8  # of the sequences in which that has to be so
+DIGITS = 4  # of a score in metrics.jsonl
+ONE_LAYER = ("A model of one layer cannot form an induction head: that takes a head in an earlier layer that hands each token its "
+             "predecessor, and another in a later layer that looks for it.")
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a head does: the score with the largest excess over chance. `runner_up` is the next one, if it is above chance at all."""
+
+    name: str
+    letter: str
+    value: float
+    chance: float
+    excess: float
+    runner_up: str | None
+    runner_up_excess: float | None
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """By the name of each score: `chance`; and as (L, H) arrays the mean over the probe sequences (`values`), its standard error
+    (`errors`) and, of those that can be a role, the share of sequences in which the excess is at least CLEAR (`holds`).
+
+    A score that had nothing to be measured on is left out; one that is unknown for a head is NaN.
+    """
+
+    chance: dict[str, float]
+    values: dict[str, np.ndarray]
+    errors: dict[str, np.ndarray]
+    holds: dict[str, np.ndarray]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(L, H)."""
+        return next(iter(self.values.values())).shape
+
+    @property
+    def note(self) -> str:
+        """What has to be said about all heads of this model, or nothing."""
+        return ONE_LAYER if self.shape[0] == 1 else ""
+
+    def excess(self, name: str) -> np.ndarray:
+        """(L, H): how far a score is above chance; 0 for uniform attention, 1 for a head that does nothing else."""
+        return excess(self.values[name], self.chance[name])
+
+    def clearly(self, name: str, layer: int, head: int) -> bool:
+        """Whether a head does what the score measures: an excess of at least CLEAR, and so in MOSTLY all of the sequences."""
+        return bool(name in self.holds and self.excess(name)[layer, head] >= CLEAR and self.holds[name][layer, head] >= MOSTLY)
+
+    def ranked(self, layer: int, head: int) -> list[tuple[str, float]]:
+        """(score, excess) of one head, the largest first, of scores that can be a role. Attention on the previous or on the current
+        token is also attention on the last few: where a head clearly does one of these, locality says nothing more and is left out."""
+        narrow = self.clearly("previous token", layer, head) or self.clearly("current token", layer, head)
+        known = [(name, float(self.excess(name)[layer, head])) for name in self.holds if not (narrow and name == "locality")]
+        return sorted(((name, value) for name, value in known if not math.isnan(value)), key=lambda pair: -pair[1])
+
+    def role(self, layer: int, head: int) -> Role | None:
+        """The score with the largest excess, if it is at least CLEAR and holds in MOSTLY all of the sequences; else None: no clear role.
+
+        Locality competes only where neither the previous nor the current token is read clearly, since it contains both. Induction on
+        random tokens (I) and on text (i) are two scores, and either can be the role.
+        """
+        ranked = self.ranked(layer, head)
+        if not ranked or not self.clearly(ranked[0][0], layer, head):
+            return None
+        name, value = ranked[0]
+        runner_up = ranked[1] if len(ranked) > 1 and ranked[1][1] > 0 else (None, None)
+        return Role(name, SCORES[name].letter, float(self.values[name][layer, head]), self.chance[name], value, *runner_up)
+
+    def as_row(self) -> dict[str, Any]:
+        """For metrics.jsonl: {"chance": {name: number}, "scores", "errors", "holds": {name: [[number or None a head] a layer]}}."""
+        def rounded(arrays: dict[str, np.ndarray]) -> dict[str, list]:
+            return {name: [[_rounded(number) for number in layer] for layer in array.tolist()] for name, array in arrays.items()}
+
+        return {"chance": {name: _rounded(number) for name, number in self.chance.items()},
+                "scores": rounded(self.values), "errors": rounded(self.errors), "holds": rounded(self.holds)}
+
+    @classmethod
+    def from_row(cls, row: dict[str, Any]) -> "HeadScores":
+        """What `as_row` has made a row of. Raises KeyError, TypeError or ValueError for another row."""
+        def arrays(lists: dict[str, list]) -> dict[str, np.ndarray]:
+            return {name: np.array(lists[name], dtype=float) for name in lists if name in SCORES}
+
+        return cls({name: _number(value) for name, value in row["chance"].items() if name in SCORES},
+                   arrays(row["scores"]), arrays(row["errors"]), arrays(row["holds"]))
+
+
+@torch.no_grad()
+def score_heads(model: GPT2, probes: Probes) -> HeadScores:
+    """Score every head of `model`, one layer at a time. The model is read in evaluation mode and left in the mode it was in; nothing here
+    is drawn at random, and the probes stay as they are."""
+    probes = probes.to(next(model.parameters()).device)
+    found: dict[str, list[Tensor]] = {}  # (N, H) of each layer
+    chances: dict[str, Tensor] = {}  # (N,)
+    for which, ids in (("windows", probes.windows[:, :-1]), ("repeats", probes.repeats)):
+        scores = [score for score in SCORES.values() if score.probes == which] if len(ids) else []
+        chances |= {score.name: score.chance(ids) for score in scores}
+        seen = trace(model, ids) if scores else None
+        for layer in range(len(model.blocks) if scores else 0):
+            weights = seen.attend(layer).weights.float()  # (N, H, T, T)
+            for score in scores:
+                found.setdefault(score.name, []).append(score.measure(weights, ids))
+    return summed_up({name: torch.stack(found[name]).cpu() for name in SCORES if name in found},
+                     {name: chance.cpu() for name, chance in chances.items()})
+
+
+def summed_up(found: dict[str, Tensor], chances: dict[str, Tensor]) -> HeadScores:
+    """(L, N, H) scores and (N,) chances of each sequence -> what they say together. Sequences in which a score is unknown do not count."""
+    values, errors, holds = {}, {}, {}
+    for name, score in found.items():
+        known = (~score.isnan()).sum(dim=1)  # (L, H)
+        mean = score.nanmean(dim=1)
+        spread = ((score - mean[:, None]) ** 2).nansum(dim=1) / (known - 1).where(known > 1, torch.nan)
+        values[name], errors[name] = mean.numpy(), (spread / known).sqrt().numpy()
+        if name in ROLES:
+            clear = excess(score, chances[name][:, None]) >= CLEAR  # NaN is not
+            holds[name] = (clear.sum(dim=1) / known).numpy()
+    return HeadScores({name: float(chances[name].nanmean()) for name in found}, values, errors, holds)
+
+
+def _rounded(number: float) -> float | None:
+    return None if math.isnan(number) else round(number, DIGITS)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
