@@ -5,12 +5,16 @@ import gradio as gr
 from gpt.interpret.views import VIEWS
 from gpt.ui import library, maps
 from gpt.ui.jobs import Jobs
-from gpt.ui.looking import heads
+from gpt.ui.looking import export, heads, roles
 from gpt.ui.looking.looks import Looks
 from gpt.ui.view import component
 
 PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day Vobil found a green bell"
-ANSWERS = {"head": heads.head, "lines": heads.lines}  # what the page's scripts may ask about something looked at
+ANSWERS = {  # what the page's scripts may ask about something looked at
+    "head": heads.head, "lines": heads.lines,
+    "roles": roles.roles, "mosaic": roles.mosaic,
+    "arrays": export.arrays,
+}
 
 
 def build(jobs: Jobs, tab: gr.Tab) -> None:

@@ -72,7 +72,7 @@ def test_each_head_comes_with_its_exact_weights(looking, root, scale):
             below = np.tril_indices(len(PROMPT))
             np.testing.assert_array_equal(numbers(answer)[below], found.head(layer, which)[below])
             assert labels_of(answer) == list("7·green")
-            assert answer["sentence"].startswith(f"Layer {layer} head {which} ")
+            assert answer["habit"] == in_words(found.head(layer, which), found.tokens)
 
 
 def test_snapshots_differ(looking):
@@ -194,7 +194,7 @@ def test_hostile_prompts_are_shown_letter_by_letter(looking):
 def test_a_prompt_of_one_token_has_one_cell(looking):
     answer = head(looking, asked(looking.look("bottles", BEST, "7")))
     assert numbers(answer).tolist() == [[1]]
-    assert answer["sentence"] == "Layer 0 head 0: one token can only read itself."
+    assert answer["habit"] == "can only read itself, since there is one token."
 
 
 def test_of_a_prompt_longer_than_the_context_the_end_is_read_and_this_is_said(looking):
@@ -220,25 +220,22 @@ UNIFORM = np.tril(np.ones((T, T))) / np.arange(1, T + 1)[:, None]
 ], ids=["previous", "current", "first"])
 def test_a_head_with_a_habit_is_told_in_words(weights, name):
     chance = round(100 * float(np.mean(1 / np.arange(2, T + 1))))
-    assert in_words(2, 1, weights, DIFFERENT) == f"Layer 2 head 1 puts 100 % of its attention on the {name} (chance {chance} %)."
+    assert in_words(weights, DIFFERENT) == f"puts 100 % of its attention on the {name} (chance {chance} %)."
 
 
 def test_a_head_that_reads_everything_alike_has_no_habit():
-    sentence = in_words(0, 3, UNIFORM, DIFFERENT)
-    assert sentence == ("Layer 0 head 3 has no clear habit on this prompt (previous token 19 %; first token 19 %; current token 19 %; "
-                        "chance 19 %).")
+    assert in_words(UNIFORM, DIFFERENT) == "has no clear habit (previous token 19 %; first token 19 %; current token 19 %; chance 19 %)."
 
 
 def test_a_weak_habit_is_not_told_as_one():
     mostly = 0.2 * np.eye(T) + 0.8 * UNIFORM
-    assert "no clear habit" in in_words(0, 0, mostly, DIFFERENT)
-    assert "on the current token" in in_words(0, 0, 0.4 * np.eye(T) + 0.6 * UNIFORM, DIFFERENT)
+    assert "no clear habit" in in_words(mostly, DIFFERENT)
+    assert "on the current token" in in_words(0.4 * np.eye(T) + 0.6 * UNIFORM, DIFFERENT)
 
 
 def test_an_induction_head_is_told_in_words():
     weights = np.eye(T)
     weights[T - 1] = np.eye(T)[1]  # the last token is the first one again, and it reads what followed
     weights[1:T - 1] = np.tril(np.ones((T, T)))[1:T - 1] / np.arange(2, T)[:, None]
-    assert in_words(1, 0, weights, [*DIFFERENT[:-1], DIFFERENT[0]]) == (
-        "Layer 1 head 0, where a token occurs again, puts 100 % of its attention on the token after an earlier copy "
-        f"(chance {100 / T:.0f} %).")
+    assert in_words(weights, [*DIFFERENT[:-1], DIFFERENT[0]]) == (
+        f"puts 100 % of its attention on the token after an earlier copy, where a token occurs again (chance {100 / T:.0f} %).")

@@ -34,6 +34,15 @@ gpt.views.explorer = function (element, props, { watch, server, choices }) {
             return answer?.error ? undefined : answer;
         },
 
+        // What the selected head is for, and what it does on this prompt.
+        tell() {
+            const { layer, head } = explorer.selected;
+            const role = roles.of(layer, head)?.sentence, effect = explorer.effects?.[`${layer},${head}`];
+            const without = effect === undefined ? "" : `Without it the loss ${effect < 0 ? "falls" : "rises"} by ${Math.abs(effect).toFixed(3)} nats.`;
+            const habit = explorer.habit && (role ? `On this prompt it ${explorer.habit}` : `On this prompt layer ${layer} head ${head} ${explorer.habit}`);
+            sentence.textContent = [role, without, habit].filter(Boolean).join(" ");
+        },
+
         // Select a head, and the token whose row is looked at; what is not named stays.
         select(change) {
             const { layers, heads } = explorer.value.mosaic.layout.meta, n = explorer.value.tokens.length;
@@ -45,7 +54,8 @@ gpt.views.explorer = function (element, props, { watch, server, choices }) {
             opened?.select?.();
         },
     };
-    const shown = gpt.headPane({ pane: right, sentence, words, row }, explorer);
+    const roles = explorer.roles = gpt.rolesOf(explorer);
+    const shown = gpt.headPane({ pane: right, words, row }, explorer);
 
     // A frame around the selected head, and a corner for each head's mark where there is room.
     const frame = () => {
@@ -115,16 +125,18 @@ gpt.views.explorer = function (element, props, { watch, server, choices }) {
         error.textContent = value.error || "";
         note.textContent = value.note || "";
         panes.hidden = below.hidden = tabs.hidden = room.hidden = !value.mosaic;
-        sentence.textContent = "";
+        sentence.textContent = explorer.habit = "";
         next.replaceChildren();
         shown.clear();
         if (!value.mosaic) return;
         if (!again) explorer.selected.query = value.tokens.length - 1;
         mosaic.figure = value.mosaic;
+        explorer.effects = null;                                    // of other weights
         next.append("Next token: ");
         value.next.forEach(([label, probability], i) => next.append(i ? ", " : "", gpt.make("code", "", label), ` ${Math.round(100 * probability)} %`));
         explorer.select({});
         mosaic.show(mosaic.figure);
+        roles.show();
         opened?.show?.();
     };
     const show = () => explorer.show(props.value || { note: "Choose a run: its heads will appear here." });

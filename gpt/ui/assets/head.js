@@ -1,7 +1,7 @@
 // One head in full: a map of all its weights, or lines from one token to those it reads; and that token's row in exact numbers, below.
 
 gpt.MOST_BARS = 12;                                                  // keys of a row that are told in numbers, the largest first
-gpt.headPane = function ({ pane, sentence, words: strip, row }, explorer) {
+gpt.headPane = function ({ pane, words: strip, row }, explorer) {
     const title = gpt.make("div", "gpt-title"), name = gpt.make("span"), settings = gpt.make("span", "gpt-settings");
     const choice = (label, options, first) => {
         const option = gpt.make("label", "gpt-option", `${label} `), select = gpt.make("select");
@@ -103,7 +103,8 @@ gpt.headPane = function ({ pane, sentence, words: strip, row }, explorer) {
         map.show(lines ? drawLines(held) : answer.figure);
         about.textContent = lines ? "Lines go from the selected token, right, to those that hold 70 % of its attention, left. Click a token." : answer.about;
         full.hidden = !answer.pooled;
-        sentence.textContent = answer.sentence;
+        explorer.habit = answer.habit;
+        explorer.tell();
         reading.textContent = lines ? "" : "Point at a cell to read its exact number; click it to see its row.";
         tellRow();
         pane.closest(".gpt-view").dataset.shown = `${layer},${head}`;

@@ -13,6 +13,23 @@ gpt.plot = function (element, options) {
     element.append(area);
     const plot = { area, figure: null, drawnWidth: 0, onclick: null, onhover: null };
 
+    // Saved as it is drawn now, but on the page's own ground.
+    const save = async (format) => {
+        const { width, height } = area.layout, layout = { ...area.layout, paper_bgcolor: gpt.coloured(area, "var(--gpt-surface)") };
+        const image = await Plotly.toImage({ data: area.data, layout }, { format, width, height, scale: format === "png" ? 2 : 1 });
+        const link = gpt.make("a");
+        [link.href, link.download] = [image, `${(options.label || "figure").replaceAll(" ", "-")}.${format}`];
+        link.click();
+    };
+    const links = gpt.make("div", "gpt-save");
+    for (const format of options.saved === false ? [] : ["png", "svg"]) {
+        const button = gpt.make("button", "gpt-link", format.toUpperCase());
+        button.title = `save this figure as ${format.toUpperCase()}`;
+        button.onclick = () => save(format);
+        links.append(button);
+    }
+    element.append(links);
+
     plot.show = function (figure) {
         plot.figure = figure;
         const description = figure?.layout?.meta?.description;

@@ -3,7 +3,8 @@
 // {columns: [{key, label}], rows: [{name, ..., sort, note}], selected: [name], room: {taken, removed, trouble}}; triggers "select" with {names}.
 // What is ticked here is the page's own business until a new table comes: drawing a choice must not take the keyboard away.
 gpt.views.table = function (element, props, { watch, trigger }) {
-    let order = null, descending = false, chosen = new Set();
+    const order = { key: null, descending: false };
+    let chosen = new Set();
     const value = () => ({ columns: [], rows: [], room: {}, ...props.value });
     const taken = gpt.make("p", "gpt-small"), removed = gpt.make("p", "gpt-small"), trouble = gpt.make("p", "gpt-warning");
     const frame = gpt.make("div", "gpt-scroll"), notes = gpt.make("div");
@@ -38,20 +39,6 @@ gpt.views.table = function (element, props, { watch, trigger }) {
     };
 
     const isNumber = (key) => value().rows.some(({ sort }) => typeof sort?.[key] === "number");
-    const heading = ({ key, label }) => {
-        const cell = gpt.make("th"), button = gpt.make("button", "", label + (order === key ? (descending ? " ↓" : " ↑") : ""));
-        cell.className = `gpt-column-${key}`;
-        cell.classList.toggle("gpt-number", isNumber(key));
-        cell.setAttribute("aria-sort", order === key ? (descending ? "descending" : "ascending") : "none");
-        button.onclick = () => {
-            descending = order === key && !descending;
-            order = key;
-            draw();
-            frame.querySelector(`.gpt-column-${key} button`).focus();
-        };
-        cell.append(button);
-        return cell;
-    };
     const line = (columns, row) => {
         const made = gpt.make("tr"), cell = gpt.make("td");
         made.dataset.name = row.name;
@@ -70,13 +57,13 @@ gpt.views.table = function (element, props, { watch, trigger }) {
             frame.replaceChildren(gpt.make("p", "gpt-empty", "No runs yet: train one in the Train tab."));
             return;
         }
-        const worth = (row) => row.sort?.[order] ?? row[order];
-        const compare = (a, b) => (worth(a) > worth(b) ? 1 : worth(a) < worth(b) ? -1 : 0) * (descending ? -1 : 1);
-        const sorted = order ? [...rows].sort(compare) : rows;
+        const worth = (row) => row.sort?.[order.key] ?? row[order.key];
+        const compare = (a, b) => (worth(a) > worth(b) ? 1 : worth(a) < worth(b) ? -1 : 0) * (order.descending ? -1 : 1);
+        const sorted = order.key ? [...rows].sort(compare) : rows;
         const table = gpt.make("table", "gpt-table"), head = gpt.make("thead"), body = gpt.make("tbody");
         const header = gpt.make("tr"), all = gpt.make("th");
         all.append(box("select all runs", false, (on) => choose(on ? rows.map(({ name }) => name) : [])));
-        header.append(all, ...columns.map(heading));
+        header.append(all, ...columns.map((column) => gpt.heading(column, order, isNumber(column.key), frame, draw)));
         head.append(header);
         body.append(...sorted.map((row) => line(columns, row)));
         table.append(head, body);

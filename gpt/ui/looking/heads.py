@@ -30,7 +30,7 @@ def head(seen: Seen, question: Question) -> dict[str, Any]:
     limit = 1.0 if view.unit in ("weight", "share") else max(float(np.nanmax(np.abs(matrix))), 1e-9)
     figure = maps.head_map(matrix, labels, scale, view.unit, limit, view.signed)
     return {"figure": figure, "about": " ".join([view.sentence, note]).strip(), "pooled": bool(note),
-            "sentence": in_words(layer, which, seen.inspection.head(layer, which), seen.inspection.tokens)}
+            "habit": in_words(seen.inspection.head(layer, which), seen.inspection.tokens)}
 
 
 def lines(seen: Seen, question: Question) -> dict[str, Any]:
@@ -41,22 +41,21 @@ def lines(seen: Seen, question: Question) -> dict[str, Any]:
     return {"keys": [[k, float(row[k])] for k in strongest_keys(row, HELD)]}
 
 
-def in_words(layer: int, head: int, weights: np.ndarray, tokens: list[bytes]) -> str:
-    """The score with the largest excess over chance on this prompt, in a sentence. What is read nearby is told only where neither the
-    previous nor the current token is read clearly: it contains both."""
+def in_words(weights: np.ndarray, tokens: list[bytes]) -> str:
+    """What a head does on this prompt, by the score with the largest excess over chance; the sentence wants a subject. What is read
+    nearby is told only where neither the previous nor the current token is read clearly: it contains both."""
     measured = measure_on_text(weights, tokens)
     if not measured:
-        return f"Layer {layer} head {head}: one token can only read itself."
+        return "can only read itself, since there is one token."
     near, repeated = measured.pop("locality", None), measured.get("induction on text")
     best = max(measured.values(), key=lambda one: one.excess)
     if best.excess < CLEAR and near:
         best = near
     if best.excess >= CLEAR:
-        where = ", where a token occurs again," if best is repeated else ""
-        return (f"Layer {layer} head {head}{where} puts {100 * best.value:.0f} % of its attention on the {best.score.reads} "
-                f"(chance {100 * best.chance:.0f} %).")
+        where = ", where a token occurs again" if best is repeated else ""
+        return f"puts {100 * best.value:.0f} % of its attention on the {best.score.reads}{where} (chance {100 * best.chance:.0f} %)."
     positions = [one for one in measured.values() if one is not repeated]
     shares = "; ".join(f"{one.score.reads} {100 * one.value:.0f} %" for one in positions) + f"; chance {100 * positions[0].chance:.0f} %"
     if repeated:
         shares += f"; {repeated.score.reads} {100 * repeated.value:.0f} %, chance {100 * repeated.chance:.0f} %"
-    return f"Layer {layer} head {head} has no clear habit on this prompt ({shares})."
+    return f"has no clear habit ({shares})."

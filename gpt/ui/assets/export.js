@@ -1,0 +1,25 @@
+// Taking home what was seen. Figures are saved where they stand, the scores under Scores.
+
+gpt.panels.push({
+    title: "Export",
+    build(element, explorer) {
+        const arrays = gpt.make("button", "gpt-link", "Maps of every head as NPZ");
+        const status = gpt.make("p", "gpt-small");
+        status.setAttribute("role", "status");
+        const entry = (button, words) => {
+            const line = gpt.make("p", "gpt-entry");
+            line.append(button, gpt.make("span", "gpt-small", ` ${words}`));
+            return line;
+        };
+        element.append(
+            entry(arrays, "the exact weights on this prompt, layers x heads x tokens x tokens, for NumPy"),
+            gpt.make("p", "gpt-small", "Every figure has PNG and SVG at its lower corner, every head's scores are a CSV under Scores."), status);
+        arrays.onclick = async () => {
+            status.textContent = "Packing.";
+            const answer = await explorer.ask("arrays", {});
+            status.textContent = answer ? "Saved." : "";
+            if (answer) gpt.save(`${explorer.value.run}-attention.npz`, "application/zip", Uint8Array.from(atob(answer.npz), (one) => one.charCodeAt(0)));
+        };
+        return { show() { status.textContent = ""; } };
+    },
+});

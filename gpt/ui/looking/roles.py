@@ -1,0 +1,82 @@
+"""What every head is for: its scores on the run's own probes, beside chance and the untrained model, and the role they add up to."""
+
+import math
+import weakref
+from typing import Any
+
+from gpt.errors import UserError
+from gpt.interpret.heads import HeadScores, score_heads
+from gpt.interpret.scores import SCORES
+from gpt.run import Run
+from gpt.ui import maps
+from gpt.ui.looking.looks import Seen
+from gpt.ui.looking.questions import Question
+
+WHERE = {"windows": "On the validation text", "repeats": "On random tokens written twice"}
+_scored: weakref.WeakKeyDictionary[Any, HeadScores] = weakref.WeakKeyDictionary()  # model -> its scores: they do not depend on the prompt
+
+
+def roles(seen: Seen, _question: Question) -> dict[str, Any]:
+    """Every head's scores and role, in the order of layers. Raises RunError if the run keeps no probes."""
+    scores, untrained = scores_of(seen), untrained_scores(seen.run)
+    L, H = scores.shape
+    return {
+        "names": list(scores.values), "chance": {name: told(scores.chance[name]) for name in scores.values},
+        "about": {name: SCORES[name].sentence for name in scores.values}, "note": scores.note,
+        "heads": [one_head(scores, untrained, layer, head) for layer in range(L) for head in range(H)],
+    }
+
+
+def mosaic(seen: Seen, question: Question) -> dict[str, Any]:
+    """{"order": [[layer, head]]} -> all heads in another order."""
+    L, H, T = seen.inspection.shape
+    order, natural = question.heads("order", L, H), [(layer, head) for layer in range(L) for head in range(H)]
+    if sorted(order) != natural:
+        raise UserError("an order names each head once: reload the page and ask again")
+    return {"mosaic": maps.mosaic(seen.cells, T, None if order == natural else order)}
+
+
+def scores_of(seen: Seen) -> HeadScores:
+    if seen.model not in _scored:
+        _scored[seen.model] = score_heads(seen.model, seen.run.probes())
+    return _scored[seen.model]
+
+
+def untrained_scores(run: Run) -> HeadScores | None:
+    """What the same heads scored before the first step, if the run has told it."""
+    row = next((row for row in run.rows()[0] if row.get("kind") == "heads" and row["step"] == 0), None)
+    return HeadScores.from_row(row) if row else None
+
+
+def one_head(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> dict[str, Any]:
+    """One head in numbers and words; `strongest` is its largest excess over chance, whether that makes a role or not."""
+    def numbers(of: dict[str, Any]) -> dict[str, float | None]:
+        return {name: told(of[name][layer, head]) for name in scores.values if name in of}
+
+    role, ranked = scores.role(layer, head), scores.ranked(layer, head)
+    return {
+        "layer": layer, "head": head, "role": role.name if role else "", "letter": role.letter if role else "",
+        "value": told(role.value) if role else None, "strongest": told(ranked[0][1]) if ranked else None,
+        "scores": numbers(scores.values), "errors": numbers(scores.errors),
+        "untrained": numbers(untrained.values) if untrained else {}, "sentence": in_words(scores, untrained, layer, head),
+    }
+
+
+def in_words(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> str:
+    """What a head is for, in a sentence or two."""
+    role, ranked = scores.role(layer, head), scores.ranked(layer, head)
+    if role is None:
+        nearest = f": the most it does is {ranked[0][0]}, {ranked[0][1]:.2f} above chance" if ranked else ""
+        return f"Layer {layer} head {head} has no clear role{nearest}."
+    known = untrained and role.name in untrained.values
+    before = f", untrained {100 * untrained.values[role.name][layer, head]:.0f} %" if known else ""
+    error = scores.errors[role.name][layer, head]
+    spread = "" if math.isnan(error) else f" ± {100 * error:.0f}"
+    after = f" Next to that comes {role.runner_up}." if role.runner_up and role.runner_up_excess >= 0.1 else ""
+    return (f"Layer {layer} head {head}: {role.name} head. {WHERE[SCORES[role.name].probes]} it puts {100 * role.value:.0f}{spread} % of its "
+            f"attention on the {SCORES[role.name].reads} (chance {100 * role.chance:.0f} %{before}).{after}")
+
+
+def told(number: float) -> float | None:
+    """A score as JSON has it: rounded, and nothing where it is unknown."""
+    return None if math.isnan(number) else round(float(number), 4)
