@@ -14,12 +14,12 @@ from pathlib import Path
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.corpus import read_corpus
 from gpt.device import choose_device
-from tests.benchmarks import generation, gpu, memory, minute, scaling, time_to_loss, training_speed, watching
+from tests.benchmarks import generation, gpu, looking, memory, minute, scaling, time_to_loss, training_speed, watching
 from tests.benchmarks.machine import hardware, matrix_rates, versions
 from tests.benchmarks.report import as_json, table, write_json
 from tests.benchmarks.row import Result, Row, Setup, say
 
-ROWS = (*time_to_loss.ROWS, *minute.ROWS, *training_speed.ROWS, *generation.ROWS, *watching.ROWS, *gpu.ROWS, *memory.ROWS, *scaling.ROWS)
+ROWS = (*time_to_loss.ROWS, *minute.ROWS, *training_speed.ROWS, *generation.ROWS, *looking.ROWS, *watching.ROWS, *gpu.ROWS, *memory.ROWS, *scaling.ROWS)
 LATEST = Path(__file__).with_name("latest.json")
 
 

@@ -20,7 +20,8 @@ def arrays(seen: Seen, _question: Question) -> dict[str, Any]:
     L, H, T = found.shape
     if 4 * L * H * T * T > MOST_BYTES:
         longest = int((MOST_BYTES / (4 * L * H)) ** 0.5)
-        raise UserError(f"the maps of {L * H} heads on {T} tokens are {4 * L * H * T * T / 1e6:.0f} MB: shorten the prompt to {longest} tokens")
+        raise UserError(f"the maps of {L * H} heads on {T} tokens are {4 * L * H * T * T / 1e6:.0f} MB: shorten the prompt to {longest} "
+                        "tokens")
     file = io.BytesIO()
     np.savez_compressed(file, weights=np.stack([found.weights(layer) for layer in range(L)]), ids=found.trace.ids[0].cpu().numpy(),
                         tokens=np.array([token.hex() for token in found.tokens]))
