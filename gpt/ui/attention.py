@@ -13,7 +13,7 @@ PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day
 ANSWERS = {  # what the page's scripts may ask about something looked at
     "head": heads.head, "lines": heads.lines,
     "roles": roles.roles, "mosaic": roles.mosaic,
-    "arrays": export.arrays,
+    "arrays": export.arrays, "report": export.report,
 }
 
 

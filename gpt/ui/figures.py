@@ -30,6 +30,26 @@ def loss_chart(steps: int) -> dict[str, Any]:
     }
 
 
+def filled_loss_chart(rows: list[dict[str, Any]], steps: int) -> dict[str, Any]:
+    """The chart of a run with the rows that it has: what the page draws point by point."""
+    figure = loss_chart(steps)
+    training = [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
+    validation = [(row["step"], row["val_loss"]) for row in rows if row.get("val_loss") is not None]
+    lines = (training, list(zip((step for step, _ in training), smoothed([loss for _, loss in training]), strict=True)), validation)
+    for trace, points in zip(figure["data"], lines, strict=True):
+        trace["x"], trace["y"] = [step for step, _ in points], [loss for _, loss in points]
+    return figure
+
+
+def smoothed(values: list[float]) -> list[float]:
+    """Exponential moving average over about ten values, corrected for its start at nothing (Kingma and Ba 2014, section 3)."""
+    average, weight, found = 0.0, 0.0, []
+    for value in values:
+        average, weight = 0.9 * average + 0.1 * value, 0.9 * weight + 0.1
+        found.append(average / weight)
+    return found
+
+
 def compare_runs(curves: list[tuple[str, list[tuple[float, float]]]]) -> dict[str, Any]:
     """One line a run, (name, [(seconds, bits per byte)]): runs with different tokenizers compare in bits per byte."""
     def line(i: int, name: str, points: list[tuple[float, float]]) -> dict[str, Any]:

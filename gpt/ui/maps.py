@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from gpt.interpret import Inspection
+
 ABSENT = "var(--gpt-absent)"  # under cells that are not there, unlike the colour of weight 0
 # Viridis at equal steps (Smith and van der Walt 2015): perceptually uniform and safe for colour-blind readers.
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
@@ -41,6 +43,12 @@ def tiles(weights: np.ndarray, size: int) -> np.ndarray:
     """(H, T, T) weights -> (H, size, size) bytes on a square-root scale, 0 above the diagonal. Long prompts shrink by the maximum of
     neighbouring cells, since the mean would erase diagonals."""
     return np.stack([coded(np.sqrt(pooled(one, size))) for one in weights])
+
+
+def all_tiles(found: Inspection) -> np.ndarray:
+    """(L, H, size, size): every head of what was read, one layer at a time, since all at once may not fit into memory."""
+    L, H, T = found.shape
+    return np.stack([tiles(found.weights(layer), tile_size(L, H, T)) for layer in range(L)])
 
 
 def pooled(matrix: np.ndarray, size: int) -> np.ndarray:

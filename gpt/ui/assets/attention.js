@@ -66,16 +66,7 @@ gpt.views.explorer = function (element, props, { watch, server, choices }) {
         mosaic.draw();
     };
 
-    mosaic.fit = (layout, width) => {
-        const { pitch, size, marks, places, heads, ordered } = layout.meta, room = 0.85 * width / heads;
-        layout.annotations = marks.flatMap((mark, i) => {
-            const name = ordered ? `${places[i][0]}.${places[i][1]}` : "";
-            const lines = room > 70 ? [[mark.letter, name].filter(Boolean).join(" "), mark.text] : [mark.letter || (room > 30 ? name : "")];
-            const text = lines.filter(Boolean).map(gpt.plain).join("<br>");
-            return text ? [{ text, x: (i % heads) * pitch + size - 1, y: Math.floor(i / heads) * pitch, xanchor: "right", yanchor: "top", align: "right",
-                             showarrow: false, font: { size: room > 70 ? 11 : 9 } }] : [];
-        });
-    };
+    mosaic.fit = gpt.marked;
 
     const placeAt = (point) => {
         const { pitch, places, heads } = mosaic.figure.layout.meta;

@@ -3,7 +3,7 @@
 gpt.panels.push({
     title: "Export",
     build(element, explorer) {
-        const arrays = gpt.make("button", "gpt-link", "Maps of every head as NPZ");
+        const arrays = gpt.make("button", "gpt-link", "Maps of every head as NPZ"), report = gpt.make("button", "gpt-link", "Report of this run as HTML");
         const status = gpt.make("p", "gpt-small");
         status.setAttribute("role", "status");
         const entry = (button, words) => {
@@ -12,14 +12,18 @@ gpt.panels.push({
             return line;
         };
         element.append(
+            entry(report, "its curve, samples, heads, CONFIG, command and versions in one page, which opens with no network"),
             entry(arrays, "the exact weights on this prompt, layers x heads x tokens x tokens, for NumPy"),
             gpt.make("p", "gpt-small", "Every figure has PNG and SVG at its lower corner, every head's scores are a CSV under Scores."), status);
-        arrays.onclick = async () => {
+        const save = async (name, take) => {
             status.textContent = "Packing.";
-            const answer = await explorer.ask("arrays", {});
+            const answer = await explorer.ask(name, {});
             status.textContent = answer ? "Saved." : "";
-            if (answer) gpt.save(`${explorer.value.run}-attention.npz`, "application/zip", Uint8Array.from(atob(answer.npz), (one) => one.charCodeAt(0)));
+            if (answer) take(answer, explorer.value.run);
         };
+        report.onclick = () => save("report", ({ html }, run) => gpt.save(`${run}.html`, "text/html", html));
+        arrays.onclick = () => save("arrays", ({ npz }, run) =>
+            gpt.save(`${run}-attention.npz`, "application/zip", Uint8Array.from(atob(npz), (one) => one.charCodeAt(0))));
         return { show() { status.textContent = ""; } };
     },
 });

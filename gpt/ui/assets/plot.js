@@ -107,6 +107,18 @@ gpt.merged = function (base, over) {
     return result;
 };
 
+// In the corner of each head of a mosaic, its letter, and its number or its name where there is room.
+gpt.marked = function (layout, width) {
+    const { pitch, size, marks, places, heads, ordered } = layout.meta, room = 0.85 * width / heads;
+    layout.annotations = marks.flatMap((mark, i) => {
+        const name = ordered ? `${places[i][0]}.${places[i][1]}` : "";
+        const lines = room > 70 ? [[mark.letter, name].filter(Boolean).join(" "), mark.text] : [mark.letter || (room > 30 ? name : "")];
+        const text = lines.filter(Boolean).map(gpt.plain).join("<br>");
+        return text ? [{ text, x: (i % heads) * pitch + size - 1, y: Math.floor(i / heads) * pitch, xanchor: "right", yanchor: "top", align: "right",
+                         showarrow: false, font: { size: room > 70 ? 11 : 9 } }] : [];
+    });
+};
+
 // Bytes of one of Python's packed arrays: {dtype: "f4" | "u1", bdata: base64, shape: "rows, columns"}.
 gpt.unpack = function (array) {
     const bytes = Uint8Array.from(atob(array.bdata), (character) => character.charCodeAt(0));

@@ -1,4 +1,4 @@
-"""Taking home what was seen: the maps of every head as numbers."""
+"""Taking home what was seen: the maps of every head as numbers, and a report of the run."""
 
 import base64
 import io
@@ -9,6 +9,7 @@ import numpy as np
 from gpt.errors import UserError
 from gpt.ui.looking.looks import Seen
 from gpt.ui.looking.questions import Question
+from gpt.ui.report import report_of
 
 MOST_BYTES = 64_000_000  # of all maps together: they are made in memory and sent in one piece
 
@@ -26,3 +27,8 @@ def arrays(seen: Seen, _question: Question) -> dict[str, Any]:
     np.savez_compressed(file, weights=np.stack([found.weights(layer) for layer in range(L)]), ids=found.trace.ids[0].cpu().numpy(),
                         tokens=np.array([token.hex() for token in found.tokens]))
     return {"npz": base64.b64encode(file.getvalue()).decode()}
+
+
+def report(seen: Seen, _question: Question) -> dict[str, Any]:
+    """The report of the run as one HTML page."""
+    return {"html": report_of(seen.run)}

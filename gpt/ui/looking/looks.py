@@ -49,10 +49,8 @@ class Seen:
 
     @cached_property
     def cells(self) -> np.ndarray:
-        """(L, H, size, size): all heads, small; one layer at a time, since all at once may not fit into memory."""
-        L, H, T = self.inspection.shape
-        size = maps.tile_size(L, H, T)
-        return np.stack([maps.tiles(self.inspection.weights(layer), size) for layer in range(L)])
+        """(L, H, size, size): all heads, small."""
+        return maps.all_tiles(self.inspection)
 
 
 class Looks:
