@@ -69,7 +69,7 @@ def summary(about: dict[str, Any], status: dict[str, Any]) -> str:
     config, text = about["config"], Path(str(about["config"]["corpus"])).name
     result = (f": {status['val_loss']:.3f} nats per token on text it never trained on, {status['bits_per_byte']:.3f} bits per byte"
               if status.get("val_loss") is not None else "")
-    return visible(f"A GPT of {about['parameters'] / 1e6:.2f} million parameters in {config['n_layers']} layers of {config['n_heads']} heads, "
+    return visible(f"A GPT of {about['parameters'] / 1e6:.2f} million parameters ({config['n_layers']} layers of {config['n_heads']} heads), "
                    f"trained on {text} for {status['step']:,} steps in {duration(status.get('seconds') or 0)}{result}.")
 
 
@@ -97,12 +97,12 @@ def questions(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     training = [row["loss"] for row in rows if row.get("loss") is not None]
     if validation and training:
         last = sum(training[-10:]) / len(training[-10:])
-        asked.append(f"The training loss ends near {last:.2f}, the validation loss at {validation[-1]['val_loss']:.2f}. What would it mean if "
-                     "the first went on falling and the second began to rise?")
+        asked.append(f"The training loss ends near {last:.2f}, the validation loss at {validation[-1]['val_loss']:.2f}. What would it mean "
+                     "if the first went on falling and the second began to rise?")
     formed = [row for row in rows if row.get("kind") == "formed"]
     if formed:
-        asked.append(visible(f"{formed[-1]['text'].capitalize()}. What can the samples do after this step that they could not before? Could "
-                             "it have formed first, before the others?"))
+        asked.append(visible(f"{formed[-1]['text'].capitalize()}. What can the samples do after this step that they could not before? "
+                             "Could it have formed first, before the others?"))
     asked.append("Take one head out on the page (Attention, What it does). Does the loss change as much as the share of its attention "
                  "suggests? Why may a head with a clear role be of no use, and one without a role of great use?")
     return asked

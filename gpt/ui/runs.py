@@ -1,12 +1,13 @@
-"""The Runs tab: all runs in a table, the selected ones' curves in one chart; resume, rename, download and delete."""
+"""The Runs tab: all runs in a table, the selected ones' curves in one chart; resume, rename, report, download and delete."""
 
 import contextlib
 import hashlib
 import shutil
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import gradio as gr
 
@@ -15,6 +16,7 @@ from gpt.run import Run, RunError, find_run, list_runs
 from gpt.ui import figures
 from gpt.ui.controls import ANSWERED, QUIETLY, tell, told_to_the_person
 from gpt.ui.jobs import Jobs
+from gpt.ui.report import report_of
 from gpt.ui.room import Room
 from gpt.ui.table import COLUMNS, curve, table_row
 from gpt.ui.view import component
@@ -33,8 +35,8 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
     about = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question names, whatever is selected now
     with gr.Row(elem_classes="gpt-buttons") as actions:
-        resume, rename, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=60)
-                                            for action in ("Resume", "Rename", "Download", "Delete"))
+        resume, rename, report, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=50)
+                                                    for action in ("Resume", "Rename", "Report", "Download", "Delete"))
     with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
         confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
         keep = gr.Button("Keep", elem_id="keep-runs", min_width=60)
@@ -71,11 +73,12 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     done.success(**filled).success(None, js=to_focus("rename"))
     leave.click(**calmed).then(None, js=to_focus("rename"))
 
-    packing = download.click(lambda: gr.update(value="Packing", interactive=False), None, download, **QUIETLY)
-    zipped = packing.then(partial(zip_run, jobs, Path(file.GRADIO_CACHE)), selected, file, **ANSWERED)
-    zipped.success(None, js="() => document.getElementById('zip').click()")
-    for after in (zipped.success, zipped.failure):
-        after(lambda: gr.update(value="Download", interactive=True), None, download, **QUIETLY)
+    for button, name, pack in ((download, "Download", zip_run), (report, "Report", write_report)):
+        packing = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **QUIETLY)
+        packed = packing.then(partial(pack, jobs, Path(file.GRADIO_CACHE)), selected, file, **ANSWERED)
+        packed.success(None, js="() => document.getElementById('zip').click()")
+        for after in (packed.success, packed.failure):
+            after(partial(gr.update, value=name, interactive=True), None, button, **QUIETLY)
 
 
 def to_focus(elem_id: str) -> str:
@@ -176,11 +179,21 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
 
 
 def zip_run(jobs: Jobs, folder: Path, selected: str) -> str:
-    """The path of a zip of the selected run below `folder`: Gradio's, which serves what lies there, and removes it later. A run that
-    has not changed since is not packed again, and one is packed at a time: it takes the disk for itself."""
+    """The path of a zip of the selected run below `folder`."""
+    return packed_once(jobs, folder, selected, "zip", housekeeping.write_zip)
+
+
+def write_report(jobs: Jobs, folder: Path, selected: str) -> str:
+    """The path of the report of the selected run below `folder`: one HTML page."""
+    return packed_once(jobs, folder, selected, "html", lambda run, file: file.write(report_of(run).encode()))
+
+
+def packed_once(jobs: Jobs, folder: Path, selected: str, kind: str, write: Callable[[Run, BinaryIO], Any]) -> str:
+    """The path of what `write` makes of the selected run, below `folder`: Gradio's, which serves what lies there, and removes it later. A
+    run that has not changed since is not packed again, and one is packed at a time: it takes the disk for itself."""
     with told_to_the_person(), PACKING:
         run = one_of(jobs, selected, "download")
-        path = folder / contents_of(run) / f"{run.name}.zip"
+        path = folder / contents_of(run) / f"{run.name}.{kind}"
         if path.exists():
             path.touch()  # Gradio removes what is ten minutes old
             return str(path)
@@ -190,10 +203,10 @@ def zip_run(jobs: Jobs, folder: Path, selected: str) -> str:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with open(half, "wb") as file:
-                    housekeeping.write_zip(run, file)
+                    write(run, file)
                 half.rename(path)
             except OSError as error:
-                raise RunError(f"the zip of run {run.name} cannot be written ({error.strerror}): make room on the disk "
+                raise RunError(f"the {kind} of run {run.name} cannot be written ({error.strerror}): make room on the disk "
                                "that holds temporary files") from None
             undone.pop_all()
     return str(path)

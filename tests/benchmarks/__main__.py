@@ -19,7 +19,8 @@ from tests.benchmarks.machine import hardware, matrix_rates, versions
 from tests.benchmarks.report import as_json, table, write_json
 from tests.benchmarks.row import Result, Row, Setup, say
 
-ROWS = tuple(row for part in (time_to_loss, minute, training_speed, generation, looking, watching, gpu, memory, scaling) for row in part.ROWS)
+PARTS = (time_to_loss, minute, training_speed, generation, looking, watching, gpu, memory, scaling)
+ROWS = tuple(row for part in PARTS for row in part.ROWS)
 LATEST = Path(__file__).with_name("latest.json")
 
 

@@ -229,6 +229,12 @@ class TestSelection:
         with zipfile.ZipFile(path) as archive:
             assert archive.read("bottles/best.safetensors") == (own_jobs.root / "bottles" / "best.safetensors").read_bytes()
 
+    def test_a_report_of_the_run_can_be_taken_home(self, own_jobs, tmp_path):
+        path = Path(runs.write_report(own_jobs, tmp_path, "bottles"))
+        assert path.name == "bottles.html"
+        assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+        assert path.parent == Path(runs.zip_run(own_jobs, tmp_path, "bottles")).parent
+
     def test_a_run_is_packed_again_only_if_it_has_changed(self, own_jobs, tmp_path):
         first = runs.zip_run(own_jobs, tmp_path, "bottles")
         packed = Path(first).stat().st_ino

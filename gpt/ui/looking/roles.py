@@ -74,8 +74,8 @@ def in_words(scores: HeadScores, untrained: HeadScores | None, layer: int, head:
     spread = "" if math.isnan(error) else f" ± {100 * error:.0f}"
     after = f" Next to that comes {role.runner_up}." if role.runner_up and role.runner_up_excess >= 0.1 else ""
     score = SCORES[role.name]
-    return (f"Layer {layer} head {head}: {role.name} head. {WHERE[score.probes]} it puts {100 * role.value:.0f}{spread} % of its attention on "
-            f"the {score.reads} (chance {100 * role.chance:.0f} %{before}).{after}")
+    return (f"Layer {layer} head {head}: {role.name} head. {WHERE[score.probes]} it puts {100 * role.value:.0f}{spread} % of its attention "
+            f"on the {score.reads} (chance {100 * role.chance:.0f} %{before}).{after}")
 
 
 def told(number: float) -> float | None:
