@@ -69,8 +69,8 @@ def summary(about: dict[str, Any], status: dict[str, Any]) -> str:
     config, text = about["config"], Path(str(about["config"]["corpus"])).name
     result = (f": {status['val_loss']:.3f} nats per token on text it never trained on, {status['bits_per_byte']:.3f} bits per byte"
               if status.get("val_loss") is not None else "")
-    return visible(f"A GPT of {about['parameters'] / 1e6:.2f} million parameters ({config['n_layers']} layers of {config['n_heads']} heads), "
-                   f"trained on {text} for {status['step']:,} steps in {duration(status.get('seconds') or 0)}{result}.")
+    return visible(f"A GPT of {about['parameters'] / 1e6:.2f} million parameters ({config['n_layers']} layers of {config['n_heads']} "
+                   f"heads), trained on {text} for {status['step']:,} steps in {duration(status.get('seconds') or 0)}{result}.")
 
 
 def facts(about: dict[str, Any], status: dict[str, Any], config: dict[str, Any]) -> list[list[str]]:
