@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from gpt.run import list_runs
 from tests.browser.conftest import HOSTILE
 
-PATIENT = 20_000  # milliseconds a step may take on a busy machine
+PATIENT = 60_000  # milliseconds a step may take on a busy machine
 
 
 def show(page: Page, tab: str) -> None:

@@ -56,7 +56,7 @@ def test_a_visitors_runs_and_texts_are_their_own(open_page, root):
     expect(anna.locator("#price .gpt-command")).to_contain_text("--max_minutes 10", timeout=PATIENT)
     expect(anna.locator("#price .gpt-command")).to_contain_text("--batch 2", timeout=PATIENT)
     anna.locator("#train").click()
-    expect(state(bert)).to_have_text("Running", timeout=2 * PATIENT)
+    expect(state(bert)).to_have_text("Running", timeout=PATIENT)
     run = list_runs(root)[0]
 
     assert offered(bert) == ["stories", "repeats", "python"]

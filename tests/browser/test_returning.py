@@ -152,7 +152,7 @@ def test_a_server_killed_in_the_middle_of_a_run_is_picked_up_where_it_was(page, 
     assert run.status()["state"] == "stopped"
     expect(page.locator("#train")).to_be_enabled(timeout=PATIENT)
     page.locator("#train").click()
-    expect(state(page)).to_have_text("Running", timeout=2 * PATIENT)
+    expect(state(page)).to_have_text("Running", timeout=PATIENT)
     assert [run.name for run in list_runs(server.root) if run.is_alive()] != [run.name]
     assert page.evaluate("window.sameDocument") is True  # all that without a reload
     assert page.get_by_test_id("toast-body").count() == 0
@@ -234,6 +234,6 @@ def test_a_run_is_extended_looked_at_and_ended_at_once(page, server):
     page.locator("#more-steps input").fill("1000")
     page.locator("#more-steps input").press("Tab")
     page.locator("#extend").click()
-    expect(state(page)).to_have_text("Running", timeout=2 * PATIENT)
+    expect(state(page)).to_have_text("Running", timeout=PATIENT)
     expect(steps).to_contain_text("of 51,500", timeout=PATIENT)
     assert find_run(server.root, run.name).is_alive()

@@ -8,7 +8,7 @@ gpt.panels = [];
 gpt.views.explorer = function (element, props, { watch, server, choices }) {
     const error = gpt.make("p", "gpt-error"), note = gpt.make("p", "gpt-small");
     const panes = gpt.make("div", "gpt-panes"), left = gpt.make("div", "gpt-mosaic"), right = gpt.make("div", "gpt-head");
-    const below = gpt.make("div", "gpt-panes"), words = gpt.make("div"), row = gpt.make("div");
+    const below = gpt.make("div", "gpt-panes"), words = gpt.make("div"), row = gpt.make("div", "gpt-row");
     const next = gpt.make("p", "gpt-small"), sentence = gpt.make("p", "gpt-sentence"), title = gpt.make("div", "gpt-title");
     left.tabIndex = 0;
     left.setAttribute("aria-label", "All heads. Arrow keys choose one.");

@@ -1,0 +1,112 @@
+"""Journeys through the Attention tab: views of one head, roles and their table, and what can be taken home."""
+
+import io
+
+import numpy as np
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_page import PATIENT, look_at, show
+
+PROMPT = "<b>${1+1}</b>`tick`"
+
+
+def looking(page: Page) -> Page:
+    show(page, "Attention")
+    look_at(page, PROMPT)
+    return page
+
+
+def panel(page: Page, title: str) -> None:
+    page.locator("#explorer .gpt-tabs").get_by_role("tab", name=title).click()
+
+
+def test_one_head_in_several_lights(open_page):
+    page = looking(open_page())
+    head, row = page.locator("#explorer .gpt-head"), page.locator("#explorer .gpt-row")
+    views, scales = head.locator("select").first, head.locator("select").last
+    for view, bar in (("scores before the softmax", "score"), ("value-weighted", "length in the stream"), ("rollout over layers", "share"),
+                      ("without the first token", "weight")):
+        views.select_option(view)
+        page.wait_for_function("""(unit) => document.querySelector(".gpt-head .js-plotly-plot").layout.meta.unit === unit""", arg=bar,
+                               timeout=PATIENT)
+        expect(row).to_contain_text(f"{bar} of what", timeout=PATIENT)
+    scales.select_option("row maximum")
+    expect(head.locator(".cbtitle")).to_contain_text("share of the row's largest", timeout=PATIENT)
+
+    views.select_option("lines")
+    expect(head.locator(".gpt-small").first).to_contain_text("70 % of its attention", timeout=PATIENT)
+    tokens = page.locator("#explorer .gpt-words .gpt-word")
+    expect(tokens).to_have_text(list(PROMPT))
+    tokens.nth(4).click()
+    expect(row).to_contain_text("(position 4)", timeout=PATIENT)
+    expect(tokens.nth(4)).to_have_attribute("aria-pressed", "true")
+    numbers = [float(text) for text in row.locator(".gpt-number").all_inner_texts()]
+    assert len(numbers) == 5
+    assert abs(sum(numbers) - 1) < 0.001
+    lines = page.evaluate("document.querySelector('.gpt-head .js-plotly-plot').data.length")
+    assert 1 <= lines <= 5
+
+
+def test_heads_have_roles_an_order_and_a_table(open_page):
+    page = looking(open_page())
+    explorer = page.locator("#explorer .gpt-view")
+    expect(explorer.locator(".gpt-sentence")).to_contain_text("Layer 0 head 0", timeout=PATIENT)
+    panel(page, "Scores")
+    table = explorer.locator("table.gpt-scores")
+    expect(table.locator("tbody tr")).to_have_count(5, timeout=PATIENT)  # four heads, and chance
+    table.get_by_role("button", name="previous token").click()
+    table.get_by_role("button", name="previous token").click()
+    expect(table.locator("th", has_text="previous token")).to_have_attribute("aria-sort", "descending")
+    column = table.locator("thead th").all_inner_texts().index("previous token ↓")
+    told = table.locator("tbody tr").evaluate_all("(rows, i) => rows.map((row) => row.children[i].textContent)", column)
+    assert [float(text) for text in told[:4]] == sorted((float(text) for text in told[:4]), reverse=True)
+
+    best = table.locator("tbody tr td:first-child button").all_inner_texts()[0]
+    table.get_by_role("button", name=best, exact=True).click()
+    expect(explorer).to_have_attribute("data-shown", best.replace(".", ","), timeout=PATIENT)
+    explorer.locator(".gpt-mosaic select").select_option("previous token")
+    first = "document.querySelector('.gpt-mosaic .js-plotly-plot').layout.meta"
+    page.wait_for_function(f"{first}.ordered && {first}.places[0].join('.') === '{best}'", timeout=PATIENT)
+    assert page.evaluate(f"{first}.marks[0].text") == told[0]
+
+    with page.expect_download() as saved:
+        explorer.get_by_role("button", name="Download as CSV").click()
+    assert saved.value.suggested_filename == "hostile-heads.csv"
+    lines = saved.value.path().read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("layer,head,role,previous token,first token,")
+    assert [line.split(",")[:2] for line in lines[1:5]] == [["0", "0"], ["0", "1"], ["1", "0"], ["1", "1"]]
+    assert lines[5].split(",")[2] == "chance"
+
+
+def test_figures_numbers_and_a_report_are_taken_home(open_page, browser, tmp_path):
+    page = looking(open_page())
+    page.locator("#explorer .gpt-mosaic").hover()
+    for kind, begins in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
+        with page.expect_download() as saved:
+            page.locator("#explorer .gpt-mosaic").get_by_role("button", name=kind).click()
+        assert saved.value.suggested_filename == f"attention-of-all-heads.{kind.lower()}"
+        assert saved.value.path().read_bytes().startswith(begins)
+
+    panel(page, "Export")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Maps of every head as NPZ").click()
+    arrays = np.load(io.BytesIO(saved.value.path().read_bytes()), allow_pickle=False)
+    assert arrays["weights"].shape == (2, 2, len(PROMPT), len(PROMPT))
+    np.testing.assert_allclose(arrays["weights"].sum(axis=-1), 1, atol=1e-5)
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Report of this run as HTML").click()
+    path = tmp_path / saved.value.suggested_filename
+    saved.value.save_as(path)
+    context, faults = browser.new_context(offline=True), []
+    report = context.new_page()
+    report.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    report.on("pageerror", lambda error: faults.append(str(error)))
+    report.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None)
+    report.goto(path.as_uri())
+    expect(report.locator("h1")).to_have_text("hostile")
+    expect(report.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=PATIENT)
+    expect(report.locator(".gpt-sample")).not_to_have_count(0)
+    assert report.evaluate("document.querySelectorAll('#report img, #report b b').length") == 0  # the text it learned from holds markup
+    context.close()
+    assert not faults, faults
