@@ -102,6 +102,7 @@ FIELDS = (
     _training("eval_every", 100, "Steps between two evaluations on the validation text, each with a sample.", 1, 1_000_000, 10),
     _training("eval_tokens", 16384, "Most tokens of the validation text to evaluate on, before the first step 4,096; 0 is all of it.", 0, 1_000_000_000, 1024),
     _training("snapshots", 12, "Snapshots of the weights kept for looking back, at steps spaced evenly on a log scale.", 0, 100, 1),
+    _training("head_scores", 24, "Times that every attention head is scored while it trains, at steps spaced evenly on a log scale; 0 turns it off.", 0, 100, 1),
     _training("seed", 1, "Start of every random choice: the same seed gives the same run.", 0, 2**31 - 1, 1),
 )
 CONFIG: dict[str, Any] = {field.name: field.default for field in FIELDS}

@@ -7,7 +7,9 @@ from typing import Any
 
 from gpt.corpus import Corpus
 from gpt.errors import UserError
+from gpt.forming import Forming
 from gpt.generate import SAMPLE_TOKENS, Sampling, write
+from gpt.interpret.probes import Probes
 from gpt.run import RunError, load_best
 from gpt.tokenizer import Tokenizer
 from gpt.trainer import Event, Trainer, snapshot_steps
@@ -30,9 +32,10 @@ class Keeper:
     """Hears each event of `trainer` through `keep`, and obeys between two steps: only there is what is saved and what is
     written of one and the same step."""
 
-    def __init__(self, writer: RunWriter, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer, stop: Stop):
+    def __init__(self, writer: RunWriter, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer, probes: Probes, stop: Stop):
         self.writer, self.trainer, self.clock = writer, trainer, trainer.clock
         self.corpus, self.tokenizer, self.stop = corpus, tokenizer, stop
+        self.forming = Forming(probes, writer.rows()[0])
         self._began = (trainer.progress(), self.clock.seconds())
         self._best = trainer.best_loss
         self._saved_at = self._told_at = self.clock.seconds()
@@ -40,7 +43,7 @@ class Keeper:
         self._news: list[Event] = []
         self._wish: str | None = None  # what was asked while it could not be done
         self._state, self._wait_began = "running", None
-        self._plan_snapshots()
+        self._plan()
         writer.refused = self._wait_for_the_disk
 
     def keep(self, event: Event) -> None:
@@ -59,6 +62,8 @@ class Keeper:
         if trainer.step in self._snapshots:
             self._snapshots.remove(trainer.step)
             self.snapshot()
+        if self.forming.is_due(trainer.step, trainer.is_done()):
+            self._score_heads()
 
     def sample(self) -> Event:
         """What the model writes now, always from the same prompt and with the same seed."""
@@ -113,7 +118,7 @@ class Keeper:
         self._news.append(event)
 
     def news(self) -> list[Event]:
-        """The warnings since the last call."""
+        """The warnings since the last call, and the heads that have got a role."""
         news, self._news = self._news, []
         return news
 
@@ -136,9 +141,16 @@ class Keeper:
         self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
                                     "eta_seconds": eta, **changes})
 
-    def _plan_snapshots(self) -> None:
+    def _plan(self) -> None:
         planned = snapshot_steps(self.trainer.steps, self.trainer.config["snapshots"])
         self._snapshots = set(planned) - set(self.writer.snapshots())
+        self.forming.plan(self.trainer.steps, self.trainer.config["head_scores"])
+
+    def _score_heads(self) -> None:
+        for row in self.forming.rows(self.trainer.model, self.trainer.position()):
+            self.writer.append(row)
+            if row["kind"] == "formed":
+                self._news.append(Event("formed", row))
 
     def _pause(self) -> str:
         """Save, keep a snapshot to be asked and looked at, and wait for a word. Returns the word that ended the pause."""
@@ -163,7 +175,7 @@ class Keeper:
             self.warn("only max_minutes ends this run, so it cannot be extended by steps: stop it, and resume it with more minutes")
             return
         trainer.extend(steps)
-        self._plan_snapshots()
+        self._plan()
         self.save()  # first: whatever happens next, no step that was made is made again at another learning rate
         self.writer.change_config(trainer.config, trainer.steps)
         self.warn(f"extended from {was:,} to {trainer.steps:,} steps: the learning rate now falls to zero there")

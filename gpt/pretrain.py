@@ -108,7 +108,7 @@ def follow(session: Session) -> None:
         elif event.kind == "evaluation":
             say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  "
                 f"{row['seconds']:.1f} s")
-        else:
+        else:  # a sample, a warning, or a head that has formed
             say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
     if bar is not None:
         bar.close()

@@ -20,7 +20,7 @@ from gpt.dataset import TokenizedText
 from gpt.device import choose_device, describe_device, ran_out_of_memory
 from gpt.errors import UserError
 from gpt.estimate import most_helpful_knobs
-from gpt.interpret.probes import make_probes
+from gpt.interpret.probes import Probes, make_probes
 from gpt.keeper import Keeper, Stop
 from gpt.model import GPT2
 from gpt.run import RunError, check_name, damage_is_told, load_best, load_matching_tokenizer
@@ -28,7 +28,8 @@ from gpt.tokenizer import make_tokenizer
 from gpt.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 from gpt.writer import RunWriter
 
-CHANGEABLE = ("epoch", "max_steps", "max_minutes", "learning_rate", "warmup", "grad_clip", "eval_every", "snapshots")  # on resuming
+CHANGEABLE = (  # on resuming
+    "epoch", "max_steps", "max_minutes", "learning_rate", "warmup", "grad_clip", "eval_every", "snapshots", "head_scores")
 
 
 def machine_lock() -> filelock.FileLock:
@@ -168,10 +169,10 @@ class Session:
         model = GPT2(self.config).to(self.device)
         self.trainer, self.corpus = Trainer(self.config, model, text, clock), corpus
         notes = self._load_last() if self.resumes else corpus.notes
+        probes = self._probes(text)
         if not self.resumes:
-            probes = make_probes(text, self.config["context_length"], self.config["seed"])
-            self.writer.write_config(self._description(text), self.tokenizer, probes)
-        self.keeper = Keeper(self.writer, self.trainer, corpus, self.tokenizer, self._stop)
+            self.writer.write_config(self._description(text), self.tokenizer)
+        self.keeper = Keeper(self.writer, self.trainer, corpus, self.tokenizer, probes, self._stop)
         for note in notes:
             self.keeper.warn(note)
 
@@ -185,6 +186,16 @@ class Session:
             "device": describe_device(self.device), "precision": trainer.precision, "precision_reason": trainer.precision_reason,
             "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
         }
+
+    def _probes(self, text: TokenizedText) -> Probes:
+        """What heads are scored on. A run from before there were probes, or whose are damaged, gets them when it is resumed: they are a
+        function of its text and its seed."""
+        if self.resumes:
+            with contextlib.suppress(RunError):
+                return self.writer.probes()
+        probes = make_probes(text, self.config["context_length"], self.config["seed"])
+        self.writer.write_probes(probes)
+        return probes
 
     def _check_text(self, corpus: Corpus) -> None:
         """Raise RunError if a resumed run would go on with another text."""

@@ -97,11 +97,14 @@ class RunWriter(Run):
     # What the run is, and how it goes
 
     @patiently
-    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer, probes: Probes) -> None:
+    def write_probes(self, probes: Probes) -> None:
+        probes.save(self.path / "probes.safetensors")
+
+    @patiently
+    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer) -> None:
         """What the run is. Written before step 1."""
         with moved_into_place(self.path / "tokenizer.json") as new:
             tokenizer.save(new)
-        probes.save(self.path / "probes.safetensors")
         self._put_config(config)
 
     @patiently

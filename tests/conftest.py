@@ -42,7 +42,7 @@ def own_temporary_folder(tmp_path_factory):
 
 TEXT = "\n".join(f"{n} green bottles hanging on the wall" for n in range(60))  # about 2,300 characters
 TINY = {**CONFIG, "tokenizer": "char", "vocab_size": len(set(TEXT)), "n_layers": 2, "n_heads": 2, "emb_dim": 16,
-        "context_length": 8, "batch": 4, "max_steps": 12, "warmup": 2, "eval_every": 4, "snapshots": 4,
+        "context_length": 8, "batch": 4, "max_steps": 12, "warmup": 2, "eval_every": 4, "snapshots": 4, "head_scores": 4,
         "precision": "float32", "device": "cpu"}
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("short_samples")
 
 def test_a_run_leaves_every_file_of_its_folder(trained):
     names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
-    assert names == {".lock", "config.json", "tokenizer.json", "metrics.jsonl", "status.json", "best.safetensors",
+    assert names == {".lock", "config.json", "tokenizer.json", "probes.safetensors", "metrics.jsonl", "status.json", "best.safetensors",
                      *(f"snapshots/step-{step:06d}.safetensors" for step in (0, 1, 3, 12)),
                      "last/step-000012.safetensors"}
 
@@ -28,7 +28,9 @@ def test_a_run_leaves_every_file_of_its_folder(trained):
 def test_the_rows_of_a_run_tell_its_story(trained):
     rows = Run(trained).rows()[0]
     kinds = [row.get("kind") or ("training" if "loss" in row else "evaluation") for row in rows]
-    assert kinds == ["evaluation", "sample", *(["training"] * 4 + ["evaluation", "sample"]) * 3]
+    assert [kind for kind in kinds if kind not in ("heads", "formed")] == ["evaluation", "sample",
+                                                                           *(["training"] * 4 + ["evaluation", "sample"]) * 3]
+    assert [row["step"] for row in rows if row.get("kind") == "heads"] == [0, 1, 3, 12]
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, 13))
     assert all(row["prompt"] == "0 green bottles" and row["text"] for row in rows if row.get("kind") == "sample")
     assert all(row["tokens"] == 32 * row["step"] and row["seconds"] > 0 for row in rows)

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from gpt.interpret.probes import Probes
 from gpt.interpret.scores import ROLES, SCORES, excess
-from gpt.interpret.trace import trace
+from gpt.interpret.trace import attention_by_layer
 from gpt.model import GPT2
 
 CLEAR = 0.3  # the excess from which on a head does what a score measures
 MOSTLY = 0.8  # of the sequences in which that has to be so
+SCORED_WINDOWS = 8  # of the probes: in them alone a model is scored as often as heads are watched forming
 DIGITS = 4  # of a score in metrics.jsonl
 ONE_LAYER = ("A model of one layer cannot form an induction head: that takes a head in an earlier layer that hands each token its "
              "predecessor, and another in a later layer that looks for it.")
@@ -105,16 +106,17 @@ class HeadScores:
 @torch.no_grad()
 def score_heads(model: GPT2, probes: Probes) -> HeadScores:
     """Score every head of `model`, one layer at a time. The model is read in evaluation mode and left in the mode it was in; nothing here
-    is drawn at random, and the probes stay as they are."""
+    is drawn at random, and the probes stay as they are. Of the windows, SCORED_WINDOWS spread over all are read."""
     probes = probes.to(next(model.parameters()).device)
+    every = -(-len(probes.windows) // SCORED_WINDOWS)
     found: dict[str, list[Tensor]] = {}  # (N, H) of each layer
     chances: dict[str, Tensor] = {}  # (N,)
-    for which, ids in (("windows", probes.windows[:, :-1]), ("repeats", probes.repeats)):
-        scores = [score for score in SCORES.values() if score.probes == which] if len(ids) else []
+    for which, ids in (("windows", probes.windows[::every, :-1]), ("repeats", probes.repeats)):
+        if not len(ids):
+            continue
+        scores = [score for score in SCORES.values() if score.probes == which]
         chances |= {score.name: score.chance(ids) for score in scores}
-        seen = trace(model, ids) if scores else None
-        for layer in range(len(model.blocks) if scores else 0):
-            weights = seen.attend(layer).weights.float()  # (N, H, T, T)
+        for weights in attention_by_layer(model, ids):  # (N, H, T, T)
             for score in scores:
                 found.setdefault(score.name, []).append(score.measure(weights, ids))
     return summed_up({name: torch.stack(found[name]).cpu() for name in SCORES if name in found},

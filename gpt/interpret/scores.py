@@ -107,13 +107,14 @@ def uniform(T: int) -> Tensor:
 class Score:
     """One way to measure a head. `probes`: which of the Probes it is measured on, `windows` or `repeats`. A head can have its `letter`
     as its role if there is one: then 1 is the most a head can score, and its excess over chance means something. `reads` says what such a
-    head reads, `sentence` what the score is."""
+    head reads, `makes` what it is called, `sentence` what the score is."""
 
     name: str
     letter: str
     probes: str
     measure: Callable[[Tensor, Tensor], Tensor]
     reads: str
+    makes: str
     sentence: str
 
     @property
@@ -132,24 +133,26 @@ def excess(score: Any, chance: Any) -> Any:
 
 
 SCORES = {score.name: score for score in (
-    Score("previous token", "P", "windows", previous_token, "previous token", "Share of attention on the token just before."),
-    Score("first token", "F", "windows", first_token, "first token",
+    Score("previous token", "P", "windows", previous_token, "previous token", "a previous-token head",
+          "Share of attention on the token just before."),
+    Score("first token", "F", "windows", first_token, "first token", "a first-token head",
           "Share of attention on the first token: where a head often parks what it has no use for, a sink."),
-    Score("current token", "C", "windows", current_token, "current token", "Share of attention on the very token that looks."),
-    Score("duplicate token", "D", "repeats", duplicate_token, "earlier copy of the token",
+    Score("current token", "C", "windows", current_token, "current token", "a current-token head",
+          "Share of attention on the very token that looks."),
+    Score("duplicate token", "D", "repeats", duplicate_token, "earlier copy of the token", "a duplicate-token head",
           "Random tokens written twice: share of attention, in the second copy, on the same token in the first."),
-    Score("induction", "I", "repeats", induction, "token after an earlier copy",
+    Score("induction", "I", "repeats", induction, "token after an earlier copy", "an induction head",
           "Random tokens written twice: share of attention, in the second copy, on the token that followed in the first. It is the one to "
           "be predicted."),
-    Score("induction on text", "i", "windows", induction_on_text, "token after an earlier copy",
+    Score("induction on text", "i", "windows", induction_on_text, "token after an earlier copy", "an induction head on text",
           "Where a token of the text occurs again: share of attention on what followed it before."),
-    Score("locality", "L", "windows", locality, f"last {NEAR} tokens",
+    Score("locality", "L", "windows", locality, f"last {NEAR} tokens", "a local head",
           f"Share of attention on the last {NEAR} tokens, the current one among them."),
-    Score("entropy", "", "windows", entropy, "", "How spread out attention is: 1 = over all tokens alike, 0 = on one token."),
-    Score("distance", "", "windows", distance, "", "How many tokens back a head looks, on average."),
-    Score("entropy without first", "", "windows", entropy_without_first, "",
+    Score("entropy", "", "windows", entropy, "", "", "How spread out attention is: 1 = over all tokens alike, 0 = on one token."),
+    Score("distance", "", "windows", distance, "", "", "How many tokens back a head looks, on average."),
+    Score("entropy without first", "", "windows", entropy_without_first, "", "",
           "Entropy of what is read beside the first token; unknown where next to nothing is."),
-    Score("distance without first", "", "windows", distance_without_first, "",
+    Score("distance without first", "", "windows", distance_without_first, "", "",
           "Distance of what is read beside the first token; unknown where next to nothing is."),
 )}
 ROLES = {name: score for name, score in SCORES.items() if score.is_role}

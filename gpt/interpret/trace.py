@@ -1,5 +1,6 @@
 """One forward pass, kept as its residual stream: everything else can be had from that again, one layer at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,19 @@ def trace(model: GPT2, ids: Tensor) -> Trace:
         for block in model.blocks:
             streams.append(block(streams[-1]))
     return Trace(model, ids, torch.stack(streams))
+
+
+@torch.no_grad()
+def attention_by_layer(model: GPT2, ids: Tensor) -> Iterator[Tensor]:
+    """(B, T) ids -> the attention of one layer after the other, (B, H, T, T), and nothing kept: what the last block makes of it is not even
+    computed. In evaluation mode; the model is left in the mode it was in."""
+    with evaluating(model):
+        x = model.embed(ids)
+    for i, block in enumerate(model.blocks):
+        with evaluating(model):
+            x = model.blocks[i - 1](x) if i else x
+            weights = block.attention.attend(block.norm1(x)).weights
+        yield weights
 
 
 def attention_maps(model: GPT2, ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,51 @@
+"""How heads find their jobs while a model trains: at steps spaced evenly on a log scale all are scored, and who gets a role is told."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from gpt.interpret.heads import HeadScores, score_heads
+from gpt.interpret.probes import Probes
+from gpt.interpret.scores import SCORES
+from gpt.model import GPT2
+from gpt.trainer import snapshot_steps
+
+
+class Forming:
+    """Scores the heads of one run. `rows` are those that its folder holds already: a step that was scored is not scored again, and
+    what was told is not told again, however often the run was stopped and resumed."""
+
+    def __init__(self, probes: Probes, rows: Iterable[dict[str, Any]]):
+        self.probes = probes
+        self._due: set[int] = set()
+        self._scored: set[int] = set()
+        self._told: set[tuple[int, int, str]] = set()
+        for row in rows:
+            if row.get("kind") == "heads":
+                self._scored.add(row["step"])
+            elif row.get("kind") == "formed":
+                self._told.add((row["layer"], row["head"], row["role"]))
+
+    def plan(self, steps: int, times: int) -> None:
+        """Score `times` times in a run of `steps` steps (0 = unknown), before its first and after its last among them; 0 times: never."""
+        self._due = set(snapshot_steps(steps, times))
+
+    def is_due(self, step: int, at_the_end: bool) -> bool:
+        """Whether the heads are to be scored at this step. The end may come at a step that was not planned, if the clock decides it."""
+        return bool(self._due) and (step in self._due or at_the_end) and step not in self._scored
+
+    def rows(self, model: GPT2, position: dict[str, Any]) -> list[dict[str, Any]]:
+        """What metrics.jsonl gets: a row of kind `heads`, and one of kind `formed` for each head that now first has a role."""
+        scores = score_heads(model, self.probes)
+        self._scored.add(position["step"])
+        return [{**position, "kind": "heads", **scores.as_row()}, *({**position, **row} for row in self._formed(scores, position["step"]))]
+
+    def _formed(self, scores: HeadScores, step: int) -> Iterable[dict[str, Any]]:
+        L, H = scores.shape
+        for layer in range(L):
+            for head in range(H):
+                role = scores.role(layer, head)
+                if role is None or (layer, head, role.name) in self._told:
+                    continue
+                self._told.add((layer, head, role.name))
+                yield {"kind": "formed", "layer": layer, "head": head, "role": role.name, "excess": round(role.excess, 4),
+                       "text": f"layer {layer} head {head} became {SCORES[role.name].makes} at step {step:,}"}
