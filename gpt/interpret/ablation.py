@@ -1,0 +1,181 @@
+"""What a model loses without a head.
+
+A model with heads taken out is just another model. Each head speaks through its own columns of the output projection: with these
+at 0 it is silent, and what it says on average can be said by the projection's bias in its place. So the loss, the writing, the maps
+and the lens of a model without some heads need no code of their own.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gpt.interpret.trace import trace
+from gpt.model import GPT2, LOGITS_AT_ONCE, evaluating
+
+FLOPS_A_LAYER = 2e12  # of one layer's share in trying every head: about ten seconds on two CPU cores
+FEWEST_WINDOWS = 2  # without a second sequence there is no standard error
+
+
+def ablated(model: GPT2, heads: Collection[tuple[int, int]], means: Tensor | None = None) -> GPT2:
+    """`model` without `heads`, pairs (layer, head): what each says is replaced by 0, or by its mean where `means`, (L, H, D) of
+    `head_means`, are given. The model stays as it is; the two share every parameter but the projections of these layers.
+
+    Raises IndexError if there is no such head.
+    """
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    other = copy.deepcopy(model, shared)  # what its memo holds is taken for a copy of itself
+    for layer in {layer for layer, _ in heads}:
+        attention = other.blocks[layer].attention
+        weight, bias = attention.projection.weight.detach().clone(), attention.projection.bias.detach().clone()
+        columns = weight.view(-1, attention.n_heads, attention.head_dim)  # (C, H * D) -> (C, H, D), the same memory
+        for head in {head for other_layer, head in heads if other_layer == layer}:
+            if means is not None:
+                bias += columns[:, head] @ means[layer, head]
+            columns[:, head] = 0
+        attention.projection.weight, attention.projection.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return other
+
+
+@torch.no_grad()
+def head_means(model: GPT2, ids: Tensor) -> Tensor:
+    """(M, T) ids -> (L, H, D): what each head says, on average over all sequences and positions."""
+    seen = trace(model, ids.to(_device(model)))
+    return torch.stack([seen.attend(layer).heads.mean(dim=(0, 2)) for layer in range(len(model.blocks))])
+
+
+class Suffering(NamedTuple):
+    """A token that is harder to predict than before: how often it was to be predicted, and by how many nats it is worse on average."""
+
+    token: int
+    count: int
+    change: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The losses in nats of two models on the same tokens: `before` and `after`, both (M, T), for the tokens `targets`, (M, T)."""
+
+    targets: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+    @property
+    def change(self) -> float:
+        """Nats per token by which the loss is higher than before."""
+        return float((self.after - self.before).mean())
+
+    @property
+    def error(self) -> float:
+        """The standard error of that change, paired: over the differences of the M sequences, each read by both models. NaN for one."""
+        differences = (self.after - self.before).mean(axis=1)
+        return float(differences.std(ddof=1) / math.sqrt(len(differences))) if len(differences) > 1 else math.nan
+
+    @property
+    def suffering(self) -> list[Suffering]:
+        """The tokens whose loss rose, those first that together lost most."""
+        tokens, which, counts = np.unique(self.targets, return_inverse=True, return_counts=True)
+        totals = np.bincount(which.ravel(), weights=(self.after - self.before).ravel())
+        return [Suffering(int(tokens[i]), int(counts[i]), float(totals[i] / counts[i])) for i in np.argsort(-totals, kind="stable") if totals[i] > 0]
+
+
+def measure(model: GPT2, other: GPT2, windows: Tensor) -> Effect:
+    """What `other` loses against `model` on (M, T + 1) `windows`: sequences of T tokens, each with the token that follows it."""
+    return _effect(windows, token_losses(model, windows), token_losses(other, windows))
+
+
+@torch.no_grad()
+def token_losses(model: GPT2, windows: Tensor) -> Tensor:
+    """(M, T + 1) windows -> (M, T): the loss of each token after the first, in nats."""
+    windows = windows.to(_device(model))
+    with evaluating(model):
+        return _losses(model, model.stream(windows[:, :-1]), windows[:, 1:])
+
+
+@torch.no_grad()
+def sweep_layer(model: GPT2, windows: Tensor, layer: int, means: Tensor | None = None) -> list[Effect]:
+    """The effect of taking out each head of one layer, one at a time; `windows` and `means` as above. Only the layers from there on
+    are computed again for each head."""
+    windows = windows.to(_device(model))
+    seen, targets = trace(model, windows[:, :-1]), windows[:, 1:]
+    before = _losses(model, seen.streams[-1], targets)
+    effects = []
+    with evaluating(model):
+        for head in range(model.config["n_heads"]):
+            x, _ = model.blocks[layer].explicit(seen.streams[layer], saying(head, 0.0 if means is None else means[layer, head]))
+            for block in model.blocks[layer + 1:]:
+                x = block(x)
+            effects.append(_effect(windows, before, _losses(model, x, targets)))
+    return effects
+
+
+def saying(head: int, words: Tensor | float) -> Callable[[Tensor], Tensor]:
+    """An edit of (B, H, T, D) outputs, for MultiHeadAttention.explicit: one head says the same everywhere, (D,) or a number."""
+    def edit(heads: Tensor) -> Tensor:
+        edited = heads.clone()
+        edited[:, head] = words
+        return edited
+
+    return edit
+
+
+def importance(model: GPT2, windows: Tensor) -> np.ndarray:
+    """(M, T + 1) windows -> (L, H): the mean over sequences of |sum over positions of z . dL/dz|, where z is what a head says and L the
+    sequence's loss in nats per token (Michel et al. 2019, 1905.10650). It is by how much the loss would change if the head fell
+    silent and the loss were a straight line, for all heads by one backward pass a sequence.
+
+    z . dL/dz is the derivative of the loss for a factor, here 1, with which all that a head says is multiplied. No parameter gets a
+    gradient.
+    """
+    shape = (len(model.blocks), model.config["n_heads"])
+    total = torch.zeros(shape, device=_device(model))
+    with evaluating(model), torch.enable_grad():
+        for window in windows.to(_device(model)).unsqueeze(1):  # (1, T + 1), one at a time: a backward pass keeps all it has computed
+            factors = torch.ones(shape, device=window.device, requires_grad=True)
+            x = model.embed(window[:, :-1])
+            for block, of_layer in zip(model.blocks, factors, strict=True):
+                x, _ = block.explicit(x, lambda heads, of_layer=of_layer: heads * of_layer.view(-1, 1, 1))  # (B, H, T, D) * (H, 1, 1)
+            loss = _losses(model, x, window[:, 1:]).mean()
+            total += torch.autograd.grad(loss, factors)[0].abs()
+    return (total / len(windows)).cpu().numpy()
+
+
+@torch.no_grad()
+def next_tokens(model: GPT2, other: GPT2, ids: Tensor, most: int) -> list[tuple[int, float, float]]:
+    """(token, probability in `model`, in `other`) after (1, T) ids: the `most` likeliest of either, those first that `model` expects."""
+    both = []
+    for one in (model, other):
+        with evaluating(one):
+            both.append(one.unembed(one.stream(ids)[0, -1]).softmax(dim=0))
+    before, after = both
+    tokens = {token for one in both for token in one.topk(min(most, len(one))).indices.tolist()}
+    return sorted(((token, before[token].item(), after[token].item()) for token in tokens), key=lambda row: -row[1])
+
+
+def fitting(model: GPT2, windows: Tensor) -> Tensor:
+    """As many of the windows, spread evenly, as let every head of a layer be tried in seconds: all of them for a small model."""
+    H, T = model.config["n_heads"], windows.shape[1] - 1
+    flops = 2 * sum(parameter.numel() for parameter in model.parameters()) * T * H  # a product and a sum a parameter and token
+    count = min(len(windows), max(FEWEST_WINDOWS, int(FLOPS_A_LAYER / flops)))
+    return windows[torch.linspace(0, len(windows) - 1, count).round().long()]
+
+
+def _effect(windows: Tensor, before: Tensor, after: Tensor) -> Effect:
+    return Effect(windows[:, 1:].cpu().numpy(), before.double().cpu().numpy(), after.double().cpu().numpy())
+
+
+def _losses(model: GPT2, x: Tensor, targets: Tensor) -> Tensor:
+    """(M, T, C) last stream and (M, T) targets -> (M, T) losses in nats. Logits are many: they are made for a portion at a time."""
+    rows = max(1, LOGITS_AT_ONCE // model.vocab_size)
+    portions = zip(x.flatten(0, 1).split(rows), targets.flatten().split(rows), strict=True)
+    return torch.cat([F.cross_entropy(model.unembed(x), targets, reduction="none") for x, targets in portions]).view(targets.shape)
+
+
+def _device(model: GPT2) -> torch.device:
+    return next(model.parameters()).device
