@@ -21,6 +21,7 @@ from gpt.model import GPT2, LOGITS_AT_ONCE, evaluating
 
 FLOPS_A_LAYER = 2e12  # of one layer's share in trying every head: about ten seconds on two CPU cores
 FEWEST_WINDOWS = 2  # without a second sequence there is no standard error
+SMALLEST_CHANGE = 1e-4  # nats; less is rounding
 
 
 def ablated(model: GPT2, heads: Collection[tuple[int, int]], means: Tensor | None = None) -> GPT2:
@@ -82,7 +83,9 @@ class Effect:
         """The tokens whose loss rose, those first that together lost most."""
         tokens, which, counts = np.unique(self.targets, return_inverse=True, return_counts=True)
         totals = np.bincount(which.ravel(), weights=(self.after - self.before).ravel())
-        return [Suffering(int(tokens[i]), int(counts[i]), float(totals[i] / counts[i])) for i in np.argsort(-totals, kind="stable") if totals[i] > 0]
+        changes = totals / counts
+        return [Suffering(int(tokens[i]), int(counts[i]), float(changes[i])) for i in np.argsort(-totals, kind="stable")
+                if changes[i] > SMALLEST_CHANGE]
 
 
 def measure(model: GPT2, other: GPT2, windows: Tensor) -> Effect:
