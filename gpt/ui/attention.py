@@ -5,7 +5,7 @@ import gradio as gr
 from gpt.interpret.views import VIEWS
 from gpt.ui import library, maps
 from gpt.ui.jobs import Jobs
-from gpt.ui.looking import export, heads, roles
+from gpt.ui.looking import effects, export, heads, roles
 from gpt.ui.looking.looks import Looks
 from gpt.ui.view import component
 
@@ -13,6 +13,7 @@ PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day
 ANSWERS = {  # what the page's scripts may ask about something looked at
     "head": heads.head, "lines": heads.lines,
     "roles": roles.roles, "mosaic": roles.mosaic,
+    "effect": effects.effect, "sweep": effects.sweep, "importance": effects.importance,
     "arrays": export.arrays, "report": export.report,
 }
 
