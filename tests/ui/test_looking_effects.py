@@ -8,9 +8,11 @@ from shutil import copytree, ignore_patterns
 import numpy as np
 import pytest
 
+from gpt.generate import text_to_token_ids
 from gpt.interpret import ablation
 from gpt.interpret.ablation import Effect
 from gpt.run import find_run, load_run
+from gpt.storage import load_tensors, save_tensors
 from gpt.tokenizer import ByteTokenizer
 from gpt.ui.attention import ANSWERS
 from gpt.ui.jobs import Jobs
@@ -57,11 +59,15 @@ def test_one_head_is_taken_out(root, replace, weights):
     assert answer["after"] == "g"
     labels = [label for label, _, _ in answer["next"]]
     assert len(set(labels)) == len(labels) >= 5
-    ids = ablation.torch.tensor([asking.tokenizer.encode(PROMPT[:3])])
-    assert [row[1:] for row in answer["next"]] == [pytest.approx(row[1:], abs=1e-5) for row in ablation.next_tokens(asking.model, other, ids, 5)]
+    expected = ablation.next_tokens(asking.model, other, text_to_token_ids(PROMPT[:3], asking.tokenizer), 5)
+    assert [row[1:] for row in answer["next"]] == [pytest.approx(row[1:], abs=1e-5) for row in expected]
 
 
-def test_the_prompt_goes_on_with_and_without(asking):
+def test_the_prompt_goes_on_with_and_without(root, tmp_path):
+    own = copytree(root, tmp_path / "own")
+    path = find_run(own, "bottles").weights()  # twelve steps teach a head little: it gets louder
+    save_tensors(path, {name: 6 * tensor for name, tensor in load_tensors(path)[0].items()})
+    asking = Asking(own)
     answer = asking.effect([[0, 0], [0, 1], [1, 0], [1, 1]], "zero")
     whole, without = answer["whole"], answer["without"]
     assert answer["prompt"] == PROMPT
@@ -73,8 +79,9 @@ def test_the_prompt_goes_on_with_and_without(asking):
 
 
 def test_a_whole_layer_and_several_heads_are_named(asking):
-    assert asking.effect([[0, 0], [0, 1]])["sentence"].startswith("Without all of layer 0 (replaced by the mean) the loss ")
-    assert asking.effect([[0, 1], [1, 1]], "zero")["sentence"].startswith("Without layer 0 head 1 and layer 1 head 1 (replaced by zero) the loss ")
+    whole, several = asking.effect([[0, 0], [0, 1]]), asking.effect([[0, 1], [1, 1]], "zero")
+    assert whole["sentence"].startswith("Without all of layer 0 (replaced by the mean) the loss ")
+    assert several["sentence"].startswith("Without layer 0 head 1 and layer 1 head 1 (replaced by zero) the loss ")
 
 
 @pytest.mark.parametrize("replace", ["mean", "zero"])
@@ -141,7 +148,8 @@ def test_a_run_without_probes_says_so(root, tmp_path):
     copytree(root, tmp_path / "old", ignore=ignore_patterns("probes.safetensors"))
     asking = Looks(Jobs(tmp_path / "old"))
     key = asking.look("bottles", BEST, PROMPT)["key"]
-    for name, question in (("effect", {"heads": [[0, 0]], "replace": "mean", "query": 0}), ("sweep", {"layer": 0, "replace": "zero"}), ("importance", {})):
+    questions = {"effect": {"heads": [[0, 0]], "replace": "mean", "query": 0}, "sweep": {"layer": 0, "replace": "zero"}, "importance": {}}
+    for name, question in questions.items():
         assert "keeps no text to try them on: train it again" in asking.answering(ANSWERS[name])({**question, "key": key})["error"]
 
 
@@ -153,7 +161,8 @@ def test_the_change_is_told_in_words():
     told = in_words([(2, 1)], 4, "mean", effect_of([[1.0, 1.0], [2.0, 2.0]], [[1.2, 1.2], [2.3, 2.3]]))
     assert told == ("Without layer 2 head 1 (replaced by the mean) the loss rises by 0.250 ± 0.050 nats per token, from 1.500 to 1.750; "
                     "measured on 2 sequences of 2 tokens of the validation text.")
-    assert "the loss falls by 0.250 ± 0.050 nats" in in_words([(0, 0)], 4, "zero", effect_of([[1.2, 1.2], [2.3, 2.3]], [[1.0, 1.0], [2.0, 2.0]]))
+    better = effect_of([[1.2, 1.2], [2.3, 2.3]], [[1.0, 1.0], [2.0, 2.0]])
+    assert "the loss falls by 0.250 ± 0.050 nats" in in_words([(0, 0)], 4, "zero", better)
 
 
 def test_a_change_within_its_error_is_not_called_one():
@@ -164,7 +173,7 @@ def test_a_change_within_its_error_is_not_called_one():
 def test_one_sequence_has_no_standard_error(root, tmp_path):
     told = in_words([(0, 0)], 4, "mean", effect_of([[1.0, 1.0]], [[1.2, 1.2]]))
     assert "rises by 0.200 nats per token" in told
-    assert "one sequence of 2 tokens, too few for a standard error" in told
+    assert "one sequence, too few for a standard error, of 2 tokens" in told
     own = copytree(root, tmp_path / "one")
     probes = find_run(own, "bottles").probes()
     type(probes)(probes.repeats, probes.windows[:1]).save(own / "bottles" / "probes.safetensors")

@@ -156,10 +156,10 @@ gpt.effectOf = function (answer) {
         place.append(gpt.make("p", "gpt-small", title), ...rows);
         return place;
     };
-    const largest = Math.max(...answer.suffering.map(([, change]) => change), 1e-9);
+    const largest = Math.max(...answer.suffering.map(([, change, count]) => change * count));
     const suffering = answer.suffering.map(([label, change, count]) => {
         const times = count === 1 ? "once" : `${count} times`;
-        const row = gpt.bar(label, change / largest, `${gpt.signed(change, 2)}, ${times}`, `${times} in the sequences; ${change.toFixed(4)} nats worse each time`);
+        const row = gpt.bar(label, change * count / largest, `${gpt.signed(change, 2)}, ${times}`, `${(change * count).toFixed(3)} nats worse in all`);
         row.classList.add("gpt-wide-number");
         return row;
     });
@@ -183,7 +183,7 @@ gpt.effectOf = function (answer) {
     };
     const numbers = gpt.make("div", "gpt-panes"), texts = gpt.make("div", "gpt-panes");
     const none = suffering.length ? [] : [gpt.make("p", "gpt-small", "No token became harder to predict.")];
-    numbers.append(column("The tokens that suffer: nats worse on average, and how often they came", ...suffering, ...none), follows);
+    numbers.append(column("The tokens that suffer most in all: nats worse on average, and how often they came", ...suffering, ...none), follows);
     texts.append(column("The whole model", written(answer.whole)), column("Without", written(answer.without)));
     return [numbers, gpt.make("p", "gpt-small gpt-apart", answer.how), texts];
 };

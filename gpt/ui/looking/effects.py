@@ -60,13 +60,13 @@ def in_words(heads: Collection[tuple[int, int]], H: int, replace: str, found: Ef
     """The change of the loss, beside its standard error."""
     sequences, length = found.before.shape
     begin = f"Without {names_of(heads, H)} (replaced by {'the mean' if replace == 'mean' else 'zero'})"
-    text = f"{sequences} sequences of {length} tokens" if sequences > 1 else f"one sequence of {length} tokens, too few for a standard error"
-    where = f"measured on {text} of the validation text."
-    losses = f"{found.before.mean():.3f} to {found.after.mean():.3f}"
-    size = f"{abs(found.change):.3f}" + (f" ± {found.error:.3f}" if sequences > 1 else "")
+    text = f"{sequences} sequences" if sequences > 1 else "one sequence, too few for a standard error,"
+    where = f"measured on {text} of {length} tokens of the validation text."
+    losses, error = f"{found.before.mean():.3f} to {found.after.mean():.3f}", f" ± {found.error:.3f}" if sequences > 1 else ""
     if sequences > 1 and abs(found.change) < 2 * found.error:
-        return f"{begin} the loss changes by {found.change:+.3f} ± {found.error:.3f} nats per token ({losses}), too little to tell from chance; {where}"
-    return f"{begin} the loss {'rises' if found.change >= 0 else 'falls'} by {size} nats per token, from {losses}; {where}"
+        return f"{begin} the loss changes by {found.change:+.3f}{error} nats per token ({losses}), too little to tell from chance; {where}"
+    verb = "rises" if found.change >= 0 else "falls"
+    return f"{begin} the loss {verb} by {abs(found.change):.3f}{error} nats per token, from {losses}; {where}"
 
 
 def names_of(heads: Collection[tuple[int, int]], H: int) -> str:
@@ -97,11 +97,14 @@ def _written(seen: Seen, other: Any) -> dict[str, Any]:
     """The prompt continued by the model and by another with the same seed: pieces of text, each with whether the tokens differ there."""
     prompted, room = seen.inspection.trace.ids, seen.model.context_length
     ids = prompted[:, -max(room - WRITTEN, -(-room // 2)):]  # a full context would have to be read anew for each token
-    cut = f" Both read its last {ids.shape[1]} tokens." if ids.shape[1] < prompted.shape[1] else ""
-    how = f"The prompt goes on with the same seed ({SAMPLING['seed']}) at temperature {SAMPLING['temperature']}; tokens that differ are marked.{cut}"
-    both = [generate_text(model, ids, WRITTEN, **SAMPLING)[0, ids.shape[1]:].tolist() for model in (seen.model, other)]
-    prompt = b"".join(seen.inspection.tokens[-SHOWN_OF_PROMPT:]).decode("utf-8", errors="replace")
-    return {"how": how, "prompt": visible(prompt), "whole": pieces(seen.tokenizer, *both), "without": pieces(seen.tokenizer, *reversed(both))}
+    how = "The prompt goes on with the same seed ({seed}) at temperature {temperature}; tokens that differ are marked.".format(**SAMPLING)
+    if ids.shape[1] < prompted.shape[1]:
+        how += f" Both read its last {ids.shape[1]} tokens."
+    whole, without = [generate_text(model, ids, WRITTEN, **SAMPLING)[0, ids.shape[1]:].tolist() for model in (seen.model, other)]
+    tokens = seen.inspection.tokens
+    prompt = "…" * (len(tokens) > SHOWN_OF_PROMPT) + b"".join(tokens[-SHOWN_OF_PROMPT:]).decode("utf-8", errors="replace")
+    return {"how": how, "prompt": visible(prompt), "whole": pieces(seen.tokenizer, whole, without),
+            "without": pieces(seen.tokenizer, without, whole)}
 
 
 def pieces(tokenizer: Tokenizer, ids: list[int], others: list[int]) -> list[tuple[str, bool]]:
