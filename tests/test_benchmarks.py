@@ -12,7 +12,7 @@ import torch
 from gpt.config import PRESETS
 from gpt.corpus import read_corpus
 from gpt.model import GPT2
-from tests.benchmarks import generation, memory, minute, ours, peer, scaling, time_to_loss, training_speed
+from tests.benchmarks import ablating, generation, memory, minute, ours, peer, scaling, time_to_loss, training_speed
 from tests.benchmarks.__main__ import ROWS, main, measure_all
 from tests.benchmarks.machine import PROJECT, hardware, matrix_rates, versions
 from tests.benchmarks.memory import peak_resident_bytes
@@ -98,6 +98,12 @@ class TestRows:
         same = {"tokens_per_second": 100.0, "flops_per_token": 5.0, "size": 2}
         grown = {"tokens_per_second": 25.0, "flops_per_token": 10.0, "size": 4}
         assert scaling.slopes(same, grown) == {"size": 2, "time": 4, "work": 2, "measured": 2, "theory": 1}
+
+    def test_every_head_is_taken_out(self, setup):
+        base = {**PRESETS["quick"].config, **SMALL, "tokenizer": "char", "vocab_size": 30}
+        for work in (ablating.one_head, ablating.every_head, ablating.first_layer, ablating.importance):
+            found = ablating.measure_ablating(setup, base, work, rounds=2, most=100)
+            assert (found.reached, len(found.ours), found.notes) == ("yes", 2, ["on 16 sequences of 8 tokens"])
 
     def test_memory_is_that_of_a_fresh_process(self, tiny):
         torch.ones(200_000_000)  # 800 MB of this process must not count

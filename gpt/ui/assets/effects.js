@@ -1,7 +1,7 @@
 // What it does: heads are taken out of the model, and what it loses without them is told. One head alone, several, or every head in turn.
 
+gpt.NOT_MEASURED = "It could not be measured: what stands in the way is told at the top.";
 gpt.MOST_EFFECTS = 12;                                               // heads told in numbers, the largest effects first
-gpt.signed = (number, digits = 3) => (number < 0 ? "\u2212" : "+") + Math.abs(number).toFixed(digits);
 
 gpt.panels.push({
     title: "What it does",
@@ -16,7 +16,7 @@ gpt.panels.push({
         const sweep = gpt.sweep(every, explorer, () => replace.value);
 
         // One question at a time: walking over many heads asks only about the last of them.
-        let busy = false, again = false;
+        let busy = false, again = false, told = {};                  // told: what the answer that is shown was asked
         const measure = async () => {
             again = true;
             if (busy) return;
@@ -28,14 +28,18 @@ gpt.panels.push({
             busy = false;
         };
         const measured = async () => {
-            const heads = grid.heads();
+            const heads = grid.heads(), question = { heads, replace: replace.value, query: explorer.selected.query };
+            const all = JSON.stringify(question), value = explorer.value;
+            if (all === told.question && value === told.value) return;
+            told = {};
             delete element.dataset.shown;
             if (!heads.length) return tell(null, "Choose at least one head above, or a whole layer.");
             const slow = setTimeout(() => { status.textContent = "The model is measured without it."; }, 400);
-            const answer = await explorer.ask("effect", { heads, replace: replace.value, query: explorer.selected.query });
+            const answer = await explorer.ask("effect", question);
             clearTimeout(slow);
             if (again) return;
-            tell(answer, answer ? "" : "It could not be measured: what stands in the way is told at the top.");
+            if (answer) told = { question: all, value };
+            tell(answer, answer ? "" : gpt.NOT_MEASURED);
             if (answer) element.dataset.shown = `${heads.join(" ")} ${replace.value}`;
         };
         const tell = (answer, words) => {
@@ -159,71 +163,69 @@ gpt.effectOf = function (answer) {
     const largest = Math.max(...answer.suffering.map(([, change, count]) => change * count));
     const suffering = answer.suffering.map(([label, change, count]) => {
         const times = count === 1 ? "once" : `${count} times`;
-        const row = gpt.bar(label, change * count / largest, `${gpt.signed(change, 2)}, ${times}`, `${(change * count).toFixed(3)} nats worse in all`);
+        const total = change * count, title = `${total.toFixed(3)} nats worse in all`;
+        const row = gpt.bar(label, total / largest, `${gpt.signed(change)}, ${times}`, title);
         row.classList.add("gpt-wide-number");
         return row;
     });
     const next = answer.next.map(([label, before, after]) => {
         const percent = (share) => `${(100 * share).toFixed(1)} %`;
-        const row = gpt.bar(label, before, `${percent(before)} \u2192 ${percent(after)}`), second = row.children[1].cloneNode(true), both = gpt.make("span", "gpt-both");
+        const row = gpt.bar(label, before, `${percent(before)} \u2192 ${percent(after)}`), both = gpt.make("span", "gpt-both");
+        const first = row.children[1], second = first.cloneNode(true);
         second.firstChild.style.width = `${100 * after}%`;
         row.classList.add("gpt-wide-number");
-        row.children[1].replaceWith(both);
-        both.append(gpt.bar(label, before, "").children[1], second);
+        first.replaceWith(both);
+        both.append(first, second);
         return row;
     });
     const key = gpt.make("p", "gpt-small", "What follows ");
-    key.append(gpt.make("code", "", answer.after), ": ", gpt.make("i", "gpt-before"), " the whole model, ", gpt.make("i", "gpt-after"), " without");
+    const [before, after] = ["gpt-before", "gpt-after"].map((name) => gpt.make("i", name));
+    key.append(gpt.make("code", "", answer.after), ": ", before, " the whole model, ", after, " without");
     const follows = gpt.make("div");
     follows.append(key, ...next);
     const written = (pieces) => {
         const text = gpt.make("p", "gpt-written");
-        text.append(gpt.make("span", "gpt-prompt", answer.prompt), ...pieces.map(([piece, differs]) => gpt.make("span", differs ? "gpt-differs" : "", piece)));
+        text.append(gpt.make("span", "gpt-prompt", answer.prompt));
+        text.append(...pieces.map(([piece, differs]) => gpt.make("span", differs ? "gpt-differs" : "", piece)));
         return text;
     };
     const numbers = gpt.make("div", "gpt-panes"), texts = gpt.make("div", "gpt-panes");
     const none = suffering.length ? [] : [gpt.make("p", "gpt-small", "No token became harder to predict.")];
-    numbers.append(column("The tokens that suffer most in all: nats worse on average, and how often they came", ...suffering, ...none), follows);
+    const told = "The tokens that suffer most in all: nats worse on average, and how often they came";
+    numbers.append(column(told, ...suffering, ...none), follows);
     texts.append(column("The whole model", written(answer.whole)), column("Without", written(answer.without)));
     return [numbers, gpt.make("p", "gpt-small gpt-apart", answer.how), texts];
 };
 
 // Every head taken out alone, a layer after the other; beside it the importance of all heads by gradient. What is found stands in
-// explorer.effects, {"layer,head": change of the loss in nats per token}, and explorer.onEffects() is called whenever that changes.
+// explorer.effects, {"layer,head": change of the loss in nats per token}; explorer.onEffects() shows it on the mosaic.
 gpt.sweep = function (element, explorer, replacedBy) {
     const begin = gpt.make("button", "gpt-button", "Try every head"), stop = gpt.make("button", "gpt-button", "Stop");
     const status = gpt.make("span", "gpt-small"), progress = gpt.make("div", "gpt-progress"), done = gpt.make("span");
     const bars = gpt.make("div", "gpt-panes"), title = gpt.make("div", "gpt-every");
-    const words = gpt.make("p", "gpt-small", "A role says what a head looks at; taking it out says what the model loses without it. A head may look at "
-        + "much and matter little, and heads that do the same work hide each other: without either, nothing is lost.");
+    const words = gpt.make("p", "gpt-small", "A role says what a head looks at; taking it out says what the model loses without it. A head "
+        + "may look at much and matter little, and heads that do the same work hide each other: without one of them, nothing is lost.");
     status.setAttribute("role", "status");
     progress.append(done);
     title.append(begin, stop, status);
     element.append(title, progress, bars, words);
     stop.hidden = progress.hidden = true;
-    let errors = {}, gradient = {}, of = "", running = null;
+    let changes = {}, errors = {}, gradient = {}, of = "", running = null;
 
     const named = (value) => `${value.run}\n${value.weights}`;
     const forget = () => {
-        explorer.effects = {};
-        errors = {};
-        gradient = {};
-        explorer.onEffects?.();
+        [changes, errors, gradient] = [{}, {}, {}];
+        of = named(explorer.value);
     };
-
-    // The corner of each tile tells its head's effect; without one, what it told before.
-    const mark = () => {
-        const { places, marks } = explorer.mosaic.figure.layout.meta;
-        places.forEach((place, i) => {
-            const change = explorer.effects[place.join()], before = "before" in marks[i] ? marks[i].before : marks[i].text;
-            marks[i] = { ...marks[i], before, text: change === undefined ? before : gpt.signed(change, 2) };
-        });
-        explorer.mosaic.draw();
+    const publish = () => {
+        explorer.effects = changes;
+        explorer.onEffects?.();
+        explorer.tell();
     };
 
     const list = (head, numbers, told) => {
-        const place = gpt.make("div"), rows = Object.entries(numbers).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, gpt.MOST_EFFECTS);
-        const largest = Math.max(Math.abs(rows[0]?.[1] ?? 0), 1e-9);
+        const rows = Object.entries(numbers).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, gpt.MOST_EFFECTS);
+        const place = gpt.make("div"), largest = Math.max(Math.abs(rows[0]?.[1] ?? 0), 1e-9);
         place.append(gpt.make("p", "gpt-small", head), ...rows.map(([name, value]) => {
             const [layer, which] = name.split(",").map(Number), row = gpt.bar("", Math.abs(value) / largest, told(name, value));
             const link = gpt.make("button", "gpt-link", `layer ${layer} head ${which}`);
@@ -236,60 +238,59 @@ gpt.sweep = function (element, explorer, replacedBy) {
     };
     const draw = () => {
         bars.replaceChildren();
-        if (Object.keys(explorer.effects).length) {
-            bars.append(list("Taken out, one at a time: change of the loss in nats per token \u00b1 its standard error", explorer.effects,
-                             (name, value) => gpt.signed(value) + (errors[name] === null ? "" : ` \u00b1 ${errors[name].toFixed(3)}`)));
+        if (Object.keys(changes).length) {
+            const told = (name, value) => {
+                const error = errors[name] === null ? "" : ` \u00b1 ${errors[name].toFixed(3)}`;
+                return (value < 0 ? "\u2212" : "+") + Math.abs(value).toFixed(3) + error;
+            };
+            bars.append(list("Taken out, one at a time: change of the loss in nats per token \u00b1 its standard error", changes, told));
         }
         if (Object.keys(gradient).length) {
-            bars.append(list("By gradient, all heads at once: the change if the loss were a straight line", gradient, (_, value) => value.toFixed(3)));
+            const head = "By gradient, all heads at once: the change if the loss were a straight line";
+            bars.append(list(head, gradient, (_, value) => value.toFixed(3)));
         }
     };
 
+    const rest = (text) => {
+        running = null;
+        begin.hidden = false;
+        stop.hidden = progress.hidden = true;
+        status.textContent = text;
+        draw();
+    };
+    const stopped = () => `Stopped: ${Object.keys(changes).length} heads were tried.`;
+    stop.onclick = () => rest(stopped());
     begin.onclick = async () => {
         const mine = running = {}, value = explorer.value, replace = replacedBy(), { layers, heads } = value.mosaic.layout.meta;
-        const goesOn = () => running === mine && explorer.value === value;
-        const end = (text) => {
-            if (running !== mine) return;
-            running = null;
-            begin.hidden = false;
-            stop.hidden = progress.hidden = true;
-            status.textContent = text;
-        };
+        const end = (text) => { if (running === mine) rest(text); };
+        const fail = () => end(explorer.value === value ? gpt.NOT_MEASURED : stopped());
         forget();
-        mark();
-        of = named(value);
+        publish();
         begin.hidden = true;
         stop.hidden = progress.hidden = false;
         done.style.width = "0";
         status.textContent = "The importance of all heads by gradient.";
         const found = await explorer.ask("importance", {});
-        if (!found) return end("It could not be measured: what stands in the way is told at the top.");
+        if (!found) return fail();
         found.importance.forEach((row, layer) => row.forEach((number, head) => { gradient[`${layer},${head}`] = number; }));
-        let sequences = 0, layer = 0;
-        for (; layer < layers && goesOn(); layer++) {
+        let sequences = 0;
+        for (let layer = 0; layer < layers; layer++) {
+            if (running !== mine) return;
             draw();
             status.textContent = `Layer ${layer} of 0 to ${layers - 1}: its ${heads} heads are taken out, one at a time.`;
             const answer = await explorer.ask("sweep", { layer, replace });
-            if (!answer) return end("It could not be measured: what stands in the way is told at the top.");
-            if (!goesOn()) break;
+            if (running !== mine) return;
+            if (!answer) return fail();
             answer.changes.forEach(([change, error], head) => {
-                explorer.effects[`${layer},${head}`] = change;
+                changes[`${layer},${head}`] = change;
                 errors[`${layer},${head}`] = error;
             });
             sequences = answer.sequences;
             done.style.width = `${100 * (layer + 1) / layers}%`;
-            mark();
-            explorer.onEffects?.();
+            publish();
         }
-        draw();
-        end(`Each of ${layers * heads} heads replaced by ${replace === "mean" ? "its mean" : "zero"}, on ${sequences} sequences of the validation text.`);
-    };
-    stop.onclick = () => {
-        running = null;
-        begin.hidden = false;
-        stop.hidden = progress.hidden = true;
-        status.textContent = `Stopped: ${Object.keys(explorer.effects).length} heads were tried.`;
-        draw();
+        const by = replace === "mean" ? "its mean" : "zero", on = sequences === 1 ? "one sequence" : `${sequences} sequences`;
+        end(`Each of ${layers * heads} heads replaced by ${by}, on ${on} of the validation text.`);
     };
 
     // Effects belong to a model, not to a prompt: they stay while the same weights are looked at.
@@ -299,9 +300,8 @@ gpt.sweep = function (element, explorer, replacedBy) {
             forget();
             status.textContent = "";
         }
-        of = named(explorer.value);
         draw();
-        mark();
+        if (Object.keys(changes).length && explorer.effects !== changes) publish();
     };
     return { show };
 };
