@@ -49,10 +49,11 @@ class Chooser:
         shown.click(self._to, self.run, self.weights, **ANSWERED, preprocess=False)
 
     def _to(self, chosen: str, event: gr.EventData) -> Any:
-        step, last = getattr(event, "step", None), self._last(chosen) if chosen else 1
+        step = getattr(event, "step", None)
         if not chosen or getattr(event, "run", None) != chosen:
             return gr.skip()  # another run was chosen meanwhile
-        steps = find_run(self.root, chosen).snapshots()
+        with told_to_the_person():
+            last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()
         return gr.update(maximum=last, value=steps.index(step) if step in steps else last)
 
     def _named(self, chosen: str, position: float) -> Any:

@@ -33,10 +33,12 @@ gpt.panels.push({
             return [name, { plot, title }];
         }));
         const scatter = gpt.plot(area, { height: 380, label: "scores of all heads, A against B" });
-        let asked = 0, runs = [], without = [], figures = null;
+        let asked = 0, runs = [], without = [];
 
-        const fill = (list, entries) => {                            // [[value, text]]; what was chosen stays if it is still there
-            const before = list.value;
+        // [[value, text]]; what was chosen stays if the list is still of the same thing, and it is still there.
+        const fill = (list, entries, of = "") => {
+            const before = list.dataset.of === of ? list.value : null;
+            list.dataset.of = of;
             list.replaceChildren(...entries.map(([value, words]) => Object.assign(gpt.make("option", "", words), { value })));
             if (entries.some(([value]) => value === before)) list.value = before;
         };
@@ -52,8 +54,8 @@ gpt.panels.push({
             step.parentElement.hidden = heads;
             instead.parentElement.hidden = chips.hidden = !heads;
             fill(run, runs.filter(({ name }) => name !== explorer.value.run).map(({ name }) => [name, name]));
-            const steps = stepsOf(other ? run.value : explorer.value.run).filter((one) => other || one !== explorer.value.step);
-            fill(step, (other ? steps.reverse() : steps).map((one) => [JSON.stringify(one), gpt.inWords(one)]));
+            const name = other ? run.value : explorer.value.run, steps = stepsOf(name).filter((one) => other || one !== explorer.value.step);
+            fill(step, (other ? steps.reverse() : steps).map((one) => [JSON.stringify(one), gpt.inWords(one)]), name);
             if (!without.length) without = [[layer, head]];
             add.textContent = `take out layer ${layer} head ${head} too`;
             add.hidden = !heads || without.some(([l, h]) => l === layer && h === head);
@@ -77,7 +79,7 @@ gpt.panels.push({
             const { layer, head } = explorer.selected;
             const answer = await explorer.ask("compare_head", { ...question(), layer, head });
             if (mine !== asked || !answer) return;
-            figures = answer.maps ?? null;
+            const figures = answer.maps;
             maps.hidden = !figures;
             about.textContent = answer.none ?? answer.sentence;
             const titles = { a: "A", b: "B", difference: "A - B: orange where A reads more, blue where B does" };

@@ -87,7 +87,7 @@ def rival_of(looks: Looks, seen: Seen, question: Question) -> Rival:
 def in_words(both: Comparison) -> str:
     """What each expects of the text, in a sentence."""
     (a, b), what = (both.nats, "nats") if both.same_tokens else (both.bits_per_byte, "bits")
-    ahead = f"{'A' if a < b else 'B'} is better by {abs(a - b):.2f}" if f"{a:.2f}" != f"{b:.2f}" else "they are alike"
+    ahead = f"{'A' if a < b else 'B'} is better by {abs(round(a, 2) - round(b, 2)):.2f}" if round(a, 2) != round(b, 2) else "they are alike"
     if both.same_tokens:
         return f"On this text A expects the next token with {a:.2f} {what} on average, B with {b:.2f}: {ahead}."
     return f"On this text A needs {a:.2f} {what} a byte, B {b:.2f}: {ahead}."

@@ -49,7 +49,7 @@ def chart(lines: dict[str, list[tuple[int, float]]], chances: dict[str, float], 
     steps = sorted({step for points in lines.values() for step, _ in points})
     data = []
     for i, (name, points) in enumerate(lines.items()):
-        style = {"color": LINES[i % len(LINES)], "width": 2}
+        style = {"color": LINES[i % len(LINES)], "width": 2, "dash": ("solid", "dash")[i // len(LINES) % 2]}
         data.append({"type": "scatter", "mode": "lines+markers", "name": name, "x": [placed(step) for step, _ in points],
                      "y": [value for _, value in points], "customdata": [step for step, _ in points], "line": style,
                      "marker": {"size": 4}, "legendgroup": name, "hovertemplate": "%{y:.2f} at step %{customdata:,}"})
