@@ -32,7 +32,6 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
             const key = explorer.value?.key;
             const answer = await server[name]({ ...question, key });         // undefined if the server does not answer
             if (!(wanted ? wanted() : key === explorer.value?.key)) return undefined;
-            if (!answer || answer.error) explorer.film.forget();
             error.textContent = answer ? answer.error || "" : "The page has lost its server: start python demo.py again.";
             return answer?.error ? undefined : answer;
         },
@@ -56,14 +55,20 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
             return Promise.all([shown.select(), opened?.select?.()]);          // when it is drawn
         },
 
-        // Show another frame of what is looked at, in place.
-        draw(value) {
+        // Show another frame of what is looked at, in place: every head stays where it is, and what it was stands there until it is known
+        // what it is now.
+        async draw(value) {
+            const { places, marks, ordered } = mosaic.figure.layout.meta;
             explorer.value = value;
+            explorer.effects = null;
             explorer.film.tell();
-            mosaic.figure = value.mosaic;
+            const figure = ordered ? (await explorer.ask("mosaic", { order: places }))?.mosaic : value.mosaic;
+            if (!figure || explorer.value !== value) return;
+            figure.layout.meta.marks = marks;
+            mosaic.figure = figure;
             tellNext();
             frame();
-            return Promise.all([shown.select(), opened?.show?.()]);
+            await Promise.all([roles.follow(), shown.select(), opened?.show?.()]);
         },
     };
     const roles = explorer.roles = gpt.rolesOf(explorer);
@@ -72,7 +77,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
 
     // A frame around the selected head, and a corner for each head's mark where there is room.
     const frame = () => {
-        const { pitch, size, places, heads } = explorer.value.mosaic.layout.meta;
+        const { pitch, size, places, heads } = mosaic.figure.layout.meta;
         const at = places.findIndex(([layer, head]) => layer === explorer.selected.layer && head === explorer.selected.head);
         const x = (at % heads) * pitch - 1, y = Math.floor(at / heads) * pitch - 1;
         mosaic.figure.layout.shapes = [{ type: "rect", x0: x, x1: x + size + 1, y0: y, y1: y + size + 1, line: { color: "var(--gpt-amber)", width: 3 } }];
@@ -104,7 +109,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
         const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: "up", ArrowDown: "down" }[event.key];
         if (!move || !explorer.value?.mosaic) return;
         event.preventDefault();
-        const { places, heads } = explorer.value.mosaic.layout.meta;
+        const { places, heads } = mosaic.figure.layout.meta;
         const at = places.findIndex(([layer, head]) => layer === explorer.selected.layer && head === explorer.selected.head);
         const column = at % heads;
         const to = move === "up" ? at - heads : move === "down" ? at + heads : column + move >= 0 && column + move < heads ? at + move : at;

@@ -91,7 +91,6 @@ gpt.panels.push({
 
         const drawText = ({ pieces, piece }) => {
             const largest = Math.max(0.5, ...pieces.map(([, a, b]) => Math.abs(a - b)));
-            const signed = (value) => `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}`;
             key.textContent = `Loss of each ${piece} in nats, A - B: blue where A expects it better, orange where B does.`;
             text.replaceChildren(...pieces.map(([label, a, b]) => {
                 const word = gpt.make("span", a > b ? "gpt-word gpt-worse" : "gpt-word gpt-better", label);
@@ -101,7 +100,7 @@ gpt.panels.push({
             }));
             const order = pieces.map((one, i) => ({ one, i })).sort((x, y) => Math.abs(y.one[1] - y.one[2]) - Math.abs(x.one[1] - x.one[2]));
             changes.replaceChildren(gpt.make("p", "gpt-small", "The largest changes"), ...order.slice(0, 10).map(({ one: [label, a, b], i }) => {
-                const bar = gpt.bar(label, Math.abs(a - b) / largest, signed(a - b), `${piece} ${i + 1}: A ${a.toFixed(2)}, B ${b.toFixed(2)} nats`);
+                const bar = gpt.bar(label, Math.abs(a - b) / largest, gpt.signed(a - b), `${piece} ${i + 1}: A ${a.toFixed(2)}, B ${b.toFixed(2)} nats`);
                 bar.classList.add(a > b ? "gpt-worse" : "gpt-better");
                 return bar;
             }));

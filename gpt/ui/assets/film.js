@@ -4,8 +4,8 @@
 gpt.SECONDS_A_FRAME = 0.4;
 gpt.inWords = (step) => step === null ? "best weights" : `step ${step.toLocaleString("en")}`;
 
-// explorer: {value, ask, draw(value) -> when it is drawn}. moved(step) tells the page's slider where the film stands.
-gpt.film = function (element, explorer, moved) {
+// explorer: {value, ask, draw(value) -> when it is drawn}. move(step) moves the page's slider, after which the same is looked at from there.
+gpt.film = function (element, explorer, move) {
     const play = gpt.make("button", "gpt-play", "Play"), told = gpt.make("b"), of = gpt.make("span", "gpt-small");
     const marks = gpt.make("div", "gpt-marks"), note = gpt.make("p", "gpt-small");
     play.title = "Watch the heads form, from the first snapshot to the best weights (space on the mosaic)";
@@ -13,9 +13,9 @@ gpt.film = function (element, explorer, moved) {
     marks.setAttribute("aria-label", "training steps");
     told.setAttribute("role", "status");
     element.append(play, told, of, marks, note);
-    let name = null, playing = null;
+    let name = null, playing = null, looked, awaited;                // the step where the slider stands, and the one where it was moved to
     let frames = new Map();                                          // step -> a promise of what `look` answers there
-    const film = { steps: [] };
+    const film = { steps: null };
 
     const tell = () => {
         const { step } = explorer.value;
@@ -44,14 +44,18 @@ gpt.film = function (element, explorer, moved) {
         const value = await film.frame(step);
         if (!value) return;
         await explorer.draw(value);
-        moved(step);
+        settle();
+    };
+    const settle = () => {
+        const { step } = explorer.value;
+        if (step !== looked) move(awaited = step);
     };
 
-    film.pause = function (settle = true) {
+    film.pause = function (stay = true) {
         if (!playing) return;
         playing = null;
         tell();
-        if (settle) moved(explorer.value.step);
+        if (stay) settle();
     };
 
     // The next frame is asked for while this one is drawn, and none is shown before the last one is.
@@ -75,18 +79,18 @@ gpt.film = function (element, explorer, moved) {
     };
     play.onclick = film.toggle;
 
-    film.forget = () => { frames = new Map(); };                     // the server has forgotten what they are about
-
-    // What Python has looked at: the same film at another step, or a new one.
+    // What Python has looked at: a new film, unless the film itself has moved the slider there.
     film.begin = function (value) {
         playing = null;
-        if (value.film.name !== name) film.forget();
-        name = value.film.name;
-        film.steps = value.film.steps.length ? [...value.film.steps, null] : [];
+        if (value.film.name !== name || value.step !== awaited) frames = new Map();
+        [name, looked, awaited] = [value.film.name, value.step, undefined];
         frames.set(value.step, Promise.resolve(value));
         note.textContent = value.film.note;
-        play.hidden = marks.hidden = !film.steps.length;
-        marks.replaceChildren(...film.steps.map((step) => {
+        const steps = value.film.steps.length ? [...value.film.steps, null] : [];
+        if (String(steps) === String(film.steps)) return;                // the marks stay: one of them may have the focus
+        film.steps = steps;
+        play.hidden = marks.hidden = !steps.length;
+        marks.replaceChildren(...steps.map((step) => {
             const mark = gpt.make("button", "", gpt.markOf(step));
             mark.title = gpt.inWords(step);
             mark.onclick = () => film.go(step);

@@ -62,18 +62,9 @@ gpt.panels.push({
             }
             const answer = await explorer.ask("animation", {}, () => true);
             how.textContent = answer ? `${answer.name} is saved: it plays in any browser, also without a network.` : "";
-            if (answer) gpt.save(answer.name, answer.html, "text/html");
+            if (answer) gpt.save(answer.name, "text/html", answer.html);
             save.disabled = false;
         };
         return { show, select: show };
     },
 });
-
-// Hand the person a file.
-gpt.save = function (name, content, type) {
-    const link = gpt.make("a"), address = URL.createObjectURL(new Blob([content], { type }));
-    link.href = address;
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(address), 60000);
-};
