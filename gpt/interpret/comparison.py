@@ -109,7 +109,7 @@ def token_losses(inspection: Inspection) -> np.ndarray:
 def pieces(a: Inspection, b: Inspection) -> list[Piece]:
     """The shortest pieces of the text at whose ends both have the end of a token. Nothing before the first token expects that one, so
     the text is compared from where both have read one. Raises UserError if nothing is left."""
-    costs_a, costs_b = costs_to_the_end(a), costs_to_the_end(b)
+    costs_a, costs_b = (costs_to_the_end(one.tokens[1:], token_losses(one)) for one in (a, b))
     cuts = sorted(costs_a.keys() & costs_b.keys(), reverse=True)  # in bytes from the end of the text, which both share
     if len(cuts) < 2:
         raise UserError("there is nothing to expect in a text of one token: write more")
@@ -118,9 +118,7 @@ def pieces(a: Inspection, b: Inspection) -> list[Piece]:
             for begin, end in pairwise(cuts)]
 
 
-def costs_to_the_end(inspection: Inspection) -> dict[int, float]:
-    """{bytes from the beginning of a token to the end of the text: nats of this token and all that follow}, without the first token."""
-    lengths = np.array([len(token) for token in inspection.tokens[1:]], dtype=int)
-    begins = np.cumsum(lengths[::-1])[::-1].tolist()
-    costs = np.cumsum(token_losses(inspection)[::-1])[::-1].tolist()
-    return {**dict(zip(begins, costs, strict=True)), 0: 0.0}
+def costs_to_the_end(tokens: list[bytes], losses: np.ndarray) -> dict[int, float]:
+    """{bytes from the beginning of a token to the end of the text: nats of this token and all that follow}; the end itself costs 0."""
+    begins = np.cumsum([len(token) for token in reversed(tokens)]).tolist()
+    return {0: 0.0, **dict(zip(begins, np.cumsum(losses[::-1]).tolist(), strict=True))}

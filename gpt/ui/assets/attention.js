@@ -102,7 +102,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
 
     left.addEventListener("keydown", (event) => {
         const walk = { " ": () => explorer.film.toggle(), ",": () => explorer.film.walk(-1), ".": () => explorer.film.walk(1) }[event.key];
-        if (walk && event.target === left && explorer.film.steps.length) {
+        if (walk && event.target === left && explorer.film.steps?.length) {
             event.preventDefault();
             return walk();
         }
