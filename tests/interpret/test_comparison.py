@@ -87,7 +87,7 @@ def test_different_tokenizers_are_compared_in_pieces_that_both_cut(tiny, in_byte
     np.testing.assert_allclose([piece.b for piece in both.pieces],
                                [by_byte[:2].sum(), by_byte[2], by_byte[3:6].sum(), by_byte[6]], atol=1e-9)
     assert both.bits_per_byte == pytest.approx((in_letters.sum() / math.log(2) / 7, by_byte.sum() / math.log(2) / 7))
-    with pytest.raises(UserError, match="cut the text into different tokens, .* cannot be laid on each other"):
+    with pytest.raises(UserError, match=r"cut the text into different tokens, .* cannot be laid on each other"):
         both.maps(0, 0)
 
 

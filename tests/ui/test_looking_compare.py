@@ -109,7 +109,8 @@ def test_a_model_against_itself_without_heads(looking, shown, zero):
 
 
 def test_its_mean_says_something_else_than_nothing(looking, shown):
-    zero, mean = (ask(looking, compare.compare, shown, **{"with": "without", "heads": [[0, 0]], "zero": zero})["pieces"] for zero in (True, False))
+    question = {"with": "without", "heads": [[0, 0]]}
+    zero, mean = (ask(looking, compare.compare, shown, **question, zero=zero)["pieces"] for zero in (True, False))
     assert [b for _, _, b in zero] != [b for _, _, b in mean]
 
 

@@ -47,7 +47,8 @@ def saved(looking: Looks, shown: dict) -> dict:
 
 
 def strip(looking: Looks, shown: dict, layer: int = 0, head: int = 0) -> dict:
-    return json.loads(json.dumps(looking.answering(timeline.timeline)({"key": shown["key"], "layer": layer, "head": head}), allow_nan=False))
+    answer = looking.answering(timeline.timeline)({"key": shown["key"], "layer": layer, "head": head})
+    return json.loads(json.dumps(answer, allow_nan=False))
 
 
 def cells(value: dict) -> np.ndarray:
@@ -75,16 +76,18 @@ def test_a_frame_can_be_asked_about_and_is_the_way_to_the_next(looking, root):
 
 
 def test_films_of_other_tokens_or_other_runs_have_other_names(looking):
-    names = [looking.look(run, BEST, prompt)["film"]["name"] for run, prompt in (("bottles", "7 green"), ("bottles", "8 green"), ("bytes", "7 green"))]
-    assert len(set(names)) == 3
+    films = (("bottles", "7 green"), ("bottles", "8 green"), ("bytes", "7 green"))
+    assert len({looking.look(run, BEST, prompt)["film"]["name"] for run, prompt in films}) == 3
 
 
-@pytest.mark.parametrize(("step", "told"), [(5_000, "has no snapshot at step 5000; its snapshots: 0, "), (-1, "step is -1: choose a whole number"),
-                                            ("0", "step is 0: choose a whole number"), (True, "step is True"), ([], "step is \\[\\]")])
+@pytest.mark.parametrize(("step", "told"), [
+    (5_000, "has no snapshot at step 5000; its snapshots: 0, "), (-1, "step is -1: choose a whole number"),
+    ("0", "step is 0: choose a whole number"), (True, "step is True"), ([], "step is []"),
+])
 def test_a_step_that_is_none_is_told(looking, step, told):
     answer = at(looking, looking.look("bottles", BEST, PROMPT), step)
     assert answer.keys() == {"error"}
-    assert re.search(told, answer["error"])
+    assert told in answer["error"]
 
 
 def test_a_run_that_has_vanished_is_told(own_root):
@@ -141,7 +144,8 @@ def test_the_scores_of_a_head_become_lines():
 
 
 def test_damaged_rows_are_passed_over():
-    damaged = [{"step": 1}, {"step": 2, "scores": 5}, {"step": 3, "scores": {"induction": "x"}}, {"step": 4, "scores": {"induction": [[float("nan")]]}}]
+    damaged = [{"step": 1}, {"step": 2, "scores": 5}, {"step": 3, "scores": {"induction": "x"}},
+               {"step": 4, "scores": {"induction": [[float("nan")]]}}]
     assert score_lines([*damaged, *rows()], 0, 0) == {"induction": [(0, 0.1), (10, 0.1), (100, 0.1)]}
 
 
@@ -223,7 +227,8 @@ def test_the_slider_follows_to_the_place_of_a_step(chooser, root):
 
 
 @pytest.mark.parametrize(("run", "event"), [
-    (None, {"run": None, "step": 0}), ("bottles", {"run": "bytes", "step": 0}), ("bottles", {}), ("bottles", {"run": "bottles", "step": []}),
+    (None, {"run": None, "step": 0}), ("bottles", {"run": "bytes", "step": 0}), ("bottles", {}),
+    ("bottles", {"run": "bottles", "step": []}),
 ])
 def test_the_slider_stays_at_its_end_or_where_it_is_for_anything_else(chooser, root, run, event):
     moved = chooser._to(run, SimpleNamespace(**event))
