@@ -27,6 +27,11 @@ class Inspection:
         model = self.trace.model
         return len(model.blocks), model.config["n_heads"], len(self.tokens)
 
+    @property
+    def ids(self) -> list[int]:
+        """The tokens that were read, by number."""
+        return self.trace.ids[0].tolist()
+
     def weights(self, layer: int) -> np.ndarray:
         """(H, T, T): what each head of a layer reads."""
         return self.trace.attend(layer).weights[0].cpu().numpy()

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from gpt.run import FINAL_STATES, RunError, find_run, list_runs, load_run
-from gpt.ui.controls import QUIETLY, told_to_the_person
+from gpt.ui.controls import ANSWERED, QUIETLY, told_to_the_person
 
 IN_USE_SECONDS = 3600.0
 _used: dict[Path, float] = {}  # run folder -> when its weights were last asked for
@@ -44,6 +44,18 @@ class Chooser:
         newest = names[0] if names else None
         return gr.update(choices=names, value=newest), self._at_best(newest) if newest else gr.skip()
 
+    def follow(self, shown: gr.HTML) -> None:
+        """Move the slider to the weights that `shown` went to by itself: it clicks with {"run", "step"}, None for the best."""
+        shown.click(self._to, self.run, self.weights, **ANSWERED, preprocess=False)
+
+    def _to(self, chosen: str, event: gr.EventData) -> Any:
+        step = getattr(event, "step", None)
+        if not chosen or getattr(event, "run", None) != chosen:
+            return gr.skip()  # another run was chosen meanwhile
+        with told_to_the_person():
+            last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()
+        return gr.update(maximum=last, value=steps.index(step) if step in steps else last)
+
     def _named(self, chosen: str, position: float) -> Any:
         """The slider, named by what it points at."""
         with told_to_the_person():
@@ -77,8 +89,12 @@ def snapshot_at(root: Path, name: str | None, position: float) -> int | None:
 
 
 def load(root: Path, name: str, position: float) -> tuple[Any, Any, str]:
-    """(model, tokenizer, words for which weights they are). Raises RunError."""
-    step = snapshot_at(root, name, position)
+    """(model, tokenizer, words for which weights they are) at a place of the slider. Raises RunError."""
+    return load_at(root, name, snapshot_at(root, name, position))
+
+
+def load_at(root: Path, name: str, step: int | None) -> tuple[Any, Any, str]:
+    """The same for the snapshot at `step`, or None: the best weights. Raises RunError."""
     run = find_run(root, name)
     path = run.weights(step)
     _used[run.path] = time.monotonic()

@@ -22,14 +22,9 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
     const map = gpt.plot(area, { aspect: 1.25, label: "attention of the selected head" });
     let asked = 0, whole = false, numbers = null;
 
-    // As many token labels as fit without touching; they are text, and Plotly reads tags: escape them for the axes.
     map.fit = (layout, width) => {
-        const { labels } = layout.meta, every = Math.ceil(labels.length * 14 / (0.62 * width));
-        const shown = labels.map((_, i) => i).filter((i) => i % every === 0);
-        for (const axis of [layout.xaxis, layout.yaxis]) {
-            axis.tickvals = shown;
-            axis.ticktext = shown.map((i) => gpt.plain(labels[i]));
-        }
+        gpt.fitLabels(layout, width);
+        const { labels } = layout.meta;
         const query = explorer.selected.query;
         layout.shapes = labels.length === explorer.value.tokens.length ? [{ type: "rect", x0: -0.5, x1: query + 0.5, y0: query - 0.5, y1: query + 0.5,
                                                                             line: { color: "var(--gpt-amber)", width: 2 } }] : [];
@@ -122,6 +117,16 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
         delete pane.closest(".gpt-view").dataset.shown;
     };
     return { select, clear };
+};
+
+// As many token labels as fit without touching; they are text, and Plotly reads tags: escape them for the axes.
+gpt.fitLabels = function (layout, width) {
+    const { labels } = layout.meta, every = Math.ceil(labels.length * 14 / (0.62 * width));
+    const shown = labels.map((_, i) => i).filter((i) => i % every === 0);
+    for (const axis of [layout.xaxis, layout.yaxis]) {
+        axis.tickvals = shown;
+        axis.ticktext = shown.map((i) => gpt.plain(labels[i]));
+    }
 };
 
 // A labelled bar: {label, share of the whole track, text of the number, title}

@@ -27,6 +27,7 @@ gpt.rolesOf = function (explorer) {
     option.append(order);
     explorer.title.append(option);
     const roles = { answer: null, listeners: [] };
+    let wanted = "layer";                                            // the order that was chosen; kept while there are no scores to order by
     const key = ({ layer, head }) => `${layer},${head}`;
 
     roles.of = (layer, head) => roles.answer?.heads.find((one) => one.layer === layer && one.head === head);
@@ -64,13 +65,15 @@ gpt.rolesOf = function (explorer) {
         }
         mark();
     };
-    order.onchange = arrange;
+    order.onchange = () => {
+        wanted = order.value;
+        return arrange();
+    };
 
     const offer = () => {
-        const before = order.value || "layer";
         const names = ["layer", ...(roles.answer ? ["role", ...roles.answer.names] : []), ...(explorer.effects && roles.answer ? ["effect"] : [])];
         order.replaceChildren(...names.map((name) => gpt.make("option", "", name)));
-        order.value = names.includes(before) ? before : "layer";
+        order.value = names.includes(wanted) ? wanted : "layer";
     };
     explorer.onEffects = () => {
         offer();
@@ -85,6 +88,13 @@ gpt.rolesOf = function (explorer) {
         if (!explorer.value?.mosaic) return;
         offer();
         await arrange();
+        explorer.tell();
+    };
+
+    // The same heads in other weights, each where it is.
+    roles.follow = async () => {
+        roles.answer = await explorer.ask("roles", {}) ?? roles.answer;
+        mark();
         explorer.tell();
     };
     return roles;

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from gpt.errors import UserError
-from gpt.interpret import Inspection, inspect
+from gpt.interpret import Inspection, inspect, inspect_ids
 from gpt.run import Run, find_run
 from gpt.tokenizer import Tokenizer, token_label
 from gpt.ui import library, maps
 from gpt.ui.controls import text_of
 from gpt.ui.jobs import Jobs
+from gpt.ui.looking import film
 from gpt.ui.looking.questions import Question
 from gpt.visible import visible
 
 MOST_BYTES = 300e6  # of what was looked at last
+MOST_MODEL_BYTES = 1e9  # of the models that it was looked at with: playing a run walks through all its snapshots
 MOST_TOKENS = 1024  # of a prompt
 PATIENCE = 30.0  # seconds that a question waits for those before it
 
@@ -67,7 +69,8 @@ class Looks:
             with self._turn():
                 prompt = text_of(prompt, "the prompt")
                 key = json.dumps([run, weights, prompt])
-                seen = self._see(key, run, weights, lambda model, tokenizer: inspect(model, tokenizer, prompt, MOST_TOKENS))
+                step = library.snapshot_at(self.jobs.root, run, weights)
+                seen = self._see(key, run, step, lambda model, tokenizer: inspect(model, tokenizer, prompt, MOST_TOKENS))
                 return {"key": key, **shown(seen)}
         except UserError as error:
             return {"error": visible(str(error))}
@@ -87,9 +90,15 @@ class Looks:
                 return {"error": visible(str(error))}
         return answered
 
-    def load(self, run: str, weights: float) -> tuple[Any, Tokenizer, str]:
+    def load(self, run: str, step: int | None) -> tuple[Any, Tokenizer, str]:
         """Another model for a comparison: (model, tokenizer, words for which weights they are). Raises RunError."""
-        return library.load(self.jobs.root, run, weights)
+        return library.load_at(self.jobs.root, run, step)
+
+    def at(self, seen: Seen, step: int | None) -> tuple[str, Seen]:
+        """The same tokens in another snapshot of the run, or its best weights (None), and the key it is kept by. Only within an answer: it
+        has the turn. Raises RunError."""
+        key = json.dumps([seen.run.name, step, seen.inspection.ids])
+        return key, self._see(key, seen.run.name, step, lambda model, tokenizer: inspect_ids(model, tokenizer, seen.inspection.ids))
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -101,23 +110,28 @@ class Looks:
         finally:
             self._lock.release()
 
-    def _see(self, key: str, name: str, weights: float, read: Callable[[Any, Tokenizer], Inspection]) -> Seen:
+    def _see(self, key: str, name: str, step: int | None, read: Callable[[Any, Tokenizer], Inspection]) -> Seen:
         """What is kept under a key, if the weights have not changed since; else a new look."""
-        model, tokenizer, words = library.load(self.jobs.root, name, weights)
+        model, tokenizer, words = library.load_at(self.jobs.root, name, step)
         seen = self._kept.pop(key, None)
         if seen is None or seen.model is not model:
-            step = library.snapshot_at(self.jobs.root, name, weights)
             seen = Seen(find_run(self.jobs.root, name), step, words, tokenizer, read(model, tokenizer))
         self._kept[key] = seen
-        while len(self._kept) > 1 and sum(other.nbytes for other in self._kept.values()) > MOST_BYTES:
+        while len(self._kept) > 1 and self._keeps_too_much():
             self._kept.pop(next(iter(self._kept)))
         return seen
+
+    def _keeps_too_much(self) -> bool:
+        models = {id(seen.model): seen.model for seen in self._kept.values()}
+        of_models = sum(weights.nbytes for model in models.values() for weights in model.parameters())
+        return sum(seen.nbytes for seen in self._kept.values()) > MOST_BYTES or of_models > MOST_MODEL_BYTES
 
 
 def shown(seen: Seen) -> dict[str, Any]:
     """All heads of what was seen, and its tokens."""
     found = seen.inspection
     note = f"The prompt is longer than what is shown: its last {len(found.tokens)} tokens are read." if found.n_dropped else ""
-    return {"note": note, "run": seen.run.name, "weights": seen.weights, "tokens": [visible(label) for label in seen.labels],
+    return {"note": note, "run": seen.run.name, "weights": seen.weights, "step": seen.step, "film": film.of(seen.run, found.ids),
+            "tokens": [visible(label) for label in seen.labels],
             "mosaic": maps.mosaic(seen.cells, len(found.tokens)),
             "next": [[token_label(token), probability] for token, probability in found.next_tokens[:5]]}

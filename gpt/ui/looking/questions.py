@@ -24,6 +24,10 @@ class Question:
             raise UserError(f"{name} is {str(value)[:40]}: choose a whole number from {lowest} to {highest}")
         return value
 
+    def step(self, name: str) -> int | None:
+        """A training step, or None: the best weights."""
+        return None if self._asked.get(name) is None else self.whole(name, 0, 10**9)
+
     def choice(self, name: str, choices: Collection[str]) -> str:
         value = self._asked.get(name)
         if not isinstance(value, str) or value not in choices:

@@ -1,0 +1,124 @@
+"""Two models on one text: what each expects of it, and where they differ.
+
+Models with the same tokenizer read the same tokens, so their attention can be laid on each other. With different tokenizers only the
+text is the same; it is compared in the shortest pieces that both cut it into, each token's loss counted whole.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from gpt.device import enough_memory
+from gpt.errors import UserError
+from gpt.interpret.inspection import Inspection, inspect, inspect_ids
+from gpt.model import GPT2
+from gpt.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of the text, and what it cost each model in nats: the sum over its tokens."""
+
+    text: bytes
+    a: float
+    b: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on one text. Both have read exactly the same tokens if `same_tokens`; `n_cut` tokens at the beginning, which the
+    other cannot see, were left out."""
+
+    a: Inspection
+    b: Inspection
+    same_tokens: bool
+    n_cut: int
+    pieces: list[Piece]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(L, H): the layers, and heads in each, that both have."""
+        (L_a, H_a, _), (L_b, H_b, _) = self.a.shape, self.b.shape
+        return min(L_a, L_b), min(H_a, H_b)
+
+    @property
+    def nats(self) -> tuple[float, float]:
+        """The mean cost of a piece in each: with the same tokens, the loss per token."""
+        return tuple(float(np.mean([getattr(piece, which) for piece in self.pieces])) for which in ("a", "b"))
+
+    @property
+    def bits_per_byte(self) -> tuple[float, float]:
+        """The cost of a byte of the compared text in each."""
+        n_bytes = sum(len(piece.text) for piece in self.pieces)
+        return tuple(sum(getattr(piece, which) for piece in self.pieces) / math.log(2) / n_bytes for which in ("a", "b"))
+
+    def maps(self, layer: int, head: int) -> tuple[np.ndarray, np.ndarray]:
+        """(T, T) weights of one head in each. Raises UserError if they cannot be laid on each other, or one has no such head."""
+        self.a.check_head(layer, head)
+        if not self.same_tokens:
+            raise UserError("the two cut the text into different tokens, so a row or a column of one map is no row or column of the other: "
+                            "their attention cannot be laid on each other")
+        L, H = self.shape
+        if layer >= L or head >= H:
+            raise UserError(f"B has no layer {layer} head {head}: both have layers 0 to {L - 1}, heads 0 to {H - 1}; select one of these")
+        return self.a.head(layer, head), self.b.head(layer, head)
+
+
+def compare(a: Inspection, tokenizer_a: Tokenizer, model_b: GPT2, tokenizer_b: Tokenizer) -> Comparison:
+    """Let a second model read what the first has read, as far back as both can see. Raises UserError if the second cannot read the
+    text, or if there is nothing in it to expect."""
+    if not same_tokens(tokenizer_a, tokenizer_b):
+        b = inspect(model_b, tokenizer_b, text_of(a))
+        return Comparison(a, b, False, b.n_dropped, pieces(a, b))
+    n = min(len(a.tokens), model_b.context_length)
+    cut = len(a.tokens) - n
+    if cut:
+        a = inspect_ids(a.trace.model, tokenizer_a, a.ids[-n:])
+    b = inspect_ids(model_b, tokenizer_b, a.ids)
+    return Comparison(a, b, True, cut, pieces(a, b))
+
+
+def same_tokens(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether a number means the same token in both."""
+    return one.name == other.name and one.n_vocab == other.n_vocab and one.state() == other.state()
+
+
+def text_of(inspection: Inspection) -> str:
+    """The text of the tokens that were read; half a character at their beginning is left out. Raises UserError where another tokenizer
+    could not read exactly the same bytes."""
+    read = b"".join(inspection.tokens)
+    text = read.decode("utf-8", errors="ignore")
+    if not text or not read.endswith(text.encode("utf-8")):
+        raise UserError("the text has broken characters, which another tokenizer would read differently: compare on whole ones")
+    return text
+
+
+@torch.no_grad()
+def token_losses(inspection: Inspection) -> np.ndarray:
+    """(T - 1,) nats: how little each token but the first was expected."""
+    trace = inspection.trace
+    with enough_memory("shorten the prompt"):
+        logits = trace.model.unembed(trace.streams[-1, 0, :-1])  # (T - 1, V)
+        return F.cross_entropy(logits.float(), trace.ids[0, 1:], reduction="none").double().cpu().numpy()
+
+
+def pieces(a: Inspection, b: Inspection) -> list[Piece]:
+    """The shortest pieces of the text at whose ends both have the end of a token. Nothing before the first token expects that one, so
+    the text is compared from where both have read one. Raises UserError if nothing is left."""
+    costs_a, costs_b = (costs_to_the_end(one.tokens[1:], token_losses(one)) for one in (a, b))
+    cuts = sorted(costs_a.keys() & costs_b.keys(), reverse=True)  # in bytes from the end of the text, which both share
+    if len(cuts) < 2:
+        raise UserError("there is nothing to expect in a text of one token: write more")
+    text = b"".join(a.tokens)
+    return [Piece(text[len(text) - begin:len(text) - end], costs_a[begin] - costs_a[end], costs_b[begin] - costs_b[end])
+            for begin, end in pairwise(cuts)]
+
+
+def costs_to_the_end(tokens: list[bytes], losses: np.ndarray) -> dict[int, float]:
+    """{bytes from the beginning of a token to the end of the text: nats of this token and all that follow}; the end itself costs 0."""
+    begins = np.cumsum([len(token) for token in reversed(tokens)]).tolist()
+    return {0: 0.0, **dict(zip(begins, np.cumsum(losses[::-1]).tolist(), strict=True))}
