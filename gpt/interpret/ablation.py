@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from gpt.interpret.trace import trace
 from gpt.model import GPT2, LOGITS_AT_ONCE, evaluating
 
-FLOPS_A_LAYER = 2e12  # of one layer's share in trying every head: about ten seconds on two CPU cores
+FLOPS_A_LAYER = 2e12  # of one layer's share in trying every head: ten to twenty seconds on two CPU cores
 FEWEST_WINDOWS = 2  # without a second sequence there is no standard error
 SMALLEST_CHANGE = 1e-4  # nats; less is rounding
 
