@@ -20,16 +20,18 @@ from gpt.visible import visible
 
 LARGEST_MAP = 96  # cells of each of three maps beside each other, each way
 SMALLEST_LIMIT = 0.01  # of the colours of a difference: below, two maps are alike
+UNHEARD = "A head that is taken out reads as before, but is not heard: only heads in later layers can read differently."
 
 
 @dataclass(frozen=True)
 class Rival:
-    """What is compared with: B. `weights` says in words whose it is."""
+    """What is compared with: B. `weights` says in words whose it is, `note` what one has to know about it."""
 
     run: Run
     weights: str
     model: Any
     tokenizer: Any
+    note: str = ""
 
 
 def rivals(looks: Looks, _seen: Seen, _question: Question) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def compare(looks: Looks, seen: Seen, question: Question) -> dict[str, Any]:
         scatter, unscored = score_chart(seen, rival), ""
     except UserError as error:  # the run of one of them has nothing to try heads on; all else can be compared
         scatter, unscored = None, f"Their heads cannot be scored: {error}."
-    return {"a": seen.weights, "b": rival.weights, "sentence": in_words(both), "notes": notes(both),
+    return {"a": seen.weights, "b": rival.weights, "sentence": in_words(both), "notes": [*notes(both), *filter(None, [rival.note])],
             "scatter": scatter, "unscored": visible(unscored), "piece": "token" if both.same_tokens else "piece",
             "pieces": [[visible(token_label(piece.text)), piece.a, piece.b] for piece in both.pieces]}
 
@@ -81,7 +83,7 @@ def rival_of(looks: Looks, seen: Seen, question: Question) -> Rival:
         raise UserError("no head is taken out: add the selected one")
     means = None if question.flag("zero") else head_means(seen.model, seen.run.probes().windows[:, :-1])
     names = ", ".join(f"layer {layer} head {head}" for layer, head in sorted(set(heads)))
-    return Rival(seen.run, f"{seen.weights}, without {names}", ablated(seen.model, heads, means), seen.tokenizer)
+    return Rival(seen.run, f"{seen.weights}, without {names}", ablated(seen.model, heads, means), seen.tokenizer, UNHEARD)
 
 
 def in_words(both: Comparison) -> str:
