@@ -135,9 +135,11 @@ gpt.panels.push({
         kind.onchange = run.onchange = step.onchange = instead.onchange = again;
 
         const show = async () => {
-            const answer = await explorer.ask("rivals", {});
-            if (!answer) return;
-            runs = answer.runs;
+            if (!runs.length || !explorer.film.isPlaying()) {
+                const answer = await explorer.ask("rivals", {});
+                if (!answer) return;
+                runs = answer.runs;
+            }
             await again();
         };
         const selected = () => {

@@ -9,13 +9,13 @@ from gpt.errors import UserError
 from gpt.interpret import comparison
 from gpt.interpret.ablation import ablated, head_means
 from gpt.interpret.comparison import Comparison
-from gpt.interpret.heads import score_heads
 from gpt.run import Run, find_run, list_runs
 from gpt.tokenizer import token_label
 from gpt.ui import maps
 from gpt.ui.figures import LINES, MUTED
 from gpt.ui.looking.looks import Looks, Seen
 from gpt.ui.looking.questions import Question
+from gpt.ui.looking.roles import scores_of
 from gpt.visible import visible
 
 LARGEST_MAP = 96  # cells of each of three maps beside each other, each way
@@ -112,7 +112,7 @@ def notes(both: Comparison) -> list[str]:
 
 def score_chart(seen: Seen, rival: Rival) -> dict[str, Any]:
     """Scores of the heads that both have, A against B, each on the probes of its own run. Raises UserError if one has no probes."""
-    a, b = score_heads(seen.model, seen.run.probes()), score_heads(rival.model, rival.run.probes())
+    a, b = scores_of(seen.model, seen.run), scores_of(rival.model, rival.run)
     (L_a, H_a), (L_b, H_b) = a.shape, b.shape
     heads = [(layer, head) for layer in range(min(L_a, L_b)) for head in range(min(H_a, H_b))]
     data = [{"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": {"color": MUTED, "width": 1, "dash": "dot"},
