@@ -33,7 +33,7 @@ def head() -> str:
 
 def component(kind: str, value: Any = None, server_functions: dict[str, Callable] | None = None, choices: Any = None,
               **options: Any) -> gr.HTML:
-    """A component drawn by gpt.views[kind] in our scripts, which may arrive later than the component: it waits for them.
+    """A component drawn by gpt.views[kind] in our scripts, which may arrive later than the component: it waits for the last of them.
 
     The component's value is JSON; the view watches it, may call `server_functions` by their names, each with one argument, and may
     trigger events. `choices`, fixed JSON of our own, reaches the view too.
@@ -42,7 +42,7 @@ def component(kind: str, value: Any = None, server_functions: dict[str, Callable
         (function begin() {{
             const view = window.gpt?.views["{kind}"];
             const choices = {json.dumps(choices)};
-            if (view && window.Plotly) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server, choices }});
+            if (view && gpt.complete) view(element.querySelector(".gpt-view"), props, {{ watch, trigger, server, choices }});
             else setTimeout(begin, 20);
         }})();
         // Gradio offers the events whose quoted names it finds in this text: "click", "select"

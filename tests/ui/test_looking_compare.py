@@ -102,6 +102,7 @@ def test_a_model_against_itself_without_heads(looking, shown, zero):
     question = {"with": "without", "heads": [[0, 1], [0, 0]], "zero": zero}
     answer = ask(looking, compare.compare, shown, **question)
     assert answer["b"] == "bottles, best weights, without layer 0 head 0, layer 0 head 1"
+    assert answer["notes"] == [compare.UNHEARD]
     assert any(a != b for _, a, b in answer["pieces"])
     below, above = (ask(looking, compare.compare_head, shown, **question, layer=layer, head=0) for layer in (0, 1))
     assert below["sentence"].endswith("read alike.")  # nothing before it has changed

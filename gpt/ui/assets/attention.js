@@ -61,11 +61,11 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
             const { places, marks, ordered } = mosaic.figure.layout.meta;
             explorer.value = value;
             explorer.effects = null;
-            explorer.film.tell();
             const figure = ordered ? (await explorer.ask("mosaic", { order: places }))?.mosaic : value.mosaic;
             if (!figure || explorer.value !== value) return;
             figure.layout.meta.marks = marks;
             mosaic.figure = figure;
+            explorer.film.tell();
             tellNext();
             frame();
             await Promise.all([roles.follow(), shown.select(), opened?.show?.()]);

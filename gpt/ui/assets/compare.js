@@ -35,9 +35,9 @@ gpt.panels.push({
         const scatter = gpt.plot(area, { height: 380, label: "scores of all heads, A against B" });
         let asked = 0, runs = [], without = [];
 
-        // [[value, text]]; what was chosen stays if the list is still of the same thing, and it is still there.
-        const fill = (list, entries, of = "") => {
-            const before = list.dataset.of === of ? list.value : null;
+        // [[value, text]]; what was chosen stays if the list is still of the same thing, and it is still there. Else `first` is.
+        const fill = (list, entries, of = "", first = entries[0]?.[0]) => {
+            const before = list.dataset.of === of ? list.value : first;
             list.dataset.of = of;
             list.replaceChildren(...entries.map(([value, words]) => Object.assign(gpt.make("option", "", words), { value })));
             if (entries.some(([value]) => value === before)) list.value = before;
@@ -54,14 +54,15 @@ gpt.panels.push({
             step.parentElement.hidden = heads;
             instead.parentElement.hidden = chips.hidden = !heads;
             fill(run, runs.filter(({ name }) => name !== explorer.value.run).map(({ name }) => [name, name]));
-            const name = other ? run.value : explorer.value.run, steps = stepsOf(name).filter((one) => other || one !== explorer.value.step);
-            fill(step, (other ? steps.reverse() : steps).map((one) => [JSON.stringify(one), gpt.inWords(one)]), name);
+            const name = other ? run.value : explorer.value.run, steps = stepsOf(name);
+            const first = other || explorer.value.step === steps[0] ? null : steps[0];      // the beginning of this run, or the best weights
+            fill(step, steps.map((one) => [JSON.stringify(one), gpt.inWords(one)]), name, JSON.stringify(first));
             if (!without.length) without = [[layer, head]];
             add.textContent = `take out layer ${layer} head ${head} too`;
             add.hidden = !heads || without.some(([l, h]) => l === layer && h === head);
             chips.replaceChildren(...without.map((place) => {
-                const chip = gpt.make("button", "gpt-word", `layer ${place[0]} head ${place[1]} ×`);
-                chip.title = "leave it in";
+                const chip = gpt.make("button", "gpt-word", `layer ${place[0]} head ${place[1]}${without.length > 1 ? " ×" : ""}`);
+                chip.title = without.length > 1 ? "leave it in" : "";
                 chip.disabled = without.length === 1;
                 chip.onclick = () => {
                     without = without.filter((other) => other !== place);
@@ -110,7 +111,7 @@ gpt.panels.push({
             const mine = ++asked;
             arrange();
             const none = kind.value === "another run" && !run.value ? "There is no other run to compare with: train one in the Train tab."
-                : kind.value === "another snapshot" && !step.value ? `Run ${explorer.value.run} kept no snapshots: compare with another run.` : "";
+                : kind.value === "another snapshot" && step.length === 1 ? `Run ${explorer.value.run} kept no snapshots: compare with another run.` : "";
             maps.hidden = lower.hidden = Boolean(none);
             notes.replaceChildren();
             if (none) {
@@ -134,9 +135,11 @@ gpt.panels.push({
         kind.onchange = run.onchange = step.onchange = instead.onchange = again;
 
         const show = async () => {
-            const answer = await explorer.ask("rivals", {});
-            if (!answer) return;
-            runs = answer.runs;
+            if (!runs.length || !explorer.film.isPlaying()) {
+                const answer = await explorer.ask("rivals", {});
+                if (!answer) return;
+                runs = answer.runs;
+            }
             await again();
         };
         const selected = () => {

@@ -72,6 +72,7 @@ gpt.film = function (element, explorer, move) {
         }
         if (playing === mine) film.pause();
     };
+    film.isPlaying = () => Boolean(playing);
     film.toggle = () => playing ? film.pause() : film.play();
     film.walk = (by) => {
         const to = film.steps[film.steps.indexOf(explorer.value.step) + by];

@@ -9,3 +9,5 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     button.click();
 });
+
+gpt.complete = true;                                                // this is the last script: what uses the others may begin

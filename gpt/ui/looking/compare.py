@@ -9,27 +9,29 @@ from gpt.errors import UserError
 from gpt.interpret import comparison
 from gpt.interpret.ablation import ablated, head_means
 from gpt.interpret.comparison import Comparison
-from gpt.interpret.heads import score_heads
 from gpt.run import Run, find_run, list_runs
 from gpt.tokenizer import token_label
 from gpt.ui import maps
 from gpt.ui.figures import LINES, MUTED
 from gpt.ui.looking.looks import Looks, Seen
 from gpt.ui.looking.questions import Question
+from gpt.ui.looking.roles import scores_of
 from gpt.visible import visible
 
 LARGEST_MAP = 96  # cells of each of three maps beside each other, each way
 SMALLEST_LIMIT = 0.01  # of the colours of a difference: below, two maps are alike
+UNHEARD = "A head that is taken out reads as before, but is not heard: only heads in later layers can read differently."
 
 
 @dataclass(frozen=True)
 class Rival:
-    """What is compared with: B. `weights` says in words whose it is."""
+    """What is compared with: B. `weights` says in words whose it is, `note` what one has to know about it."""
 
     run: Run
     weights: str
     model: Any
     tokenizer: Any
+    note: str = ""
 
 
 def rivals(looks: Looks, _seen: Seen, _question: Question) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def compare(looks: Looks, seen: Seen, question: Question) -> dict[str, Any]:
         scatter, unscored = score_chart(seen, rival), ""
     except UserError as error:  # the run of one of them has nothing to try heads on; all else can be compared
         scatter, unscored = None, f"Their heads cannot be scored: {error}."
-    return {"a": seen.weights, "b": rival.weights, "sentence": in_words(both), "notes": notes(both),
+    return {"a": seen.weights, "b": rival.weights, "sentence": in_words(both), "notes": [*notes(both), *filter(None, [rival.note])],
             "scatter": scatter, "unscored": visible(unscored), "piece": "token" if both.same_tokens else "piece",
             "pieces": [[visible(token_label(piece.text)), piece.a, piece.b] for piece in both.pieces]}
 
@@ -81,7 +83,7 @@ def rival_of(looks: Looks, seen: Seen, question: Question) -> Rival:
         raise UserError("no head is taken out: add the selected one")
     means = None if question.flag("zero") else head_means(seen.model, seen.run.probes().windows[:, :-1])
     names = ", ".join(f"layer {layer} head {head}" for layer, head in sorted(set(heads)))
-    return Rival(seen.run, f"{seen.weights}, without {names}", ablated(seen.model, heads, means), seen.tokenizer)
+    return Rival(seen.run, f"{seen.weights}, without {names}", ablated(seen.model, heads, means), seen.tokenizer, UNHEARD)
 
 
 def in_words(both: Comparison) -> str:
@@ -110,7 +112,7 @@ def notes(both: Comparison) -> list[str]:
 
 def score_chart(seen: Seen, rival: Rival) -> dict[str, Any]:
     """Scores of the heads that both have, A against B, each on the probes of its own run. Raises UserError if one has no probes."""
-    a, b = score_heads(seen.model, seen.run.probes()), score_heads(rival.model, rival.run.probes())
+    a, b = scores_of(seen.model, seen.run), scores_of(rival.model, rival.run)
     (L_a, H_a), (L_b, H_b) = a.shape, b.shape
     heads = [(layer, head) for layer in range(min(L_a, L_b)) for head in range(min(H_a, H_b))]
     data = [{"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": {"color": MUTED, "width": 1, "dash": "dot"},

@@ -18,7 +18,7 @@ _scored: weakref.WeakKeyDictionary[Any, HeadScores] = weakref.WeakKeyDictionary(
 
 def roles(seen: Seen, _question: Question) -> dict[str, Any]:
     """Every head's scores and role, in the order of layers. Raises RunError if the run keeps no probes."""
-    scores, untrained = scores_of(seen), untrained_scores(seen.run)
+    scores, untrained = scores_of(seen.model, seen.run), untrained_scores(seen.run)
     L, H = scores.shape
     return {
         "names": list(scores.values), "chance": {name: told(scores.chance[name]) for name in scores.values},
@@ -36,10 +36,11 @@ def mosaic(seen: Seen, question: Question) -> dict[str, Any]:
     return {"mosaic": maps.mosaic(seen.cells, T, None if order == natural else order)}
 
 
-def scores_of(seen: Seen) -> HeadScores:
-    if seen.model not in _scored:
-        _scored[seen.model] = score_heads(seen.model, seen.run.probes())
-    return _scored[seen.model]
+def scores_of(model: Any, run: Run) -> HeadScores:
+    """The scores of a model on the probes of its run. Raises RunError if the run keeps none."""
+    if model not in _scored:
+        _scored[model] = score_heads(model, run.probes())
+    return _scored[model]
 
 
 def untrained_scores(run: Run) -> HeadScores | None:
