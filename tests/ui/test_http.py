@@ -15,6 +15,7 @@ import demo
 from gpt.config import CONFIG
 from gpt.generate import Sampling
 from gpt.run import list_runs
+from gpt.ui.attention import ANSWERS, ANSWERS_WITH_OTHERS
 from gpt.ui.jobs import Jobs
 from tests.ui.conftest import unpacked
 
@@ -111,10 +112,11 @@ class TestAttention:
         shown = client.predict("bottles", BEST, PROMPT, api_name="/attention")
         assert shown["mosaic"]["layout"]["meta"]["heads"] == 2
         component, = (one for one in config["components"] if one["props"].get("elem_id") == "explorer")
-        answer = ask(http, component["id"], "head", {"key": shown["key"], "layer": 1, "head": 1, "scale": "linear"})
+        answer = ask(http, component["id"], "head",
+                     {"key": shown["key"], "layer": 1, "head": 1, "scale": "linear", "view": "weights"})
         weights = unpacked(answer.json()["figure"]["layout"]["meta"]["weights"])
-        assert weights.shape == (7, 7)
-        assert weights[0, 0] == 1
+        assert weights.shape == (28,)  # what a causal head has of 7 x 7
+        assert weights[0] == 1
 
     @pytest.mark.parametrize(("run", "prompt", "told"), [("cups", PROMPT, "there is no run cups"), ("bottles", "", "the prompt is empty")])
     def test_a_mistake_gets_a_sentence(self, client, run, prompt, told):
@@ -165,12 +167,14 @@ GARBAGE = [
         '["bytes", 1, {}]', '["bytes", 1, "\ud800"]')),
     *({"key": GOOD, "layer": layer, "head": 0, "scale": "linear"} for layer in (float("inf"), float("nan"), 10**400, "a", None, -1, {})),
     *({"key": GOOD, "layer": 0, "head": 0, "scale": scale} for scale in ("pink", None, {}, [])),
+    *({"key": GOOD, "with": "weights", "run": "bytes", "step": step} for step in ("0", -1, {}, 10**400, True, 7)),
+    *({"key": GOOD, "with": "without", "heads": heads} for heads in (None, [], [[0]], [[0, 10**400]], ["ab"], {}, [[0, 0]] * 99)),
 ]
 
 
 def test_garbage_for_server_functions_gets_a_plain_answer(http, config):
     functions = [(one["id"], name) for one in config["components"] for name in one["props"].get("server_fns") or []]
-    assert sorted(name for _, name in functions) == ["head", "poll"]
+    assert {name for _, name in functions} >= {"poll", *ANSWERS, *ANSWERS_WITH_OTHERS}
     for component, name in functions:
         for data in GARBAGE:
             answer = ask(http, component, name, data)
