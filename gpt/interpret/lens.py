@@ -63,6 +63,12 @@ def expected(trace: Trace, position: int, n: int) -> list[tuple[int, float]]:
     return list(zip(top.indices.tolist(), top.values.tolist(), strict=True))
 
 
+@torch.no_grad()
+def probability(trace: Trace, position: int, token: int) -> float:
+    """What the model gives a token after a position."""
+    return float(trace.model.unembed(trace.streams[-1, 0, position]).float().softmax(dim=0)[token])
+
+
 def following(trace: Trace, position: int) -> int | None:
     """The token that follows a position in the text, or None after the last."""
     return int(trace.ids[0, position + 1]) if position + 1 < trace.ids.shape[1] else None
