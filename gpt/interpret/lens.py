@@ -32,7 +32,7 @@ class Lens:
 def logit_lens(trace: Trace, start: int = 0, end: int | None = None) -> Lens:
     """The lens over positions start .. end - 1 of the first text of a trace.
 
-    13 layers of 1,024 positions and 50,257 tokens would be 2.7 GB of logits: they are looked at in portions of LOGITS_AT_ONCE, and forgotten.
+    13 layers of 1,024 positions and 50,257 tokens would be 2.7 GB of logits: they are made in portions of LOGITS_AT_ONCE, and forgotten.
     """
     T = trace.ids.shape[1]
     positions = range(T)[start:end]

@@ -10,7 +10,7 @@ import gradio as gr
 
 from gpt.config import ConfigError
 from gpt.errors import UserError
-from gpt.generate import SAMPLING_FIELDS, Piece, Sampling, write
+from gpt.generate import SAMPLING_FIELDS, Likely, Piece, Sampling, write
 from gpt.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_label
 from gpt.ui import library
 from gpt.ui.controls import control, typed
@@ -74,7 +74,9 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:
-    likeliest = [[visible(token_label(tokenizer.token_bytes(row.token))), *(round(share, 4) for share in (row.model, row.tempered, row.left)),
-                  row.token == piece.token] for row in piece.likeliest]
+    def told(row: Likely) -> list[Any]:
+        shares = (round(share, 4) for share in (row.model, row.tempered, row.left))
+        return [visible(token_label(tokenizer.token_bytes(row.token))), *shares, row.token == piece.token]
+
     return {"text": visible(piece.text), "token": piece.token, "probability": round(piece.probability, 4),
-            "surprisal": round(piece.surprisal, 3), "likeliest": likeliest}
+            "surprisal": round(piece.surprisal, 3), "likeliest": [told(row) for row in piece.likeliest]}

@@ -33,8 +33,8 @@ class Chooser:
             self.weights.change(self._named, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
     def offered_on(self, tab: gr.Tab, wish: str = "(run) => [run, null]") -> Any:
-        """Bring the list of runs up to date whenever `tab` is shown. `wish` is JavaScript that may wish for a run and a place on the slider:
-        it is given the run that is chosen, and gives one, and a place or null."""
+        """Bring the list of runs up to date whenever `tab` is shown. `wish` is JavaScript that may wish for a run and a place on the
+        slider: it is given the run that is chosen, and gives one, and a place or null."""
         return tab.select(self._offer, [self.run, self.weights], [self.run, self.weights], js=wish, **self._quietly)
 
     def _offer(self, chosen: str | None, place: float | None = None) -> tuple[Any, Any]:

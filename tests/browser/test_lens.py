@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_page import PATIENT, choose_run, look_at, prompted, show
+from tests.browser.test_page import PATIENT, look_at, prompted, show
 
 NOTE = "The step at which the model wrote"
 
@@ -12,6 +12,12 @@ NOTE = "The step at which the model wrote"
 def write(page: Page) -> None:
     page.locator("#generate").click()
     expect(page.locator("#writing")).to_contain_text("per second", timeout=PATIENT)
+
+
+def weigh(page: Page, tab: str, place: int) -> None:
+    box = page.locator(f"#{tab}-weights input[type=number]")
+    box.fill(str(place))
+    box.press("Enter")
 
 
 def read_tokens(page: Page) -> list[str]:
@@ -52,14 +58,13 @@ def test_layers_and_parts_of_a_prediction_are_read_by_pointer_keys_and_choice(op
     expect(explorer.locator(".gpt-view")).to_have_attribute("data-shown", "1,1", timeout=PATIENT)
     expect(panel.locator(".gpt-signed-row.gpt-chosen")).to_contain_text("layer 1 head 1")
     panel.get_by_label("colour").select_option("rank of the true next token")
-    page.wait_for_function("document.querySelector('.gpt-panel-content .js-plotly-plot').data[0].colorbar.ticktext[0] === '1'", timeout=PATIENT)
+    ranks = "document.querySelector('.gpt-panel-content .js-plotly-plot').data[0].colorbar.ticktext[0] === '1'"
+    page.wait_for_function(ranks, timeout=PATIENT)
 
 
 def test_a_written_token_leads_to_its_step_in_attention_and_nothing_overwrites_it(open_page):
     page = prompted(open_page())
-    box = page.locator("#generate-weights input[type=number]")
-    box.fill("0")
-    box.press("Enter")
+    weigh(page, "generate", 0)
     expect(page.locator("#generate-weights")).to_contain_text("at training step 0", timeout=PATIENT)
     write(page)
     tokens = page.locator("#writing .gpt-token")
@@ -70,23 +75,19 @@ def test_a_written_token_leads_to_its_step_in_attention_and_nothing_overwrites_i
     tokens.nth(9).hover()
     assert side.inner_text() == kept
     assert side.locator(".gpt-stages").first.locator("i").count() == 3
-    written = page.evaluate("[...document.querySelectorAll('#writing .gpt-token')].slice(0, 5).map((token) => token.textContent)")
+    written = tokens.all_inner_texts()[:5]
 
     side.get_by_role("button", name="Look at this step in Attention").click()  # the tab's first showing, with its own default prompt
     note = page.locator("#explorer .gpt-small").first
     expect(note).to_contain_text(NOTE, timeout=PATIENT)
     expect(note).to_contain_text("in hostile, step 0.")
     expect(page.locator("#attention-weights")).to_contain_text("at training step 0", timeout=PATIENT)
-    page.wait_for_load_state("networkidle")  # all answers that the tab asked for on the way have come
-    expect(note).to_contain_text(NOTE)
     read = read_tokens(page)
     assert len(read) == 3 + 5
     assert all(label == sign for label, sign in zip(read, ["<", "b", ">", *written], strict=True) if re.match("[!-~]$", sign))
     assert page.locator("#explorer .gpt-word").last.get_attribute("aria-pressed") == "true"
 
-    box = page.locator("#attention-weights input[type=number]")  # other weights of the run read the same tokens
-    box.fill("5")
-    box.press("Enter")
+    weigh(page, "attention", 5)  # other weights of the run read the same tokens, whatever the tab asked for on the way
     expect(note).to_contain_text("read by other weights, hostile, best weights", timeout=PATIENT)
     assert read_tokens(page) == read
 
@@ -99,11 +100,12 @@ def test_a_written_token_leads_to_its_step_in_attention_and_nothing_overwrites_i
     page.keyboard.press("Enter")
     expect(page.locator("#explorer .gpt-word")).to_have_count(64, timeout=PATIENT)  # its context_length, and no more
 
-    look_at(page, "<b>")  # somebody asks for a prompt: the step is left
+    page.locator("#attention-prompt textarea").fill("<b>")  # somebody asks for a prompt: the step is left
+    page.locator("#look").click()
+    expect(page.locator("#explorer .gpt-word")).to_have_count(3, timeout=PATIENT)
     expect(note).not_to_contain_text(NOTE)
-    assert read_tokens(page) == list("<b>")
     show(page, "Generate")
     show(page, "Attention")
-    page.wait_for_load_state("networkidle")
+    weigh(page, "attention", 5)
+    expect(page.locator("#explorer .gpt-film b")).to_have_text("best weights", timeout=PATIENT)
     assert read_tokens(page) == list("<b>")
-    choose_run(page, "attention", "hostile")

@@ -88,7 +88,8 @@ def test_greedy_writing_always_takes_the_likeliest(ask):
 
 
 @pytest.mark.parametrize(("run", "prompt", "settings"), [
-    ("bottles", PROMPT, {}), ("bottles", "12 green bottles", {"temperature": 3}), ("bytes", "\U0001f600 7", {"max_new_tokens": 40, "top_k": 50})])
+    ("bottles", PROMPT, {}), ("bottles", "12 green bottles", {"temperature": 3}),
+    ("bytes", "\U0001f600 7", {"max_new_tokens": 40, "top_k": 50})])
 def test_what_the_model_read_at_each_step_can_be_told_from_what_is_shown(ask, monkeypatch, run, prompt, settings):
     read, next_logits = [], gpt.generate.next_logits
 

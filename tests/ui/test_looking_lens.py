@@ -95,7 +95,8 @@ def test_the_parts_of_a_prediction_are_told_with_their_sum(ask, root, against):
                                                           "layer 0 head 0", "layer 0 head 1", "layer 0 attention's bias"][:4]
     label = tokenizer.decode([answer["token"]]).replace(" ", "·")
     less = ", less the mean of all logits," if against == "mean" else ""
-    assert answer["sentence"] == f"These {len(answer['parts'])} parts sum to {wanted:.3f}; the model's logit of {label}{less} is {wanted:.3f}."
+    assert answer["sentence"] == (f"These {len(answer['parts'])} parts sum to {wanted:.3f}; "
+                                  f"the model's logit of {label}{less} is {wanted:.3f}.")
     assert [[layer, head] for *_, layer, head in answer["parts"] if head is not None] == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
@@ -113,19 +114,21 @@ def test_the_likeliest_tokens_and_the_true_one_can_be_explained(ask, root):
     assert last["token"] == last["tokens"][0][0]
     second = last["tokens"][1][0]
     assert ask(lens.attribution, query=6, token=str(second), against="mean")["token"] == second
-    assert f", less that of {last['tokens'][1][1]}, is " in ask(lens.attribution, query=6, token="likeliest", against=str(second))["sentence"]
+    against_it = ask(lens.attribution, query=6, token="likeliest", against=str(second))
+    assert f", less that of {last['tokens'][1][1]}, is " in against_it["sentence"]
 
 
 @pytest.mark.parametrize(("answer", "question"), [
-    *((lens.lens, question) for question in ({}, {"query": 7}, {"query": -1}, {"query": None}, {"query": 1e400}, {"query": 0, "most": 0},
-                                             {"query": 0, "most": 41}, {"query": 0, "most": 5, "colour": "pink"}, {"query": 0, "most": 5, "colour": []})),
-    *((lens.attribution, question) for question in (
-        {}, {"query": 9, "token": "likeliest", "against": "mean"}, {"query": 0, "token": 5, "against": "mean"}, {"query": 0, "token": "-1", "against": "mean"},
-        {"query": 0, "token": "99", "against": "mean"}, {"query": 0, "token": "likeliest", "against": "all"}, {"query": 0, "token": "likeliest", "against": {}})),
+    *((lens.lens, bad) for bad in ({"query": 7}, {"query": -1}, {"query": None}, {"query": 1e400}, {"most": 0}, {"most": 41}, {"most": "5"},
+                                   {"colour": "pink"}, {"colour": []})),
+    *((lens.attribution, bad) for bad in ({"query": 9}, {"token": 5}, {"token": "-1"}, {"token": "99"}, {"against": "all"},
+                                          {"against": {}})),
 ])
 def test_a_question_that_makes_no_sense_gets_a_sentence(looking, answer, question):
     key = looking.look("bottles", BEST, PROMPT)["key"]
-    told = looking.answering(answer)({"key": key, **question})
+    good = {"key": key, "query": 0, "most": 5, "colour": COLOUR, "token": "likeliest", "against": "mean"}
+    assert "error" not in looking.answering(answer)(good)
+    told = looking.answering(answer)({**good, **question})
     assert told.keys() == {"error"}
     assert told["error"]
 
@@ -148,7 +151,8 @@ class TestReplay:
         ids, steps = tokenizer.encode("😀 7"), []
         for piece in write(model, tokenizer, "😀 7", Sampling(40, temperature=2.0)):
             if piece.token is not None:
-                steps.append({"run": "bytes", "place": BEST, "ids": ids[-32:], "wrote": piece.token, "probability": round(piece.probability, 4)})
+                told = {"wrote": piece.token, "probability": round(piece.probability, 4)}
+                steps.append({"run": "bytes", "place": BEST, "ids": ids[-32:], **told})
                 ids = [*ids, piece.token]
         return steps
 
@@ -190,13 +194,13 @@ class TestReplay:
 
     def test_what_is_asked_about_a_step_is_answered(self, looking, steps):
         shown = looking.replay("bytes", BEST, steps[5])
-        answer = looking.answering(lens.attribution)({"key": shown["key"], "query": len(shown["tokens"]) - 1, "token": "likeliest", "against": "mean"})
-        assert answer["parts"]
+        asked = {"key": shown["key"], "query": len(shown["tokens"]) - 1, "token": "likeliest", "against": "mean"}
+        assert looking.answering(lens.attribution)(asked)["parts"]
 
     @pytest.mark.parametrize("bad", [
         None, [], "x", {}, {"ids": []}, {"ids": "7"}, {"ids": [1.5]}, {"ids": [True]}, {"ids": [-1]}, {"ids": [256]}, {"ids": [10**400]},
-        {"ids": [7] * 33}, {"ids": [7] * 10_001}, {"wrote": 256}, {"wrote": None}, {"probability": math.nan}, {"probability": "1"}, {"probability": 2},
-        {"place": -1}, {"place": None}, {"place": math.inf},
+        {"ids": [7] * 33}, {"ids": [7] * 10_001}, {"wrote": 256}, {"wrote": None}, {"probability": math.nan}, {"probability": "1"},
+        {"probability": 2}, {"place": -1}, {"place": None}, {"place": math.inf},
     ])
     def test_a_step_that_makes_no_sense_gets_a_sentence(self, looking, steps, bad):
         told = looking.replay("bytes", BEST, {**steps[3], **bad} if isinstance(bad, dict) and bad else bad)

@@ -27,10 +27,10 @@ def lens(seen: Seen, question: Question) -> dict[str, Any]:
     end = min(start + most, T)
     found = logit_lens(seen.inspection.trace, start, end)
     names = ["embeddings", *(f"layer {layer}" for layer in range(L))]
-    cells = [[[label(seen, int(found.tokens[row, n])), float(found.probabilities[row, n]), *true_next(found, row, n)] for n in range(end - start)]
-             for row in range(L + 1)]
-    return {"figure": heatmap(found, colour, names, seen.labels[start:end], seen.model.vocab_size), "start": start, "rows": names, "cells": cells,
-            "following": [visible(name) for name in seen.labels[start + 1:end + 1]]}
+    cells = [[[label(seen, int(found.tokens[row, n])), float(found.probabilities[row, n]), *true_next(found, row, n)]
+              for n in range(end - start)] for row in range(L + 1)]
+    return {"figure": heatmap(found, colour, names, seen.labels[start:end], seen.model.vocab_size), "start": start, "rows": names,
+            "cells": cells, "following": [visible(name) for name in seen.labels[start + 1:end + 1]]}
 
 
 def true_next(found: Lens, row: int, n: int) -> list[Any]:
@@ -39,7 +39,7 @@ def true_next(found: Lens, row: int, n: int) -> list[Any]:
 
 
 def heatmap(found: Lens, colour: str, rows: list[str], labels: list[str], vocab_size: int) -> dict[str, Any]:
-    """One row a stream, from the embeddings down to the last layer. Ranks are coloured by their logarithm: 1 against 10 as 10 against 100."""
+    """One row a stream, from the embeddings down to the last layer. Ranks are coloured by their logarithm: 1 and 10 as 10 and 100."""
     if colour == COLOURS[0]:
         places, shares, names = found.probabilities, [0.0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"]
     else:
@@ -50,8 +50,9 @@ def heatmap(found: Lens, colour: str, rows: list[str], labels: list[str], vocab_
     codes = np.where(np.isnan(places), 0, 1 + np.rint(254 * np.nan_to_num(places))).astype(np.uint8)
     ticks = {"showgrid": False, "zeroline": False, "fixedrange": True, "ticks": ""}
     return {
-        "data": [{"type": "heatmap", "z": maps.packed(codes), "zmin": 0, "zmax": 255, "colorscale": maps.colour_scale(), "hoverinfo": "none",
-                  "xgap": 1, "ygap": 1, "texttemplate": "%{text}", "textfont": {"size": 11, "family": "var(--gpt-mono)"},
+        "data": [{"type": "heatmap", "z": maps.packed(codes), "zmin": 0, "zmax": 255, "colorscale": maps.colour_scale(),
+                  "hoverinfo": "none", "xgap": 1, "ygap": 1,
+                  "texttemplate": "%{text}", "textfont": {"size": 11, "family": "var(--gpt-mono)"},
                   "colorbar": {"tickvals": [1 + 254 * share for share in shares], "ticktext": names, "thickness": 12, "outlinewidth": 0}}],
         "layout": {
             "plot_bgcolor": maps.ABSENT, "margin": {"b": 8},
@@ -85,10 +86,9 @@ def attribution(seen: Seen, question: Question) -> dict[str, Any]:
         found, less = attribute(trace, query, token), ""
     else:
         found, less = attribute(trace, query, token, int(against)), f", less that of {label(seen, int(against))},"
-    return {
-        "tokens": tokens, "token": token, "parts": [[name_of(part), part.amount, part.layer, part.head] for part in found.parts],
-        "sentence": f"These {len(found.parts)} parts sum to {found.total:.3f}; the model's logit of {label(seen, token)}{less} is {found.logit:.3f}.",
-    }
+    logit = f"the model's logit of {label(seen, token)}{less} is {found.logit:.3f}"
+    return {"tokens": tokens, "token": token, "parts": [[name_of(part), part.amount, part.layer, part.head] for part in found.parts],
+            "sentence": f"These {len(found.parts)} parts sum to {found.total:.3f}; {logit}."}
 
 
 def name_of(part: Part) -> str:

@@ -98,7 +98,8 @@ class Looks:
         now = probability(seen.inspection.trace, -1, token)
         step = f"The step at which the model wrote {visible(token_label(seen.tokenizer.token_bytes(token)))}"
         if library.snapshot_at(self.jobs.root, seen.run.name, question.number("place", 0, 1e9)) != seen.step:
-            return f"{step}, read by other weights, {seen.weights}: they give it {100 * now:.1f} %; those that wrote gave it {100 * before:.1f} %."
+            return (f"{step}, read by other weights, {seen.weights}: they give it {100 * now:.1f} %; "
+                    f"those that wrote gave it {100 * before:.1f} %.")
         if abs(now - before) > SAME:
             return f"{step}, in {seen.weights}, which have changed since: they give it {100 * now:.1f} %; then it was {100 * before:.1f} %."
         return f"{step} ({100 * now:.1f} %), in {seen.weights}. Look returns to the prompt."
@@ -158,7 +159,7 @@ class Looks:
 def checked(ids: list[int], model: Any) -> list[int]:
     """Ids as a model may have read them. Raises UserError if it cannot: none, more than its context_length, or not in its vocabulary."""
     if not 1 <= len(ids) <= model.context_length:
-        raise UserError(f"the step has {len(ids):,} tokens, and this model reads from 1 to {model.context_length:,}: generate the text again")
+        raise UserError(f"the step has {len(ids):,} tokens, and this model reads 1 to {model.context_length:,}: generate the text again")
     if len(ids) > MOST_TOKENS:
         raise UserError(f"the model read {len(ids):,} tokens at this step, and {MOST_TOKENS:,} can be looked at: choose an earlier step")
     if max(ids) >= model.vocab_size:
