@@ -3,9 +3,11 @@
 `python -m gpt.generate --run stories --prompt "Once there was"` writes to the terminal.
 """
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from gpt.tokenizer import Tokenizer, encode_prompt, require_tokens, stream_text
 from gpt.visible import visible
 
 LIKELIEST = 6  # tokens told beside each chosen one
+COLDEST = 1e-6  # a lower temperature is as good as 0, and dividing by it would overflow
 SAMPLE_TOKENS = 48  # that a run writes at each of its evaluations
 SAMPLING_FIELDS = (
     Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=2000, step=10),
@@ -50,15 +53,30 @@ class Sampling:
             raise ConfigError(found)
 
 
+class Likely(NamedTuple):
+    """A token on its way to being chosen: its probability as the `model` itself gave it, after the repetition penalty and the
+    temperature (`tempered`), and after the cuts (`left`)."""
+
+    token: int
+    model: float
+    tempered: float
+    left: float
+
+
 @dataclass(frozen=True)
 class Piece:
     """One step of writing: the token, the text it made visible, the probability the model itself gave it (at temperature 1,
-    before anything was cut off), and the likeliest tokens with theirs. `token` is None for text held back until the end."""
+    before anything was cut off), its surprisal, which is -log of that in nats, as the loss is, and the tokens that were likeliest to the
+    model, then the chosen one if it is none of them. `token` is None for text held back until the end.
+
+    What each head read at this step is not kept: a forward pass over the ids so far (at most context_length of them) finds it again.
+    """
 
     token: int | None
     text: str
     probability: float = 0.0
-    likeliest: tuple[tuple[int, float], ...] = ()
+    surprisal: float = 0.0
+    likeliest: tuple[Likely, ...] = ()
 
 
 def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
@@ -70,16 +88,25 @@ def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
 
 def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
     """(B, V) logits -> (B, V) probabilities: all cuts judge the same distribution, after temperature, and what is left is
-    renormalised once; temperature 0 puts 1 on the likeliest.
+    renormalised once; temperature 0 puts 1 on the likeliest."""
+    return truncate(temper(logits, temperature), top_k, top_p, min_p)
+
+
+def temper(logits: Tensor, temperature: float) -> Tensor:
+    """(B, V) logits -> (B, V) probabilities of all tokens: below temperature 1 the likely become likelier, at 0 one has it all."""
+    if temperature < COLDEST:
+        return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
+    return (logits / temperature).softmax(dim=1)
+
+
+def truncate(probabilities: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
+    """(B, V) probabilities -> the same without the unlikely ones, summing to 1 again.
 
     top_k: Fan et al. 2018, 1805.04833. top_p: Holtzman et al. 2020, 1904.09751. min_p: Nguyen et al. 2024, 2407.01082.
     """
-    if temperature < 1e-6:  # as good as 0, and dividing by less would overflow
-        return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
-    probabilities = (logits / temperature).softmax(dim=1)
     if not (top_k or top_p < 1 or min_p):
         return probabilities
-    n_left = min(top_k or logits.shape[1], logits.shape[1])
+    n_left = min(top_k or probabilities.shape[1], probabilities.shape[1])
     ordered, order = probabilities.topk(n_left, dim=1)  # likeliest first; sorting all of a large vocabulary is slow
     keep = ordered >= min_p * ordered[:, :1]
     if top_p < 1:
@@ -111,9 +138,19 @@ def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_
     return model(window, caches)[:, -1].float()
 
 
-def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length: int | None = None,
-                    cached: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (token (B,), the model's own probabilities (B, V)) up to max_new_tokens times, after (B, N) ids `idx`.
+@dataclass(frozen=True)
+class Step:
+    """How (B,) tokens were chosen: the model's own `logits`, then the probabilities after repetition penalty and temperature, and those
+    `left` after the cuts, from which they were drawn; each (B, V)."""
+
+    token: Tensor
+    logits: Tensor
+    tempered: Tensor
+    left: Tensor
+
+
+def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length: int | None = None, cached: bool = True) -> Iterator[Step]:
+    """Yield a Step up to max_new_tokens times, after (B, N) ids `idx`.
 
     The model sees the last `context_length` tokens, at most its own. Raises UserError if `idx` is empty.
     """
@@ -123,14 +160,15 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
     caches = [KVCache() for _ in model.blocks] if cached else None
     with evaluating(model):
         for _ in range(sampling.max_new_tokens):
-            logits = next_logits(model, idx, caches, window)
-            own = logits.softmax(dim=1)
+            logits = penalised = next_logits(model, idx, caches, window)
             if sampling.repetition_penalty != 1:
-                logits = penalise_repetition(logits, idx, sampling.repetition_penalty)
-            probabilities = logits_to_probabilities(logits, sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p)
-            token = draw(probabilities, generator)  # (B, 1)
+                penalised = penalise_repetition(logits, idx, sampling.repetition_penalty)
+            tempered = temper(penalised, sampling.temperature)
+            certain = sampling.temperature < COLDEST  # and nothing is there to be cut off
+            left = tempered if certain else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
+            token = draw(left, generator)  # (B, 1)
             idx = torch.cat((idx, token), dim=1)
-            yield token[:, 0], own
+            yield Step(token[:, 0], logits, tempered, left)
 
 
 def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:
@@ -140,7 +178,7 @@ def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length:
     Raises ConfigError for a setting out of range and UserError for an empty prompt.
     """
     settings = Sampling(max_new_tokens=max_new_tokens, **sampling)
-    tokens = [token for token, _ in generate_tokens(model, idx, settings, context_length)]
+    tokens = [step.token for step in generate_tokens(model, idx, settings, context_length)]
     return torch.cat((idx, torch.stack(tokens, dim=1)), dim=1)
 
 
@@ -163,11 +201,9 @@ def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) ->
     steps: list[Piece] = []  # one a token, its text still unknown
 
     def tokens() -> Iterator[int]:
-        for chosen, probabilities in generate_tokens(model, ids, sampling):
-            token, top = chosen.item(), probabilities[0].topk(min(LIKELIEST, model.vocab_size))
-            likeliest = tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
-            steps.append(Piece(token, "", probabilities[0, token].item(), likeliest))
-            yield token
+        for step in generate_tokens(model, ids, sampling):
+            steps.append(told(step))
+            yield steps[-1].token
 
     held = ""  # text that may be the beginning of `stop`
     for i, text in enumerate(stream_text(tokenizer, tokens())):
@@ -180,6 +216,17 @@ def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) ->
         held = held[len(ready):]
     if held:
         yield Piece(None, held)
+
+
+def told(step: Step) -> Piece:
+    """A step of one text, in numbers; its text is not known yet."""
+    logs = step.logits[0].log_softmax(dim=0)  # (V,) logarithms of the model's probabilities: of none is it too small to tell
+    ids = torch.cat((logs.topk(min(LIKELIEST, len(logs))).indices, step.token))  # the chosen one last, where it may stand again
+    own = logs.take(ids).tolist()
+    *likeliest, chosen = map(Likely, ids.tolist(), map(math.exp, own), step.tempered[0].take(ids).tolist(), step.left[0].take(ids).tolist())
+    if chosen not in likeliest:
+        likeliest.append(chosen)
+    return Piece(chosen.token, "", chosen.model, -own[-1], tuple(likeliest))
 
 
 def _overlap(text: str, stop: str) -> int:

@@ -9,16 +9,21 @@ import torch
 from gpt.config import ConfigError
 from gpt.errors import UserError
 from gpt.generate import (
+    LIKELIEST,
     SAMPLING_FIELDS,
     Sampling,
+    Step,
     draw,
     generate_text,
     generate_tokens,
     logits_to_probabilities,
     main,
     penalise_repetition,
+    temper,
     text_to_token_ids,
     token_ids_to_text,
+    told,
+    truncate,
     write,
 )
 from gpt.model import GPT2
@@ -96,6 +101,33 @@ def test_of_equally_likely_tokens_the_cut_keeps_as_many_as_asked():
     assert sorted(probabilities[0].tolist()) == [0.0, 0.0, 0.5, 0.5]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("cuts", [{}, {"top_k": 3}, {"top_p": 0.6}, {"min_p": 0.3}, {"top_k": 5, "top_p": 0.9, "min_p": 0.1}])
+def test_the_two_stages_are_those_of_the_whole_bit_by_bit(temperature, cuts):
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
+    tempered = temper(logits, temperature)
+    if temperature:
+        assert torch.equal(tempered, (logits / temperature).softmax(dim=1))
+    left = truncate(tempered, **cuts)
+    assert torch.equal(left, logits_to_probabilities(logits, temperature, **cuts))
+    kept = left > 0
+    torch.testing.assert_close(left, torch.where(kept, tempered, 0) / torch.where(kept, tempered, 0).sum(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("settings", [
+    {"temperature": 0.0, "top_k": 3}, {"temperature": 2.0}, {"temperature": 1.5, "top_k": 5, "top_p": 0.9, "min_p": 0.05},
+    {"temperature": 3.0, "repetition_penalty": 2.0, "top_p": 0.8}])
+def test_tokens_are_drawn_from_the_whole_of_both_stages_with_the_seed_alone(model, settings):
+    drawn, ids, generator = Sampling(20, seed=7, **settings), torch.tensor([[3, 1, 4]]), torch.Generator().manual_seed(7)
+    expected = ids
+    with torch.no_grad():
+        for _ in range(20):
+            logits = penalise_repetition(model(expected[:, -8:])[:, -1], expected, drawn.repetition_penalty)
+            probabilities = logits_to_probabilities(logits, drawn.temperature, drawn.top_k, drawn.top_p, drawn.min_p)
+            expected = torch.cat((expected, draw(probabilities, generator)), dim=1)
+    assert torch.equal(generate_text(model, ids, 20, seed=7, **settings), expected)
+
+
 @pytest.mark.parametrize("temperature", [0.01, 1.0, 5.0])
 def test_extreme_logits_give_numbers(temperature):
     probabilities = logits_to_probabilities(torch.tensor([[1e4, -1e4, 0.0]]), temperature, top_p=0.9, min_p=0.1)
@@ -171,30 +203,53 @@ def test_past_the_context_the_window_slides(tiny, position, cached, context_leng
     with torch.no_grad():
         for _ in range(12):
             expected = torch.cat((expected, model(expected[:, -(context_length or 8):])[:, -1:].argmax(dim=-1)), dim=1)
-    found = [token for token, _ in generate_tokens(model, ids, Sampling(12, temperature=0.0), context_length, cached)]
+    found = [step.token for step in generate_tokens(model, ids, Sampling(12, temperature=0.0), context_length, cached)]
     assert torch.stack(found, dim=1).tolist() == expected[:, n_prompt:].tolist()
 
 
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.0}, {"temperature": 3.0, "top_k": 2}, {"repetition_penalty": 5.0}])
 def test_the_probabilities_told_are_the_models_own(model, settings):
     ids = torch.tensor([[3, 1, 4]])
-    for token, own in generate_tokens(model, ids, Sampling(10, **settings)):
+    for step in generate_tokens(model, ids, Sampling(10, **settings)):
         with torch.no_grad():
-            torch.testing.assert_close(own, model(ids[:, -8:])[:, -1].softmax(dim=-1))
-        ids = torch.cat((ids, token[:, None]), dim=1)
+            torch.testing.assert_close(step.logits, model(ids[:, -8:])[:, -1])
+        ids = torch.cat((ids, step.token[:, None]), dim=1)
 
 
 def test_a_piece_tells_its_token_and_the_likeliest(model, tokenizer):
     ids = tokenizer.encode("green")
-    for piece in write(model, tokenizer, "green", Sampling(3, temperature=2.0)):
+    for piece in write(model, tokenizer, "green", Sampling(8, temperature=2.0)):
         with torch.no_grad():
-            own = model(torch.tensor([ids]))[0, -1].softmax(dim=0)
-        top = own.topk(len(piece.likeliest))
+            own = model(torch.tensor([ids[-8:]]))[0, -1].softmax(dim=0)
+        top = own.topk(LIKELIEST)
         assert piece.text == tokenizer.decode([piece.token])
         assert piece.probability == pytest.approx(own[piece.token].item(), rel=1e-4)
-        assert [token for token, _ in piece.likeliest] == top.indices.tolist()
-        assert [probability for _, probability in piece.likeliest] == pytest.approx(top.values.tolist(), rel=1e-4)
+        assert [row.token for row in piece.likeliest[:LIKELIEST]] == top.indices.tolist()
+        assert [row.model for row in piece.likeliest[:LIKELIEST]] == pytest.approx(top.values.tolist(), rel=1e-4)
+        assert [row.token for row in piece.likeliest].count(piece.token) == 1
+        assert len(piece.likeliest) == LIKELIEST + (piece.token not in top.indices)
+        assert piece.surprisal == pytest.approx(-math.log(piece.probability), rel=1e-5)
         ids.append(piece.token)
+
+
+def test_a_step_is_told_by_hand():
+    logits = torch.log(torch.tensor([[0.05, 0.4, 0.2, 0.3, 0.05]]))
+    tempered = temper(logits, 0.5)
+    piece = told(Step(torch.tensor([2]), logits, tempered, truncate(tempered, top_k=3)))
+    assert piece.surprisal == pytest.approx(math.log(5))  # -log 0.2, in nats
+    assert [row.token for row in piece.likeliest[:3]] == [1, 3, 2]
+    squares = 2 * 0.05**2 + 0.4**2 + 0.2**2 + 0.3**2
+    assert [row.model for row in piece.likeliest] == pytest.approx([0.4, 0.3, 0.2, 0.05, 0.05])
+    assert [row.tempered for row in piece.likeliest] == pytest.approx([p / squares for p in (0.16, 0.09, 0.04, 0.0025, 0.0025)])
+    assert [row.left for row in piece.likeliest] == pytest.approx([16 / 29, 9 / 29, 4 / 29, 0, 0])
+
+
+def test_the_surprisal_of_a_token_that_the_model_all_but_rules_out_is_a_number():
+    logits = torch.tensor([[500.0] * 8 + [0.0]])
+    piece = told(Step(torch.tensor([8]), logits, temper(logits, 1.0), temper(logits, 1.0)))
+    assert piece.surprisal == pytest.approx(500 + math.log(8))
+    assert piece.likeliest[-1].token == piece.token == 8
+    assert piece.probability == pytest.approx(math.exp(-500 - math.log(8)))
 
 
 def test_writing_leaves_the_global_generator_and_the_models_mode_alone(model, tokenizer):
@@ -215,9 +270,8 @@ def test_a_text_broken_off_leaves_the_models_mode_alone(model, tokenizer):
 
 
 def test_writing_builds_no_graph(model, tokenizer):
-    token, own = next(generate_tokens(model, torch.tensor([[1]]), Sampling(1)))
-    assert not token.requires_grad
-    assert not own.requires_grad
+    step = next(generate_tokens(model, torch.tensor([[1]]), Sampling(1)))
+    assert not any(tensor.requires_grad for tensor in (step.token, step.logits, step.tempered, step.left))
 
 
 def test_pieces_join_to_the_text():

@@ -1,13 +1,14 @@
 """The Attention tab: every head of the model on one prompt, the selected one in full, and what both do."""
 
 from functools import partial
+from typing import Any
 
 import gradio as gr
 
 from gpt.interpret.views import VIEWS
 from gpt.ui import library, maps
 from gpt.ui.jobs import Jobs
-from gpt.ui.looking import animation, compare, effects, export, heads, roles, timeline
+from gpt.ui.looking import animation, compare, effects, export, heads, lens, roles, timeline
 from gpt.ui.looking.looks import Looks
 from gpt.ui.view import component
 
@@ -17,6 +18,7 @@ ANSWERS = {  # what the page's scripts may ask about something looked at
     "roles": roles.roles, "mosaic": roles.mosaic,
     "effect": effects.effect, "sweep": effects.sweep, "importance": effects.importance,
     "timeline": timeline.timeline,
+    "lens": lens.lens, "attribution": lens.attribution,
     "arrays": export.arrays, "report": export.report,
 }
 ANSWERS_WITH_OTHERS = {  # these look at other weights too
@@ -34,11 +36,15 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     with gr.Row():
         prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4)
         look = gr.Button("Look", variant="primary", elem_id="look", min_width=60, scale=0)
-    explorer = component("explorer", elem_id="explorer", choices={"views": list(VIEWS), "scales": list(maps.SCALES)},
+    explorer = component("explorer", elem_id="explorer", choices={"views": list(VIEWS), "scales": list(maps.SCALES), "lens": lens.COLOURS},
                          server_functions={name: looks.answering(answer) for name, answer in answers.items()})
-    event = {"fn": looks.look, "inputs": [chooser.run, chooser.weights, prompt], "outputs": explorer, "show_progress": "hidden",
-             "preprocess": False}
-    gr.on([look.click, prompt.submit], **event, api_name="attention")
-    for changed in (chooser.offered_on(tab), *chooser.changed):
-        changed.then(**event, api_visibility="private")
+    event = {"inputs": [chooser.run, chooser.weights, prompt], "outputs": explorer, "show_progress": "hidden", "preprocess": False}
+    gr.on([look.click, prompt.submit], looks.look, **event, js="(...asked) => gpt.replay.left(asked)", api_name="attention")
+
+    def seen(run: str, weights: float, prompt: Any) -> dict[str, Any]:
+        """What the page has in view: a prompt, or a step of a written text, which gpt.replay puts into its place."""
+        return looks.replay(run, weights, prompt) if isinstance(prompt, dict) else looks.look(run, weights, prompt)
+
+    for changed in (chooser.offered_on(tab, wish="(run) => gpt.replay.wished(run)"), *chooser.changed):
+        changed.then(seen, **event, js="(...asked) => gpt.replay.seen(asked)", trigger_mode="always_last", api_visibility="private")
     chooser.follow(explorer)

@@ -10,7 +10,7 @@ import gradio as gr
 
 from gpt.config import ConfigError
 from gpt.errors import UserError
-from gpt.generate import SAMPLING_FIELDS, Piece, Sampling, write
+from gpt.generate import SAMPLING_FIELDS, Likely, Piece, Sampling, write
 from gpt.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_label
 from gpt.ui import library
 from gpt.ui.controls import control, typed
@@ -45,14 +45,17 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
 def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What the writing view shows, again and again while the text grows.
 
-    `pieces` is one string with a line of JSON a piece: Gradio sends only what was added to a string that grows.
+    `pieces` is one string with a line of JSON a piece: Gradio sends only what was added to a string that grows. What the model read at
+    a step, for who wants to look at it, are the last `most` of the ids in `read` and the tokens of the pieces before.
     """
-    shown = {"id": secrets.token_hex(4), "prompt": visible(str(prompt)[:LONGEST_PROMPT]), "pieces": ""}
+    shown = {"id": secrets.token_hex(4), "prompt": visible(str(prompt)[:LONGEST_PROMPT]), "pieces": "", "run": run, "place": position}
     n_tokens = 0
     try:
         sampling = Sampling(**settings)
         model, tokenizer, weights = library.load(jobs.root, run, position)
-        n_prompt, most = len(encode_prompt(tokenizer, prompt)), model.context_length
+        ids, most = encode_prompt(tokenizer, prompt), model.context_length
+        shown |= {"read": ids[-most:], "most": most}
+        n_prompt = len(ids)
         note = f" The prompt has {n_prompt} tokens: the model reads the last {most}." if n_prompt > most else ""
         began = drawn = time.monotonic()
         for piece in write(model, tokenizer, prompt, sampling):
@@ -71,6 +74,9 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:
-    likeliest = [[token_label(tokenizer.token_bytes(token)), round(probability, 4), token == piece.token]
-                 for token, probability in piece.likeliest]
-    return {"text": visible(piece.text), "probability": round(piece.probability, 4), "likeliest": likeliest}
+    def told(row: Likely) -> list[Any]:
+        shares = (round(share, 4) for share in (row.model, row.tempered, row.left))
+        return [visible(token_label(tokenizer.token_bytes(row.token))), *shares, row.token == piece.token]
+
+    return {"text": visible(piece.text), "token": piece.token, "probability": round(piece.probability, 4),
+            "surprisal": round(piece.surprisal, 3), "likeliest": [told(row) for row in piece.likeliest]}

@@ -32,15 +32,18 @@ class Chooser:
             self.run.input(self._at_best, self.run, self.weights, trigger_mode="always_last", **self._quietly),
             self.weights.change(self._named, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
-    def offered_on(self, tab: gr.Tab) -> Any:
-        """Bring the list of runs up to date whenever `tab` is shown."""
-        return tab.select(self._offer, self.run, [self.run, self.weights], **self._quietly)
+    def offered_on(self, tab: gr.Tab, wish: str = "(run) => [run, null]") -> Any:
+        """Bring the list of runs up to date whenever `tab` is shown. `wish` is JavaScript that may wish for a run and a place on the
+        slider: it is given the run that is chosen, and gives one, and a place or null."""
+        return tab.select(self._offer, [self.run, self.weights], [self.run, self.weights], js=wish, **self._quietly)
 
-    def _offer(self, chosen: str | None) -> tuple[Any, Any]:
-        """The choice stays if the run is still there; else the newest run with its best weights."""
+    def _offer(self, chosen: str | None, place: float | None = None) -> tuple[Any, Any]:
+        """The choice stays if the run is still there, and its weights, unless others are wished for; else the newest run with its best."""
         names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
         if chosen in names:
-            return gr.update(choices=names), gr.update(maximum=self._last(chosen))
+            if place is None:
+                return gr.update(choices=names), gr.update(maximum=self._last(chosen))
+            return gr.update(choices=names, value=chosen), gr.update(maximum=self._last(chosen), value=place)
         newest = names[0] if names else None
         return gr.update(choices=names, value=newest), self._at_best(newest) if newest else gr.skip()
 

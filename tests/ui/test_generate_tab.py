@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+import gpt.generate
 from gpt.generate import Sampling, write
 from gpt.run import load_run
 from gpt.ui import generate
@@ -67,18 +68,40 @@ def test_the_end_says_how_fast_and_with_which_weights(ask):
 
 
 def test_each_piece_tells_what_the_model_expected_there(ask):
-    for piece in pieces_of(ask(temperature=5)[-1]):
-        probabilities = [probability for _, probability, _ in piece["likeliest"]]
-        assert probabilities == sorted(probabilities, reverse=True)
-        assert 0 < sum(probabilities) <= 1.001
-        chosen = [probability for _, probability, is_chosen in piece["likeliest"] if is_chosen]
-        assert chosen in ([], [piece["probability"]])
-        assert 0 < piece["probability"] <= 1
+    for piece in pieces_of(ask(temperature=5, top_k=4)[-1]):
+        expected = piece["likeliest"][:6]
+        for stage in (1, 2, 3):
+            shares = [row[stage] for row in expected]
+            assert shares == sorted(shares, reverse=True)
+            assert 0 < sum(shares) <= 1.001
+        assert expected[0][1] > expected[0][2] < expected[0][3]  # temperature 5 makes the likeliest less likely, and cuts more
+        assert [row[3] > 0 for row in expected] == [True] * 4 + [False] * 2
+        chosen, = (row for row in piece["likeliest"] if row[4])
+        assert chosen[1] == piece["probability"]
+        assert piece["surprisal"] == pytest.approx(-math.log(piece["probability"]), abs=0.01)
 
 
 def test_greedy_writing_always_takes_the_likeliest(ask):
     pieces = pieces_of(ask(temperature=0)[-1])
-    assert [[is_chosen for _, _, is_chosen in piece["likeliest"]].index(True) for piece in pieces] == [0] * 12
+    assert [[row[4] for row in piece["likeliest"]].index(True) for piece in pieces] == [0] * 12
+    assert [piece["likeliest"][0][2:4] for piece in pieces] == [[1, 1]] * 12
+
+
+@pytest.mark.parametrize(("run", "prompt", "settings"), [
+    ("bottles", PROMPT, {}), ("bottles", "12 green bottles", {"temperature": 3}),
+    ("bytes", "\U0001f600 7", {"max_new_tokens": 40, "top_k": 50})])
+def test_what_the_model_read_at_each_step_can_be_told_from_what_is_shown(ask, monkeypatch, run, prompt, settings):
+    read, next_logits = [], gpt.generate.next_logits
+
+    def noted(model, ids, caches, context_length):
+        read.append(ids[0, -context_length:].tolist())
+        return next_logits(model, ids, caches, context_length)
+
+    monkeypatch.setattr(gpt.generate, "next_logits", noted)
+    shown = ask(prompt, run, **settings)[-1]
+    tokens = [piece["token"] for piece in pieces_of(shown) if piece["token"] is not None]
+    assert [(shown["read"] + tokens[:i])[-shown["most"]:] for i in range(len(tokens))] == read
+    assert (shown["run"], shown["place"]) == (run, BEST)
 
 
 def test_a_stop_text_ends_the_writing_and_is_left_out(ask):

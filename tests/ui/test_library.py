@@ -98,6 +98,10 @@ class TestChooser:
         last = len(find_run(chooser.root, "bytes").snapshots())
         assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
 
+    def test_a_run_and_weights_that_are_wished_for_are_taken(self, chooser):
+        run, weights = chooser._offer("bottles", 2)
+        assert (run["value"], weights["value"]) == ("bottles", 2)
+
     def test_a_choice_stays_while_the_run_is_there(self, chooser):
         run, weights = chooser._offer("bottles")
         assert "value" not in run

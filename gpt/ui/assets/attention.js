@@ -74,6 +74,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
     const roles = explorer.roles = gpt.rolesOf(explorer);
     const shown = gpt.headPane({ pane: right, words, row }, explorer);
     explorer.film = gpt.film(over, explorer, (step) => trigger("click", { run: explorer.value.run, step }));
+    let shownWish = null;
 
     // A frame around the selected head, and a corner for each head's mark where there is room.
     const frame = () => {
@@ -139,7 +140,10 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
     });
 
     explorer.show = (value) => {
-        const again = explorer.value?.tokens && value.tokens && explorer.value.tokens.join("\n") === value.tokens.join("\n");
+        if (gpt.replay.wish && value.mosaic && !value.replayed) return;     // asked for before a step was wished for, and late
+        const same = explorer.value?.tokens && value.tokens && explorer.value.tokens.join("\n") === value.tokens.join("\n");
+        const again = same && shownWish === gpt.replay.wish;
+        shownWish = gpt.replay.wish;
         explorer.value = value;
         error.textContent = value.error || "";
         note.textContent = value.note || "";

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpt.errors import UserError
 from gpt.interpret import Inspection, inspect, inspect_ids
+from gpt.interpret.lens import probability
 from gpt.run import Run, find_run
 from gpt.tokenizer import Tokenizer, token_label
 from gpt.ui import library, maps
@@ -24,6 +25,7 @@ from gpt.visible import visible
 MOST_BYTES = 300e6  # of what was looked at last
 MOST_MODEL_BYTES = 1e9  # of the models that it was looked at with: playing a run walks through all its snapshots
 MOST_TOKENS = 1024  # of a prompt
+SAME = 0.005  # a probability told by the same weights differs by less, whichever way it was computed
 PATIENCE = 30.0  # seconds that a question waits for those before it
 
 
@@ -75,6 +77,33 @@ class Looks:
         except UserError as error:
             return {"error": visible(str(error))}
 
+    def replay(self, run: str, weights: float, asked: Any) -> dict[str, Any]:
+        """The same for a step of a text that the run wrote: {"ids": what the model read there, "wrote": the token it chose, "probability":
+        what it gave that token, "place": of its weights on the slider}. Ids and no text, since a text need not be cut again into the
+        tokens that a model wrote. What every head read at a step is so computed again from the same ids when somebody wants to see
+        it, and kept by nobody."""
+        try:
+            with self._turn():
+                ids = Question(asked).wholes("ids", 0, 10_000_000, most=10_000)
+                step = library.snapshot_at(self.jobs.root, run, weights)
+                key = json.dumps([run, step, ids])
+                seen = self._see(key, run, step, lambda model, tokenizer: inspect_ids(model, tokenizer, checked(ids, model)))
+                return {"key": key, **shown(seen), "replayed": True, "note": self._about_step(seen, Question(asked))}
+        except UserError as error:
+            return {"error": visible(str(error))}
+
+    def _about_step(self, seen: Seen, question: Question) -> str:
+        """Which step it is that one looks at, and whether its weights are those that wrote."""
+        token, before = question.whole("wrote", 0, seen.model.vocab_size - 1), question.number("probability", 0, 1)
+        now = probability(seen.inspection.trace, -1, token)
+        step = f"The step at which the model wrote {visible(token_label(seen.tokenizer.token_bytes(token)))}"
+        if library.snapshot_at(self.jobs.root, seen.run.name, question.number("place", 0, 1e9)) != seen.step:
+            return (f"{step}, read by other weights, {seen.weights}: they give it {100 * now:.1f} %; "
+                    f"those that wrote gave it {100 * before:.1f} %.")
+        if abs(now - before) > SAME:
+            return f"{step}, in {seen.weights}, which have changed since: they give it {100 * now:.1f} %; then it was {100 * before:.1f} %."
+        return f"{step} ({100 * now:.1f} %), in {seen.weights}. Look returns to the prompt."
+
     def answering(self, answer: Callable[[Seen, Question], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
         """A server function: {"key": what `look` gave, ...} -> what `answer` makes of what was seen there. Who asks about something that
         is no longer kept has to look again."""
@@ -125,6 +154,17 @@ class Looks:
         models = {id(seen.model): seen.model for seen in self._kept.values()}
         of_models = sum(weights.nbytes for model in models.values() for weights in model.parameters())
         return sum(seen.nbytes for seen in self._kept.values()) > MOST_BYTES or of_models > MOST_MODEL_BYTES
+
+
+def checked(ids: list[int], model: Any) -> list[int]:
+    """Ids as a model may have read them. Raises UserError if it cannot: none, more than its context_length, or not in its vocabulary."""
+    if not 1 <= len(ids) <= model.context_length:
+        raise UserError(f"the step has {len(ids):,} tokens, and this model reads 1 to {model.context_length:,}: generate the text again")
+    if len(ids) > MOST_TOKENS:
+        raise UserError(f"the model read {len(ids):,} tokens at this step, and {MOST_TOKENS:,} can be looked at: choose an earlier step")
+    if max(ids) >= model.vocab_size:
+        raise UserError(f"there is no token {max(ids):,} among the {model.vocab_size:,} of this run: generate the text again")
+    return ids
 
 
 def shown(seen: Seen) -> dict[str, Any]:

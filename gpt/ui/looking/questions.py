@@ -28,6 +28,12 @@ class Question:
         """A training step, or None: the best weights."""
         return None if self._asked.get(name) is None else self.whole(name, 0, 10**9)
 
+    def number(self, name: str, lowest: float, highest: float) -> float:
+        value = self._asked.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value <= highest:
+            raise UserError(f"{name} is {str(value)[:40]}: choose a number from {lowest:g} to {highest:g}")
+        return float(value)
+
     def choice(self, name: str, choices: Collection[str]) -> str:
         value = self._asked.get(name)
         if not isinstance(value, str) or value not in choices:

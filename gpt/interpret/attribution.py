@@ -1,0 +1,82 @@
+"""Direct logit attribution: a logit as a sum of what each part of the model adds to it.
+
+The residual stream is a sum, and all that stands between it and a logit is the final norm and one row of the head. With the norm's
+mean and deviation held at what they are, that is linear: each part's own share can be read off, and the shares sum to the logit.
+What a part does by way of later parts is counted there.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gpt.interpret.trace import Trace
+from gpt.model import evaluating
+
+Against = int | Literal["mean"] | None  # another token, the mean of all, or nothing
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the model adds to a logit. `kind` names it; a head has a layer and a number, a position embedding neither."""
+
+    kind: str
+    amount: float
+    layer: int | None = None
+    head: int | None = None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A logit, taken from the model's output, and the parts, which sum to it."""
+
+    logit: float
+    parts: list[Part]
+
+    @property
+    def total(self) -> float:
+        return sum(part.amount for part in self.parts)
+
+
+@torch.no_grad()
+def attribute(trace: Trace, position: int, token: int, against: Against = None) -> Attribution:
+    """What each part adds to the logit of `token` after a position of the first text: the embeddings, each head, each attention
+    projection's bias, each feed-forward layer, and the final norm's bias.
+
+    The softmax does not see what is added to all logits alike: `against` asks for the logit less that of another token, or less the
+    mean of all.
+    """
+    model, x = trace.model, trace.streams[-1, 0, position]
+    rows = (model.head or model.token_embedding).weight[:model.vocab_size]  # (V, C)
+    logits = model.unembed(x)  # (V,)
+    direction, logit = rows[token], logits[token]
+    if against is not None:
+        direction = direction - (rows.mean(dim=0) if against == "mean" else rows[against])
+        logit = logit - (logits.mean() if against == "mean" else logits[against])
+    sigma = (x.var(correction=0) + model.final_norm.eps).sqrt()
+    read = model.final_norm.weight * direction / sigma  # (C,)
+    read = read - read.mean()  # what this reads is the same of a part and of a part less its mean
+    written = _written(trace, position)
+    amounts = torch.stack([vector for *_, vector in written]) @ read
+    parts = [Part(kind, amount, layer, head) for (kind, layer, head, _), amount in zip(written, amounts.tolist(), strict=True)]
+    return Attribution(float(logit), [*parts, Part("final norm's bias", float(model.final_norm.bias @ direction))])
+
+
+def _written(trace: Trace, position: int) -> list[tuple[str, int | None, int | None, Tensor]]:
+    """(kind, layer, head, (C,)): all that was added up in the stream at one position."""
+    model = trace.model
+    found = [("token embedding", None, None, model.token_embedding.weight[trace.ids[0, position]])]
+    if model.position_embedding is not None:
+        found.append(("position embedding", None, None, model.position_embedding.weight[position]))
+    with evaluating(model):
+        for layer, block in enumerate(model.blocks):
+            projection = block.attention.projection
+            heads = trace.attend(layer).heads[0, :, position]  # (H, D)
+            H, D = heads.shape
+            outputs = torch.einsum("hd,chd->hc", heads.to(projection.weight.dtype), projection.weight.view(-1, H, D))  # (H, C)
+            found += [("head", layer, head, output) for head, output in enumerate(outputs)]
+            found.append(("attention's bias", layer, None, projection.bias))
+            x = trace.streams[layer, 0, position] + outputs.sum(dim=0) + projection.bias  # the stream between the block's two halves
+            found.append(("feed-forward", layer, None, block.feed_forward(block.norm2(x))))
+    return found
