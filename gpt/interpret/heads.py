@@ -97,9 +97,9 @@ class HeadScores:
     def from_row(cls, row: dict[str, Any]) -> "HeadScores":
         """What `as_row` has made a row of. Raises KeyError, TypeError or ValueError for another row."""
         def arrays(lists: dict[str, list]) -> dict[str, np.ndarray]:
-            return {name: np.array(lists[name], dtype=float) for name in lists if name in SCORES}
+            return {name: np.array(lists[name], dtype=float) for name in SCORES if name in lists}
 
-        return cls({name: _number(value) for name, value in row["chance"].items() if name in SCORES},
+        return cls({name: _number(row["chance"][name]) for name in SCORES if name in row["chance"]},
                    arrays(row["scores"]), arrays(row["errors"]), arrays(row["holds"]))
 
 

@@ -52,14 +52,17 @@ def all_tiles(found: Inspection) -> np.ndarray:
 
 
 def pooled(matrix: np.ndarray, size: int) -> np.ndarray:
-    """(T, T) -> (size, size), or as it is if it is no larger: each cell the maximum of its block; NaN counts as nothing."""
+    """(T, T) -> (size, size), or as it is if it is no larger: each cell the one of its block that is furthest from 0: of weights, the
+    largest. NaN counts as nothing."""
     T = len(matrix)
     block = -(-T // size)
     if block == 1:
         return matrix
     full = np.zeros((size * block, size * block), dtype=np.float32)
     full[:T, :T] = np.nan_to_num(matrix)
-    return full.reshape(size, block, size, block).max(axis=(1, 3))
+    blocks = full.reshape(size, block, size, block)
+    largest, smallest = blocks.max(axis=(1, 3)), blocks.min(axis=(1, 3))
+    return np.where(largest >= -smallest, largest, smallest)
 
 
 def coded(places: np.ndarray) -> np.ndarray:

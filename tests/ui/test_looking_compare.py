@@ -173,11 +173,6 @@ def test_hostile_text_shows_letter_by_letter(looking):
     assert [label for label, _, _ in answer["pieces"]] == ["b", ">", "U+0000", "E2", "80", "AE"]
 
 
-def test_a_difference_shrinks_to_what_is_furthest_from_0():
-    matrix = np.array([[0.1, 0, 0, 0], [-0.9, 0.2, 0, 0], [0, 0.3, -0.1, 0], [0.5, 0, 0, 0.4]])
-    np.testing.assert_array_equal(compare.furthest(matrix, 2), np.array([[-0.9, 0], [0.5, 0.4]], dtype=np.float32))
-    np.testing.assert_array_equal(compare.furthest(matrix, 4), matrix)
-
 
 def test_long_texts_become_maps_of_bounded_size():
     T = 300

@@ -65,6 +65,15 @@ def test_a_run_without_probes_says_so(own):
     assert ask(own) == {"error": "run bottles was trained before heads were scored and keeps no text to try them on: train it again"}
 
 
+def test_a_damaged_row_is_told(own):
+    with open(own.jobs.root / "bottles" / "metrics.jsonl", "r+") as file:
+        rows = [line for line in file if '"heads"' not in line]
+        file.seek(0)
+        file.truncate()
+        file.writelines([*rows, json.dumps({"step": 0, "kind": "heads", "chance": 5}) + "\n"])
+    assert "metrics.jsonl is damaged" in ask(own)["error"]
+
+
 def test_a_role_is_told_beside_chance_and_the_untrained_model():
     assert roles.in_words(scores(0.64), scores(0.12), 0, 0) == (
         "Layer 0 head 0 is an induction head: on random tokens written twice it puts 64 ± 2 % of its attention on the token after an "

@@ -191,6 +191,12 @@ def test_pooling_takes_the_largest_of_each_block(T):
     assert small.tolist() == [[matrix[y:y + block, x:x + block].max() for x in range(0, T, block)] for y in range(0, T, block)]
 
 
+def test_of_numbers_of_both_signs_pooling_takes_the_one_furthest_from_0():
+    matrix = np.array([[-0.9, 0, 0, 0], [0.1, 0.2, 0, 0], [0.5, -0.4, 0.4, 0], [0.1, 0.2, -0.3, np.nan]], dtype=np.float32)
+    np.testing.assert_array_equal(pooled(matrix, 2), np.array([[-0.9, 0], [0.5, 0.4]], dtype=np.float32))
+    np.testing.assert_array_equal(pooled(matrix, 4), matrix)
+
+
 def test_labels_of_a_head_are_kept_as_they_are():
     labels = ["<b>", "${1+1}", "`", "⏎", "שלום", "U+0000"]
     assert head_map(random_maps(1, 1, 6)[0, 0], labels)["layout"]["meta"]["labels"] == labels

@@ -2,7 +2,7 @@
 
 // A column's title that sorts. `order` {key, descending} is changed, and `draw` draws the table in `frame` anew.
 gpt.heading = function ({ key, label, title }, order, isNumber, frame, draw) {
-    const cell = gpt.make("th", `gpt-column-${key}`), arrow = order.key === key ? (order.descending ? " ↓" : " ↑") : "";
+    const cell = gpt.make("th", `gpt-column-${key.replaceAll(" ", "-")}`), arrow = order.key === key ? (order.descending ? " ↓" : " ↑") : "";
     const button = gpt.make("button", "", label + arrow);
     cell.classList.toggle("gpt-number", isNumber);
     cell.setAttribute("aria-sort", order.key === key ? (order.descending ? "descending" : "ascending") : "none");
@@ -11,7 +11,7 @@ gpt.heading = function ({ key, label, title }, order, isNumber, frame, draw) {
         order.descending = order.key === key && !order.descending;
         order.key = key;
         draw();
-        frame.querySelector(`.gpt-column-${CSS.escape(key)} button`).focus();
+        frame.querySelector(`.gpt-column-${key.replaceAll(" ", "-")} button`).focus();
     };
     cell.append(button);
     return cell;

@@ -132,17 +132,11 @@ def score_chart(seen: Seen, rival: Rival) -> dict[str, Any]:
 
 def figures(a: np.ndarray, b: np.ndarray, labels: list[str]) -> dict[str, Any]:
     """(T, T) weights of one head in A and in B, and A - B, as {"a", "b", "difference"}. A and B share colours and limits. Long texts
-    shrink: each cell of a weight becomes the largest of a block, of a difference the one furthest from 0."""
+    shrink."""
     T, difference = len(a), a - b
     size = -(-T // -(-T // LARGEST_MAP))
     shown = labels[::-(-T // size)]
     limit = max(float(np.abs(difference).max()), SMALLEST_LIMIT)
-    signed = furthest(difference, size)
+    signed = maps.pooled(difference, size)
     return {"a": maps.head_map(maps.pooled(a, size), shown, "square root"), "b": maps.head_map(maps.pooled(b, size), shown, "square root"),
             "difference": maps.head_map(signed, shown, unit="A - B", limit=limit, signed=True)}
-
-
-def furthest(matrix: np.ndarray, size: int) -> np.ndarray:
-    """(T, T) numbers of both signs -> (size, size): of each block the one furthest from 0."""
-    above, below = (maps.pooled(np.maximum(sign * matrix, 0), size) for sign in (1, -1))
-    return np.where(above >= below, above, -below)

@@ -7,7 +7,7 @@ from typing import Any
 from gpt.errors import UserError
 from gpt.interpret.heads import HeadScores, score_heads
 from gpt.interpret.scores import SCORES
-from gpt.run import Run
+from gpt.run import Run, damage_is_told
 from gpt.ui import maps
 from gpt.ui.looking.looks import Seen
 from gpt.ui.looking.questions import Question
@@ -46,7 +46,8 @@ def scores_of(model: Any, run: Run) -> HeadScores:
 def untrained_scores(run: Run) -> HeadScores | None:
     """What the same heads scored before the first step, if the run has told it."""
     row = next((row for row in run.rows()[0] if row.get("kind") == "heads" and row["step"] == 0), None)
-    return HeadScores.from_row(row) if row else None
+    with damage_is_told(run.path / "metrics.jsonl"):
+        return HeadScores.from_row(row) if row else None
 
 
 def one_head(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> dict[str, Any]:
