@@ -72,7 +72,7 @@ def _written(trace: Trace, position: int) -> list[tuple[str, int | None, int | N
     with evaluating(model):
         for layer, block in enumerate(model.blocks):
             projection = block.attention.projection
-            heads = trace.attend(layer).heads[0, :, position]  # (H, D)
+            heads = _heads(trace, layer, position)  # (H, D)
             H, D = heads.shape
             outputs = torch.einsum("hd,chd->hc", heads.to(projection.weight.dtype), projection.weight.view(-1, H, D))  # (H, C)
             found += [("head", layer, head, output) for head, output in enumerate(outputs)]
@@ -80,3 +80,12 @@ def _written(trace: Trace, position: int) -> list[tuple[str, int | None, int | N
             x = trace.streams[layer, 0, position] + outputs.sum(dim=0) + projection.bias  # the stream between the block's two halves
             found.append(("feed-forward", layer, None, block.feed_forward(block.norm2(x))))
     return found
+
+
+def _heads(trace: Trace, layer: int, position: int) -> Tensor:
+    """(H, D): what the heads of a layer hand over at one position. It is the last of those that it sees, so no mask is needed, and no
+    attention of the others."""
+    block = trace.model.blocks[layer]
+    query, key, value = block.attention.split(block.norm1(trace.streams[layer, :1, :position + 1]), start=0)  # (1, H, position + 1, D)
+    weights = (query[:, :, -1:] @ key.transpose(-2, -1) * block.attention.scale).softmax(dim=-1)  # (1, H, 1, position + 1)
+    return (weights @ value)[0, :, 0]
