@@ -22,6 +22,14 @@ from tests.sessions import finish
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("steady")
 torch.set_num_threads(1)  # these models are so small that a second thread only waits
+os.environ["OMP_NUM_THREADS"] = "1"  # nor do the processes that tests begin need one
+WORKERS = 2
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    """How many processes share the tests. None is begun for single files or for -k: it would take longer than most of these."""
+    few = config.option.keyword or all(".py" in argument for argument in config.args)
+    return 0 if few else WORKERS
 
 
 def pytest_configure(config):

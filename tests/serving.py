@@ -34,7 +34,7 @@ def serve(root: Path | str, port: int, *flags: str, **environment: str) -> subpr
             if demo.poll() is not None or time.monotonic() > deadline:
                 demo.kill()
                 raise RuntimeError("demo.py does not serve the page:\n" + said)
-            time.sleep(0.1)
+            time.sleep(0.02)
     return demo
 
 

@@ -115,7 +115,7 @@ def test_a_run_killed_after_its_last_save_is_finished_by_a_resume(words, tmp_pat
 
 def test_a_signal_stops_a_run_which_is_saved_and_can_go_on(words, tmp_path):
     argv = [sys.executable, "-m", "gpt.pretrain", *words, "--max_steps", "0", "--max_minutes", "100"]
-    env = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert any("step      4" in line for line in process.stdout)
         process.send_signal(signal.SIGTERM)
@@ -132,7 +132,7 @@ def test_a_second_signal_ends_at_once_and_the_run_goes_on_from_its_last_save(wor
             "gpt.keeper.Keeper.finish = lambda self: (print('finishing', flush=True), time.sleep(100))\n"  # a save that takes long
             "gpt.keeper.SAVE_SECONDS = 0.01\n"
             "gpt.pretrain.main(sys.argv[1:])")
-    env = os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    env = os.environ | {"PYTHONUNBUFFERED": "1"}
     argv = [sys.executable, "-c", code, *words, "--max_steps", "100000"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert any("step      4" in line for line in process.stdout)

@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gpt.config import CONFIG
 from gpt.session import Session
 from tests.serving import served
 
+PATIENT = 60_000  # milliseconds a step may take on a busy machine
+expect.set_options(timeout=PATIENT)
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 QUIET = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
          "--disable-sync").split()

@@ -7,9 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gpt.run import list_runs
-from tests.browser.conftest import HOSTILE
-
-PATIENT = 60_000  # milliseconds a step may take on a busy machine
+from tests.browser.conftest import HOSTILE, PATIENT
 
 
 def show(page: Page, tab: str) -> None:

@@ -46,7 +46,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, server) -> Page:
-    """A page whose server may go away: what the browser says of failed requests is no fault. What trains is ended afterwards."""
+    """A page whose server may go away: what the browser says of failed requests is no fault. Afterwards the folder is empty again."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     page.goto(server.url)
@@ -57,6 +57,7 @@ def page(browser, server) -> Page:
     for run in list_runs(server.root):
         if run.is_alive():
             run.stop_now()
+        run.delete()
 
 
 def price(page: Page):

@@ -6,9 +6,10 @@ from urllib.parse import urlparse
 
 from gpt.config import CONFIG
 
-# A model so small that its steps take no time, and so many of them that it does not end by itself.
+# A model so small that its steps take no time, and a hundred minutes of them: it does not end by itself. Of a run whose steps are not
+# known beforehand each of the first ones has a row, so one sees at once that it has begun and that it goes on.
 ENDLESS = {**CONFIG, "corpus": "repeats", "tokenizer": "byte", "n_layers": 1, "n_heads": 1, "emb_dim": 8, "context_length": 8, "batch": 1,
-           "optimizer": "adamw", "max_steps": 10_000_000, "eval_every": 1_000_000, "eval_tokens": 64, "snapshots": 0,
+           "optimizer": "adamw", "max_steps": 0, "max_minutes": 100.0, "eval_every": 1_000_000, "eval_tokens": 64, "snapshots": 0,
            "precision": "float32", "device": "cpu"}
 
 

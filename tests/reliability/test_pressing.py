@@ -5,18 +5,14 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from gpt.run import list_runs
+from gpt.run import Run, list_runs
 from tests.reliability.pressing import press_train
 from tests.serving import free_port, serve, served
 from tests.ui.conftest import until
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def at_once(urls: list[str], names: list[str]) -> list[str | None]:
@@ -31,25 +27,14 @@ def at_once(urls: list[str], names: list[str]) -> list[str | None]:
         return list(people.map(press, urls, names))
 
 
-def one_run_and_one_message(root, told: list[str | None]) -> None:
+def one_run_and_one_message(root, told: list[str | None]) -> Run:
+    """Check that one run trains, and that the person who did not begin it was told. Returns the run."""
     assert told.count(None) == 1, told
     message = next(one for one in told if one)
     assert "is training: wait for it, or stop it first" in message or "another program is training on this machine" in message
     run, = until(lambda: [run for run in list_runs(root) if run.status()["state"] == "running"])
     assert [run.name for run in list_runs(root)] == [run.name]
-
-
-def test_on_one_page(tmp_path):
-    with served(tmp_path) as url:
-        one_run_and_one_message(tmp_path, at_once([url, url], ["", ""]))
-    assert not any(run.is_alive() for run in list_runs(tmp_path))
-
-
-def test_on_two_servers_over_one_folder(tmp_path):
-    with ExitStack() as both:
-        urls = [both.enter_context(served(tmp_path)) for _ in range(2)]
-        one_run_and_one_message(tmp_path, at_once(urls, ["", ""]))
-    assert not any(run.is_alive() for run in list_runs(tmp_path))
+    return run
 
 
 def lives(pid: int) -> bool:
@@ -58,6 +43,33 @@ def lives(pid: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.fixture(scope="class")
+def root(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("pressing")
+
+
+@pytest.fixture(scope="class")
+def servers(root) -> list[str]:
+    """The addresses of two servers over one folder. SIGTERM ends them, and with them what they train."""
+    with ExitStack() as both:
+        yield [both.enter_context(served(root)) for _ in range(2)]
+    assert not any(run.is_alive() for run in list_runs(root))
+
+
+class TestTwoPeople:
+    """Who press Train at the same moment, on one page or on two servers over one folder."""
+
+    def test_on_one_page(self, servers, root):
+        run = one_run_and_one_message(root, at_once([servers[0]] * 2, ["", ""]))
+        process = run.status()["pid"]
+        run.ask("stop")
+        until(lambda: not lives(process))
+        run.delete()
+
+    def test_on_two_servers_over_one_folder(self, servers, root):
+        one_run_and_one_message(root, at_once(servers, ["", ""]))
 
 
 def training_process(server: int) -> int:
@@ -95,7 +107,7 @@ class TestEnding:
             if lives(pid):
                 os.kill(pid, signal.SIGKILL)
 
-    # SIGTERM while it trains is how `served` ends the pages above.
+    # SIGTERM while it trains is how the servers above end.
     @pytest.mark.parametrize(("signals", "begun"), [([signal.SIGINT], False), ([signal.SIGINT, signal.SIGINT], True)],
                              ids=["Ctrl+C while it starts", "Ctrl+C twice while it trains"])
     def test_no_process_stays_behind(self, training, tmp_path, signals, begun):

@@ -34,9 +34,8 @@ def library_jobs(root) -> Jobs:
 
 
 @pytest.fixture
-def jobs(tmp_path, monkeypatch):
+def jobs(tmp_path):
     """Jobs over an empty folder; a process still running at the end of the test is ended."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     jobs = Jobs(tmp_path / "runs")
     yield jobs
     jobs.close()

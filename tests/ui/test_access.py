@@ -155,8 +155,7 @@ class TestOwnership:
         assert set(json.loads((tmp_path / OWNERS).read_text())) == {"three", "two"}
 
 
-    def test_a_run_that_really_trains_is_its_beginners_from_the_first_moment_and_after(self, tmp_path, text, monkeypatch):
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    def test_a_run_that_really_trains_is_its_beginners_from_the_first_moment_and_after(self, tmp_path, text):
         jobs = Jobs(tmp_path / "runs", Caps(), PASSWORD)
         try:
             chosen, _ = train.use_text(jobs, text, ANNA)
