@@ -118,7 +118,7 @@ def test_the_experiment_is_told_under_the_chart(jobs, grown):
 
 def test_heads_are_taken_out(jobs, grown):
     answer = take_out(jobs, {"run": grown})
-    assert answer["sentence"].startswith("Plateau 3.3")
+    assert answer["sentence"].startswith("Loss on the plateau 3.3")
     assert "without both" in answer["sentence"]
     (loss, words), = answer["lines"]
     assert words == f"without these heads {loss:.2f}"
