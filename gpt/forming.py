@@ -1,5 +1,6 @@
 """How heads find their jobs while a model trains: at steps spaced evenly on a log scale all are scored, and who gets a role is told."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,6 +9,16 @@ from gpt.interpret.probes import Probes
 from gpt.interpret.scores import SCORES
 from gpt.model import GPT2
 from gpt.trainer import snapshot_steps
+
+
+def read_scores(rows: Iterable[dict[str, Any]]) -> list[tuple[int, HeadScores]]:
+    """(step, scores) of the rows of kind `heads`. A row that a hand has damaged is left out, as Run.rows leaves out damaged lines."""
+    found = []
+    for row in rows:
+        if row.get("kind") == "heads":
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+                found.append((row["step"], HeadScores.from_row(row)))
+    return found
 
 
 class Forming:
@@ -40,10 +51,8 @@ class Forming:
         return [{**position, "kind": "heads", **scores.as_row()}, *({**position, **row} for row in self._formed(scores, position["step"]))]
 
     def _formed(self, scores: HeadScores, step: int) -> Iterable[dict[str, Any]]:
-        L, H = scores.shape
-        for layer in range(L):
-            for head in range(H):
-                role = scores.role(layer, head)
+        for layer, roles in enumerate(scores.roles()):
+            for head, role in enumerate(roles):
                 if role is None or (layer, head, role.name) in self._told:
                     continue
                 self._told.add((layer, head, role.name))

@@ -193,7 +193,8 @@ class Session:
         if self.resumes:
             with contextlib.suppress(RunError):
                 return self.writer.probes()
-        probes = make_probes(text, self.config["context_length"], self.config["seed"])
+        line_ends = [token for token in range(self.tokenizer.n_vocab) if b"\n" in self.tokenizer.token_bytes(token)]
+        probes = make_probes(text, self.config["context_length"], self.config["seed"], line_ends)
         self.writer.write_probes(probes)
         return probes
 

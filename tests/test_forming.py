@@ -105,6 +105,14 @@ def test_a_run_of_unknown_length_is_scored_at_its_end(tmp_path, config):
     assert len(set(steps)) == len(steps)
 
 
+def test_the_probes_of_a_run_break_no_line(tmp_path, config):
+    session = Session(tmp_path, "a", config)
+    run = finish(session)
+    line_end = session.tokenizer.encode("\n")[0]
+    assert line_end in session.trainer.text.train
+    assert line_end not in run.probes().repeats
+
+
 def test_without_scores_there_is_no_row_at_any_step(model, tokens):
     forming = Forming(None, [])
     forming.plan(12, 0)

@@ -15,7 +15,7 @@ from gpt.model import GPT2
 
 CLEAR = 0.3  # the excess from which on a head does what a score measures
 MOSTLY = 0.8  # of the sequences in which that has to be so
-SCORED_WINDOWS = 8  # of the probes: in them alone a model is scored as often as heads are watched forming
+SCORED_WINDOWS = 5  # of the probes: in them alone a model is scored as often as heads are watched forming
 DIGITS = 4  # of a score in metrics.jsonl
 ONE_LAYER = ("A model of one layer cannot form an induction head: that takes a head in an earlier layer that hands each token its "
              "predecessor, and another in a later layer that looks for it.")
@@ -61,16 +61,34 @@ class HeadScores:
         """(L, H): how far a score is above chance; 0 for uniform attention, 1 for a head that does nothing else."""
         return excess(self.values[name], self.chance[name])
 
-    def clearly(self, name: str, layer: int, head: int) -> bool:
-        """Whether a head does what the score measures: an excess of at least CLEAR, and so in MOSTLY all of the sequences."""
-        return bool(name in self.holds and self.excess(name)[layer, head] >= CLEAR and self.holds[name][layer, head] >= MOSTLY)
+    def clear(self, name: str) -> np.ndarray:
+        """(L, H): which heads do what the score measures: an excess of at least CLEAR, and so in MOSTLY all of the sequences."""
+        if name not in self.holds:
+            return np.zeros(self.shape, dtype=bool)
+        return (self.excess(name) >= CLEAR) & (self.holds[name] >= MOSTLY)
+
+    def contest(self) -> dict[str, np.ndarray]:
+        """(L, H) excesses of the scores that can be a role, -inf where one is unknown or does not compete. Attention on the previous or on
+        the current token is also attention on the last few: where a head clearly does one of these, locality says nothing more."""
+        narrow = self.clear("previous token") | self.clear("current token")
+        found = {name: np.nan_to_num(self.excess(name), nan=-np.inf) for name in self.holds}
+        return {name: np.where(narrow, -np.inf, excesses) if name == "locality" else excesses for name, excesses in found.items()}
+
+    def strongest(self) -> tuple[np.ndarray, np.ndarray]:
+        """(L, H) excesses of the score with the largest one, and (L, H) names of these scores."""
+        contest = self.contest()
+        excesses = np.stack(list(contest.values()))
+        return excesses.max(axis=0), np.array(list(contest))[excesses.argmax(axis=0)]
 
     def ranked(self, layer: int, head: int) -> list[tuple[str, float]]:
-        """(score, excess) of one head, the largest first, of scores that can be a role. Attention on the previous or on the current
-        token is also attention on the last few: where a head clearly does one of these, locality says nothing more and is left out."""
-        narrow = self.clearly("previous token", layer, head) or self.clearly("current token", layer, head)
-        known = [(name, float(self.excess(name)[layer, head])) for name in self.holds if not (narrow and name == "locality")]
-        return sorted(((name, value) for name, value in known if not math.isnan(value)), key=lambda pair: -pair[1])
+        """(score, excess) of one head, the largest first, of scores that compete for its role."""
+        known = [(name, float(excesses[layer, head])) for name, excesses in self.contest().items()]
+        return sorted(((name, value) for name, value in known if value > -math.inf), key=lambda pair: -pair[1])
+
+    def roles(self) -> list[list[Role | None]]:
+        """The role of each head of each layer."""
+        L, H = self.shape
+        return [[self.role(layer, head) for head in range(H)] for layer in range(L)]
 
     def role(self, layer: int, head: int) -> Role | None:
         """The score with the largest excess, if it is at least CLEAR and holds in MOSTLY all of the sequences; else None: no clear role.
@@ -79,7 +97,7 @@ class HeadScores:
         random tokens (I) and on text (i) are two scores, and either can be the role.
         """
         ranked = self.ranked(layer, head)
-        if not ranked or not self.clearly(ranked[0][0], layer, head):
+        if not ranked or not self.clear(ranked[0][0])[layer, head]:
             return None
         name, value = ranked[0]
         runner_up = ranked[1] if len(ranked) > 1 and ranked[1][1] > 0 else (None, None)
@@ -126,15 +144,19 @@ def score_heads(model: GPT2, probes: Probes) -> HeadScores:
 def summed_up(found: dict[str, Tensor], chances: dict[str, Tensor]) -> HeadScores:
     """(L, N, H) scores and (N,) chances of each sequence -> what they say together. Sequences in which a score is unknown do not count."""
     values, errors, holds = {}, {}, {}
-    for name, score in found.items():
-        known = (~score.isnan()).sum(dim=1)  # (L, H)
-        mean = score.nanmean(dim=1)
-        spread = ((score - mean[:, None]) ** 2).nansum(dim=1) / (known - 1).where(known > 1, torch.nan)
-        values[name], errors[name] = mean.numpy(), (spread / known).sqrt().numpy()
-        if name in ROLES:
-            clear = excess(score, chances[name][:, None]) >= CLEAR  # NaN is not
-            holds[name] = (clear.sum(dim=1) / known).numpy()
-    return HeadScores({name: float(chances[name].nanmean()) for name in found}, values, errors, holds)
+    for n in {score.shape[1] for score in found.values()}:  # those of as many sequences are summed up at once
+        names = [name for name in found if found[name].shape[1] == n]
+        scores = torch.stack([found[name] for name in names])  # (S, L, N, H)
+        chance = torch.stack([chances[name] for name in names])  # (S, N)
+        known = (~scores.isnan()).sum(dim=2)  # (S, L, H)
+        mean = scores.nanmean(dim=2)
+        spread = ((scores - mean[:, :, None]) ** 2).nansum(dim=2) / (known - 1).where(known > 1, torch.nan)
+        clear = (excess(scores, chance[:, None, :, None]) >= CLEAR).sum(dim=2) / known  # NaN is not
+        values |= dict(zip(names, mean.numpy(), strict=True))
+        errors |= dict(zip(names, (spread / known).sqrt().numpy(), strict=True))
+        holds |= dict(zip(names, clear.numpy(), strict=True))
+    return HeadScores({name: float(chances[name].nanmean()) for name in found}, {name: values[name] for name in found},
+                      {name: errors[name] for name in found}, {name: holds[name] for name in found if name in ROLES})
 
 
 def _rounded(number: float) -> float | None:

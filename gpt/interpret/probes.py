@@ -1,5 +1,6 @@
 """What every head is tried on: the same few sequences at every step of a run, kept in its folder."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from gpt.dataset import TokenizedText
 from gpt.storage import load_tensors, save_tensors
 
-N_REPEATS, LONGEST_REPEAT = 8, 20  # sequences, and tokens in one copy
+N_REPEATS, LONGEST_REPEAT = 6, 16  # sequences, and tokens in one copy
 N_WINDOWS, LONGEST_WINDOW = 16, 128
 
 
@@ -35,11 +36,13 @@ class Probes:
         return cls(tensors["repeats"].long(), tensors["windows"].long())
 
 
-def make_probes(text: TokenizedText, context_length: int, seed: int) -> Probes:
+def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: Collection[int] = ()) -> Probes:
     """Probes of one text. Random tokens are drawn from those that the training text contains: the embedding of any other was
-    never trained, and says nothing about a head. Nothing else's random state is touched."""
+    never trained, and says nothing about a head. Nor are they drawn from `line_ends`, tokens with a line break: where a line is over,
+    a head is right not to look for what stood in it. Nothing else's random state is touched."""
     generator = torch.Generator().manual_seed(seed)
     known = text.train.unique().cpu()
+    known = known[~torch.isin(known, torch.tensor(sorted(line_ends), dtype=known.dtype))]
     n = min(context_length // 2, LONGEST_REPEAT, len(known))
     copies = [known[torch.randperm(len(known), generator=generator)[:n]] for _ in range(N_REPEATS if n >= 2 else 0)]
     repeats = torch.stack(copies).repeat(1, 2) if copies else torch.zeros(0, 0, dtype=torch.long)  # (N, n) -> (N, 2n)

@@ -69,7 +69,8 @@ def entropy(weights: Tensor, _ids: Tensor) -> Tensor:
     """Mean over q >= 1 of -sum_k A log A, each divided by log(q + 1), the most it can be: 1 = all alike, 0 = one token. Divided by
     log T, even a uniform head would look focused, since early rows have few tokens to read. Absent rows (NaN) do not count."""
     T = weights.shape[-1]
-    nats = torch.special.entr(weights[..., 1:, :]).sum(dim=-1)  # (N, H, T - 1)
+    rows = weights[..., 1:, :]
+    nats = -(rows * rows.clamp_min(torch.finfo(rows.dtype).tiny).log()).sum(dim=-1)  # (N, H, T - 1); 0 log 0 is 0
     return (nats / torch.arange(2, T + 1, device=weights.device).log()).nanmean(dim=-1)
 
 
@@ -123,8 +124,7 @@ class Score:
 
     def chance(self, ids: Tensor) -> Tensor:
         """(N, T) ids -> (N,): what uniform attention scores on each sequence."""
-        weights = uniform(ids.shape[1]).to(ids.device).expand(len(ids), -1, -1, -1)
-        return self.measure(weights, ids)[:, 0]
+        return self.measure(uniform(ids.shape[1]).to(ids.device), ids)[:, 0].expand(len(ids))
 
 
 def excess(score: Any, chance: Any) -> Any:

@@ -49,15 +49,18 @@ def trace(model: GPT2, ids: Tensor) -> Trace:
 
 @torch.no_grad()
 def attention_by_layer(model: GPT2, ids: Tensor) -> Iterator[Tensor]:
-    """(B, T) ids -> the attention of one layer after the other, (B, H, T, T), and nothing kept: what the last block makes of it is not even
-    computed. In evaluation mode; the model is left in the mode it was in."""
+    """(B, T) ids -> the attention of one layer after the other, (B, H, T, T), in one pass of which nothing is kept; what the last block
+    makes of its attention is not even computed. In evaluation mode; the model is left in the mode it was in."""
     with evaluating(model):
         x = model.embed(ids)
-    for i, block in enumerate(model.blocks):
+    for block in model.blocks[:-1]:
         with evaluating(model):
-            x = model.blocks[i - 1](x) if i else x
-            weights = block.attention.attend(block.norm1(x)).weights
+            x, weights = block.explicit(x)
         yield weights
+    last = model.blocks[-1]
+    with evaluating(model):
+        weights = last.attention.attend(last.norm1(x)).weights
+    yield weights
 
 
 def attention_maps(model: GPT2, ids: Tensor) -> tuple[Tensor, Tensor]:

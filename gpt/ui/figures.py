@@ -1,6 +1,12 @@
 """Charts as JSON for the Plotly view: pure functions from numbers to {"data", "layout"}. Colours are names of CSS variables."""
 
+import math
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
+
+from gpt.interpret.heads import CLEAR
+from gpt.interpret.scores import SCORES
 
 ACCENT, AMBER, GREEN, MUTED = "var(--gpt-accent)", "var(--gpt-amber)", "var(--gpt-green)", "var(--gpt-muted)"
 LINES = (ACCENT, AMBER, GREEN, "var(--gpt-rose)", "var(--gpt-sky)", MUTED)
@@ -72,3 +78,95 @@ def compare_runs(curves: list[tuple[str, list[tuple[float, float]]]]) -> dict[st
 def describe_curves(curves: list[tuple[str, list[tuple[float, float]]]]) -> str:
     ends = [f"{name} ends at {points[-1][1]:.3f} bits per byte" for name, points in curves if points]
     return "; ".join(ends) or "no evaluation yet"
+
+
+ROLE_COLOURS = {"previous token": "var(--gpt-sky)", "first token": "var(--gpt-rose)", "current token": AMBER, "duplicate token": GREEN,
+                "induction": ACCENT, "induction on text": "var(--gpt-pale)", "locality": "var(--gpt-text)"}
+MOST_DESCRIBED = 48  # heads in a text twin
+LETTERS_ACROSS = 36  # of an annotation, next to each other on the narrowest chart
+
+
+@dataclass(frozen=True)
+class HeadCurve:
+    """One head over the steps: its values (NaN where unknown), the role it has now, and what its strongest score was at each step, if
+    it is that which is drawn."""
+
+    layer: int
+    head: int
+    values: list[float]
+    role: str | None
+    names: list[str] | None
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """Heads that formed, side by side on the step axis at `step`: their letters, and a role if all have the same."""
+
+    step: float
+    text: str
+    role: str | None
+
+
+def heads_chart(at: list[int], curves: list[HeadCurve], landmarks: list[Landmark], score: str, level: float | None,
+                steps: int) -> dict[str, Any]:
+    """One thin line a head at the steps `at`, of a run of `steps` (0 = unknown). `level` is chance. The letters of the roles that heads got
+    stand above the curves, where no curve can be."""
+    strongest = curves[0].names is not None
+    values = [value for curve in curves for value in curve.values if math.isfinite(value)]
+    bounded = strongest or "distance" not in score
+    top = 1.0 if bounded else max([*values, level or 0.0], default=1.0)
+    bottom = min([-0.05 if strongest else 0.0, *values])
+
+    def line(curve: HeadCurve) -> dict[str, Any]:
+        colour = ROLE_COLOURS[curve.role] if curve.role else MUTED
+        what = "%{text} %{y:.2f} above chance" if strongest else f"{score} %{{y:.2f}}"
+        return {"type": "scatter", "mode": "lines", "name": f"layer {curve.layer} head {curve.head}", "x": at,
+                "y": [round(value, 3) if math.isfinite(value) else None for value in curve.values], "text": curve.names,
+                "line": {"color": colour, "width": 2 if curve.role else 1}, "opacity": 1 if curve.role else 0.45,
+                "hovertemplate": f"layer {curve.layer} head {curve.head}: {what} at step %{{x}}<extra></extra>"}
+
+    def across(y: float, dash: str) -> dict[str, Any]:
+        return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "layer": "below",
+                "line": {"color": MUTED, "width": 1, "dash": dash}}
+
+    ordered = sorted(curves, key=lambda curve: curve.role is not None)  # what has a role is drawn last, above the rest
+    return {
+        "data": [line(curve) for curve in ordered],
+        "layout": {
+            "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", "fixedrange": True, **({"range": [0, steps]} if steps else {})},
+            "yaxis": {"title": {"text": "above chance" if strongest else score}, "range": [bottom, 1.04 * top], "fixedrange": True},
+            "showlegend": False, "hovermode": "closest",
+            "shapes": [across(level, "dash")] * (level is not None) + [across(CLEAR, "dot")] * strongest,
+            "annotations": [{"x": mark.step, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "left", "text": mark.text,
+                             "showarrow": False, "font": {"size": 11, "color": ROLE_COLOURS.get(mark.role, "var(--gpt-text)")}}
+                            for mark in landmarks],
+            "meta": {"description": describe_heads(at, curves, score)},
+        },
+    }
+
+
+def landmarks(formed: list[dict[str, Any]], steps: int) -> list[Landmark]:
+    """Rows of kind `formed`, in their order -> what stands above the curves: a letter for each head at the step where it got its role, and
+    one "I2 P" for those whose letters would overlap on an axis of `steps`."""
+    wide = max(steps, 1) / LETTERS_ACROSS  # in steps, of one letter
+    groups: list[tuple[float, Counter]] = []
+    for row in formed:
+        start, letters = groups[-1] if groups else (-math.inf, Counter())
+        if row["step"] < start + wide * (len(_letters(letters)) + 1):
+            letters[row["role"]] += 1
+        else:
+            groups.append((row["step"], Counter([row["role"]])))
+    return [Landmark(start, _letters(roles), next(iter(roles)) if len(roles) == 1 else None) for start, roles in groups]
+
+
+def _letters(roles: Counter) -> str:
+    return " ".join(f"{SCORES[role].letter}{count if count > 1 else ''}" for role, count in roles.items())
+
+
+def describe_heads(at: list[int], curves: list[HeadCurve], score: str) -> str:
+    """The text twin of the chart: what the heads do at the last step."""
+    if curves[0].names is not None:
+        ends = [f"layer {curve.layer} head {curve.head} {curve.names[-1]} {curve.values[-1]:.2f} above chance" for curve in curves]
+    else:
+        ends = [f"layer {curve.layer} head {curve.head} {curve.values[-1]:.2f}" for curve in curves if math.isfinite(curve.values[-1])]
+    return f"{score} of {len(curves)} heads at step {at[-1]}: " + ("; ".join(ends[:MOST_DESCRIBED]) or "unknown")

@@ -23,12 +23,17 @@ LONGEST_NAME = 64
 def keep(preset: gr.Dropdown, controls: dict[str, gr.components.Component]) -> gr.BrowserState:
     """The browser's storage, written whenever a person sets one of `controls` (name -> control) or chooses a preset."""
     kept = gr.BrowserState({}, **STORAGE)
-    preset.input(inputs=[kept, preset], outputs=kept, js=_js("preset: value, run: now.run"), **IN_THE_BROWSER)
+    keep_preset_after(preset.input, kept, preset)
     for name, control in controls.items():
         # What is typed into a box is told by `input` before the box has its new value. `change` comes later, but also when a preset or
         # the kept form has set the box: then the same value is kept once more.
         keep_after(control.change if isinstance(control, gr.Textbox | gr.Number) else control.input, kept, name, control)
     return kept
+
+
+def keep_preset_after(event: Any, kept: gr.BrowserState, preset: gr.Dropdown) -> None:
+    """Keep the preset after `event`, and forget what was set by hand before it."""
+    event(inputs=[kept, preset], outputs=kept, js=_js("preset: value, run: now.run"), **IN_THE_BROWSER)
 
 
 def keep_after(event: Any, kept: gr.BrowserState, name: str, control: gr.components.Component) -> None:

@@ -48,7 +48,10 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as the page may show it: samples and warnings hold what a model or a text has put there."""
+    """A row as the page may show it: samples and warnings hold what a model or a text has put there. Of heads that were scored the page
+    only needs to know that they were: it then asks for what it draws of them."""
+    if row.get("kind") in ("heads", "formed"):
+        return {"kind": row["kind"], "step": row["step"]}
     return {key: visible(value) if isinstance(value, str) else value for key, value in row.items()}
 
 

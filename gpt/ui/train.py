@@ -14,7 +14,7 @@ from gpt.errors import UserError
 from gpt.estimate import estimate
 from gpt.housekeeping import size
 from gpt.run import find_run, new_name
-from gpt.ui import kept, monitor, texts
+from gpt.ui import forming, kept, monitor, texts
 from gpt.ui.access import process_known
 from gpt.ui.controls import ANSWERED, QUIETLY, controls_of, tell, text_of, told_to_the_person, typed
 from gpt.ui.jobs import Jobs, training_words
@@ -37,6 +37,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
                 pause = gr.Button("Pause", elem_id="pause", min_width=60)
                 stop = gr.Button("Stop", elem_id="stop", min_width=60)
                 stop_now = gr.Button("Stop now", elem_id="stop-now", elem_classes="gpt-hidden", min_width=60)  # train.js shows this or Stop
+            grow = gr.Button("Grow an induction head", size="sm", elem_id="grow")
             price = component("price", elem_id="price")
             with gr.Accordion("More steps, snapshots", open=False, elem_id="more"), gr.Row(elem_classes="gpt-buttons"):
                 more = gr.Number(500, label="steps", show_label=False, container=False, precision=0, minimum=1, step=100, min_width=60,
@@ -53,7 +54,8 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
                 controls |= controls_of("training")
                 name = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
         with gr.Column(scale=2, min_width=320):
-            component("monitor", elem_id="monitor", server_functions={"poll": _poll(jobs)})
+            component("monitor", elem_id="monitor", choices={"scores": forming.CHOICES}, server_functions={
+                "poll": _poll(jobs), "forming": partial(forming.forming, jobs), "take_out": partial(forming.take_out, jobs)})
 
     form = [controls[field.name] for field in FIELDS]
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
@@ -70,6 +72,9 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
         here(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **QUIETLY)
     begun = train.click(partial(start, jobs), asked, None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**priced)
+    chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **QUIETLY)
+    kept.keep_preset_after(chosen.success, memory, preset)
+    chosen.success(partial(start, jobs), asked, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**priced)
     pause.click(partial(toggle_pause, jobs), visitor.key, **ANSWERED)
     stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
     stop_now.click(partial(end_at_once, jobs), visitor.key, **ANSWERED)
@@ -98,7 +103,7 @@ def take_preset(preset: str) -> list[Any]:
         if (preset := text_of(preset, "the preset")) not in PRESETS:
             raise UserError(f"there is no preset {preset[:40]!r}: choose one from the list")
     chosen = PRESETS[preset]
-    return [gr.update(info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
+    return [gr.update(value=preset, info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
 
 
 def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
@@ -239,6 +244,7 @@ def priced(config: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
     return config if config["tokenizer"] == "bpe" and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
 
 
+EXPERIMENT = "induction"  # the preset that a button of its own begins
 MOST_STEPS = 10_000_000  # that can be added to a run at a time
 PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)", "feed-forward": "var(--gpt-sky)",
                 "head": "var(--gpt-pale)"}

@@ -16,7 +16,7 @@ import plotly
 ASSETS = Path(__file__).resolve().parent / "assets"
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
 SCRIPTS = (PLOTLY_JS, *(ASSETS / name for name in (
-    "plot.js", "train.js", "replay.js", "generate.js", "cells.js", "attention.js", "head.js", "roles.js", "film.js",
+    "plot.js", "forming.js", "train.js", "replay.js", "generate.js", "cells.js", "attention.js", "head.js", "roles.js", "film.js",
     "effects.js", "lens.js", "timeline.js", "compare.js", "export.js", "runs.js", "keys.js")))
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
 

@@ -142,6 +142,13 @@ def test_probe_tokens_are_those_of_the_training_text(tokens, tokenizer):
     assert unseen not in probes.repeats
 
 
+def test_probe_tokens_break_no_line(tokens, tokenizer):
+    """After a line break a head is right not to look for what stood before it."""
+    line_end = tokenizer.encode("\n")[0]
+    assert any(line_end in make_probes(tokens, 8, seed).repeats for seed in range(9))
+    assert not any(line_end in make_probes(tokens, 8, seed, line_ends=[line_end]).repeats for seed in range(9))
+
+
 def test_every_role_has_its_own_letter():
     letters = [kind.letter for kind in ROLES.values()]
     assert len(set(letters)) == len(letters) == 7

@@ -4,14 +4,14 @@ window.gpt = window.gpt || { views: {} };
 
 gpt.plots = new Set();
 
-// gpt.plot(element, {aspect, height, label}) -> {show(figure), extend(points), onclick, onhover, fit(layout, width)}
+// gpt.plot(element, {aspect, height, label}) -> {show(figure), extend(points), onclick, onhover, onzoom, fit(layout, width)}
 gpt.plot = function (element, options) {
     const area = document.createElement("div");
     area.className = "gpt-plot";
     area.setAttribute("role", "img");
     area.setAttribute("aria-label", options.label || "chart");
     element.append(area);
-    const plot = { area, figure: null, drawnWidth: 0, onclick: null, onhover: null };
+    const plot = { area, figure: null, drawnWidth: 0, onclick: null, onhover: null, onzoom: null };
 
     // Saved as it is drawn now, but on the page's own ground.
     const save = async (format) => {
@@ -52,6 +52,10 @@ gpt.plot = function (element, options) {
         area.on("plotly_click", (event) => plot.onclick?.(event.points[0]));
         area.on("plotly_hover", (event) => plot.onhover?.(event.points[0], event.event));
         area.on("plotly_unhover", () => plot.onhover?.(null));
+        area.on("plotly_relayout", (change) => {                  // a person zoomed, or a double click took it back
+            if ("xaxis.range[0]" in change) plot.onzoom?.([change["xaxis.range[0]"], change["xaxis.range[1]"]]);
+            else if (change["xaxis.autorange"]) plot.onzoom?.(null);
+        });
     };
 
     // points: one {x: [...], y: [...]} a trace, added at its end. The arrays are made anew: Plotly draws only arrays that it

@@ -80,7 +80,7 @@ gpt.views.price = function (element, props, { watch }) {
 gpt.MOST_POINTS = 2000;                                              // of a trace; past them, every second of the older ones is left out
 gpt.MOST_SAMPLES = 20;
 gpt.PATIENCE = 15000;                                                // ms for an answer: longer, and the server counts as lost
-gpt.views.monitor = function (element, props, { server }) {
+gpt.views.monitor = function (element, props, { server, choices }) {
     const facts = gpt.make("div", "gpt-facts"), progress = gpt.make("div", "gpt-progress"), done = gpt.make("span");
     facts.setAttribute("role", "status");
     const sentence = gpt.make("p", "gpt-small"), error = gpt.make("p", "gpt-error"), log = gpt.make("details", "gpt-log");
@@ -90,9 +90,20 @@ gpt.views.monitor = function (element, props, { server }) {
     options.append(logarithmic, " log scale");
     log.append(gpt.make("summary", "", "Last lines of the log"), logText);
     progress.append(done);
-    element.replaceChildren(facts, progress, error, log, chart, options, sentence, warnings, samples);
+    const forming = gpt.make("div");
+    element.replaceChildren(facts, progress, error, log, chart, options, forming, sentence, warnings, samples);
     const plot = gpt.plot(chart, { height: 380, label: "training and validation loss over steps" });
-    let run = null, cursor = 0, lastStep = 0, smoothed = null, weight = 0;
+    // Lines across the loss chart, [[loss, words]]: what is said stands above its line at the right, where the curves have come down.
+    const mark = (lines) => {
+        const { layout } = plot.figure, height = (loss) => logarithmic.checked ? Math.log10(loss) : loss;
+        layout.shapes = lines.map(([loss]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, line: { color: "var(--gpt-muted)", width: 1, dash: "dash" } }));
+        layout.annotations = lines.map(([loss, words]) => ({ xref: "paper", x: 1, xanchor: "right", y: height(loss), yanchor: "bottom", text: words,
+                                                              showarrow: false, font: { size: 11, color: "var(--gpt-muted)" } }));
+        plot.draw();
+    };
+    const heads = gpt.forming(forming, server, choices, mark);
+    plot.onzoom = (range) => heads.follow(range ?? [0, plot.figure.layout.xaxis.range?.[1] ?? lastStep]);
+    let run = null, state = null, cursor = 0, lastStep = 0, smoothed = null, weight = 0;
 
     logarithmic.onchange = () => {
         if (!plot.figure) return;
@@ -166,6 +177,8 @@ gpt.views.monitor = function (element, props, { server }) {
         cursor = seen.cursor;
         if (plot.figure && seen.steps && plot.figure.layout.xaxis.range?.[1] !== seen.steps) plot.figure.layout.xaxis.range = [0, seen.steps];
         if (seen.rows.length) addRows(seen.rows);
+        heads.look(seen.run, seen.rows.some((row) => row.kind === "heads") || seen.state !== state, seen.rows.length > 0);
+        state = seen.state;
         facts.replaceChildren(...seen.facts.map(({ value, label, hint }) => {
             const fact = gpt.make("div", "gpt-fact");
             fact.title = hint;
@@ -187,7 +200,7 @@ gpt.views.monitor = function (element, props, { server }) {
         if (pause) pause.textContent = seen.state === "paused" ? "Resume" : "Pause";
         document.querySelector("#stop")?.classList.toggle("gpt-hidden", stopping);
         document.querySelector("#stop-now")?.classList.toggle("gpt-hidden", !stopping);
-        const usable = { train: !seen.active, pause: seen.active && !stopping, stop: seen.active, snapshot: seen.snapshot, extend: seen.extend };
+        const usable = { train: !seen.active, grow: !seen.active, pause: seen.active && !stopping, stop: seen.active, snapshot: seen.snapshot, extend: seen.extend };
         for (const [id, on] of Object.entries(usable)) {
             const button = document.querySelector(`#${id}`);
             if (button) button.disabled = !on;
