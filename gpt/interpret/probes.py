@@ -16,8 +16,11 @@ N_WINDOWS, LONGEST_WINDOW = 16, 128
 
 @dataclass(frozen=True)
 class Probes:
-    """`repeats`, (N, 2n): n different random tokens, then the same again. `windows`, (M, T + 1): pieces of the validation text,
-    each with the token that follows it. Where a context has no room for two copies of two tokens, there are no repeats: N is 0.
+    """`repeats`, (N, 2n): different random tokens, at most n, written again and again. `windows`, (M, T + 1): pieces of the validation
+    text, each with the token that follows it. Where a context has no room for two copies of two tokens, there are no repeats: N is 0.
+
+    Each of the repeats has another length, from n / 2 to n: a head that always reads so many tokens back, whatever they are, would
+    pass for an induction head if all had the same. (One did so: at step 20 of a run, for a moment.)
     """
 
     repeats: Tensor
@@ -44,8 +47,10 @@ def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: 
     known = text.train.unique().cpu()
     known = known[~torch.isin(known, torch.tensor(sorted(line_ends), dtype=known.dtype))]
     n = min(context_length // 2, LONGEST_REPEAT, len(known))
-    copies = [known[torch.randperm(len(known), generator=generator)[:n]] for _ in range(N_REPEATS if n >= 2 else 0)]
-    repeats = torch.stack(copies).repeat(1, 2) if copies else torch.zeros(0, 0, dtype=torch.long)  # (N, n) -> (N, 2n)
+    lengths = torch.linspace(max(n / 2, 2), n, N_REPEATS).round().long().tolist() if n >= 2 else []
+    copies = [known[torch.randperm(len(known), generator=generator)[:length]] for length in lengths]
+    again = [copy.repeat(-(-2 * n // len(copy)))[:2 * n] for copy in copies]
+    repeats = torch.stack(again) if again else torch.zeros(0, 0, dtype=torch.long)
     tokens = text.validation.cpu()
     T = min(context_length, LONGEST_WINDOW, len(tokens) - 1)
     M = min(N_WINDOWS, (len(tokens) - 1) // T)

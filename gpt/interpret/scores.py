@@ -34,18 +34,27 @@ def current_token(weights: Tensor, _ids: Tensor) -> Tensor:
     return weights.diagonal(0, -2, -1)[..., 1:].mean(dim=-1)
 
 
-def duplicate_token(weights: Tensor, _ids: Tensor) -> Tensor:
+def duplicate_token(weights: Tensor, ids: Tensor) -> Tensor:
     """On n tokens written twice: mean of A[q, q - n] over q = n .. 2n - 1, the first copy of the same token."""
-    n = weights.shape[-1] // 2
-    return weights.diagonal(-n, -2, -1).mean(dim=-1)
+    return _stripe(weights, ids, 0)
 
 
-def induction(weights: Tensor, _ids: Tensor) -> Tensor:
+def induction(weights: Tensor, ids: Tensor) -> Tensor:
     """On n tokens written twice: mean of A[q, q - n + 1] over q = n .. 2n - 1, what followed the first copy (Olsson et al. 2022,
-    2209.11895). The diagonal begins one row earlier, at (n - 1, 0), which belongs to no stripe: a head that reads the first
-    token would score with it."""
-    n = weights.shape[-1] // 2
-    return weights.diagonal(1 - n, -2, -1)[..., 1:].mean(dim=-1)
+    2209.11895). The row before, at (n - 1, 0), belongs to no stripe: a head that reads the first token would score with it."""
+    return _stripe(weights, ids, 1)
+
+
+def _stripe(weights: Tensor, ids: Tensor, after: int) -> Tensor:
+    """(N, H): the mean of A[q, q - n + after] over q = n .. 2n - 1, for sequences that repeat after n tokens, each after its own n: where
+    its first token stands again. What comes after the second copy does not count."""
+    (N, T), H = ids.shape, weights.shape[1]
+    n = (ids[:, 1:] == ids[:, :1]).int().argmax(dim=1, keepdim=True) + 1  # (N, 1)
+    q = torch.arange(T, device=ids.device)  # (T,)
+    keys = (q - n + after).clamp(min=0)[:, None, :, None].expand(N, H, T, 1)  # (N, T) -> (N, H, T, 1)
+    read = weights.expand(N, H, T, T).gather(-1, keys)[..., 0]  # (N, H, T)
+    second = (q >= n) & (q < 2 * n)  # (N, T)
+    return (read * second[:, None]).sum(dim=-1) / n
 
 
 def induction_on_text(weights: Tensor, ids: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gpt.interpret.heads import CLEAR, MOSTLY
 from gpt.interpret.probes import make_probes
 from gpt.interpret.scores import ROLES, SCORES, excess, induction, measure_on_text, uniform
 from tests.conftest import TEXT
@@ -69,6 +70,29 @@ def test_a_sink_head_is_no_induction_head(name):
 
 def test_the_row_before_the_second_copy_belongs_to_no_stripe():
     assert induction(reading({N - 1: 0}), TWICE).item() == induction(CURRENT, TWICE).item() == 0
+
+
+def test_a_head_that_reads_a_fixed_distance_back_is_no_induction_head(tokens):
+    """It would pass for one if all sequences repeated after as many tokens as it looks back."""
+    repeats = make_probes(tokens, 32, seed=1).repeats
+    n = repeats.shape[1] // 2
+    rows = torch.arange(2 * n)
+    fixed = torch.eye(2 * n)[(rows - n + 1).clamp(min=0)].expand(len(repeats), 1, -1, -1)
+    found = SCORES["induction"].measure(fixed, repeats)[:, 0]
+    assert found.max() == 1  # the one that repeats after just so many
+    assert (excess(found, SCORES["induction"].chance(repeats)) >= CLEAR).float().mean() < MOSTLY
+
+
+def test_sequences_that_repeat_after_different_lengths_are_measured_each_by_its_own():
+    ids = torch.tensor([[1, 2, 3, 1, 2, 3, 1, 2], [1, 2, 3, 4, 1, 2, 3, 4]])
+    weights = torch.eye(8).repeat(2, 1, 1, 1)
+    for row, n in enumerate((3, 4)):
+        for q in range(n, 2 * n):
+            weights[row, 0, q] = torch.eye(8)[q - n + 1]
+    assert SCORES["induction"].measure(weights, ids).flatten().tolist() == [1, 1]
+    weights[0, 0, 6:] = torch.eye(8)[0]  # after the second copy nothing counts
+    assert SCORES["induction"].measure(weights, ids).flatten().tolist() == [1, 1]
+    assert SCORES["induction"].chance(ids).tolist() == pytest.approx([(1 / 4 + 1 / 5 + 1 / 6) / 3, (1 / 5 + 1 / 6 + 1 / 7 + 1 / 8) / 4])
 
 
 def test_an_induction_head_is_measured_where_it_can_act():
