@@ -54,7 +54,8 @@ def saved(tmp_path, tiny, tokenizer) -> RunWriter:
     """A run that can be loaded and resumed."""
     with RunWriter(tmp_path / "saved") as writer:
         writer.model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
-        writer.write_config({"config": writer.model.config}, tokenizer, PROBES)
+        writer.write_config({"config": writer.model.config}, tokenizer)
+        writer.write_probes(PROBES)
         writer.save_best(writer.model, 5, 2.0)
         writer.save_snapshot(writer.model, 5)
         writer.save_last(writer.model, {"step": 5})

@@ -45,7 +45,8 @@ def saved(tmp_path, tiny, tokenizer):
     """A run that a fake trainer has finished: `tiny`'s model with best weights, a snapshot at step 5 and a last state."""
     with RunWriter(tmp_path / "saved") as writer:
         model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
-        writer.write_config({"config": model.config}, tokenizer, PROBES)
+        writer.write_config({"config": model.config}, tokenizer)
+        writer.write_probes(PROBES)
         writer.save_best(model, 5, 2.0)
         writer.save_snapshot(model, 5)
         writer.save_last(model, {"step": 5})

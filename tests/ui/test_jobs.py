@@ -20,7 +20,6 @@ from gpt.tokenizer import ByteTokenizer
 from gpt.ui.jobs import PROJECT, Jobs, resuming_words, training_words
 from gpt.ui.train import ask
 from gpt.writer import RunWriter
-from tests.sessions import PROBES
 from tests.ui.conftest import until
 
 
@@ -351,7 +350,7 @@ def test_a_run_that_has_ended_is_extended_by_the_command_line(jobs, tiny, monkey
     launched = []
     monkeypatch.setattr(Jobs, "_launch", lambda self, words, name: launched.append((words, name)))
     with RunWriter(jobs.root / "a") as writer:
-        writer.write_config({"config": tiny}, ByteTokenizer(), PROBES)
+        writer.write_config({"config": tiny}, ByteTokenizer())
         writer.write_status(state="stopped", **status)
     with pytest.raises(RunError, match="run a holds no save to go on from"):
         jobs.extend("a", 500)
