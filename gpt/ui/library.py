@@ -52,8 +52,9 @@ class Chooser:
         shown.click(self._to, self.run, self.weights, **ANSWERED, preprocess=False)
 
     def _to(self, chosen: str, event: gr.EventData) -> Any:
-        step = getattr(event, "step", None)
-        if not chosen or getattr(event, "run", None) != chosen:
+        went = event._data if isinstance(event._data, dict) else {}
+        step = went.get("step")
+        if not chosen or went.get("run") != chosen:
             return gr.skip()  # another run was chosen meanwhile
         with told_to_the_person():
             last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()

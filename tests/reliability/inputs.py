@@ -107,7 +107,7 @@ class Thrower:
         return *self.page.function(name, data(self.rng)), False
 
     def head(self) -> tuple[int, str, bool]:
-        asked = {"key": json.dumps(["good", 99, "7 green"]), "layer": 0, "head": 0, "scale": "linear"}
+        asked = {"key": json.dumps(["good", 99, "7 green"]), "layer": 0, "head": 0, "view": "weights", "scale": "linear"}
         asked[self.rng.choice(["layer", "head"])] = self.rng.choice(["x", None, [], {}, 10**6, -1, -(10**400), float("nan")])
         asked["key"] = self.rng.choice([asked["key"], json.dumps([self.rng.choice(PATHS), 99, "7"]), bad_value(self.rng)])
         status, text = self.page.function("head", asked)

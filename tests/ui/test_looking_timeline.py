@@ -222,14 +222,14 @@ def chooser(root) -> Chooser:
 def test_the_slider_follows_to_the_place_of_a_step(chooser, root):
     steps = find_run(root, "bottles").snapshots()
     for place, step in enumerate([*steps, None]):
-        moved = chooser._to("bottles", SimpleNamespace(run="bottles", step=step))
+        moved = chooser._to("bottles", SimpleNamespace(_data={"run": "bottles", "step": step}))
         assert (moved["value"], moved["maximum"]) == (place, len(steps))
 
 
 @pytest.mark.parametrize(("run", "event"), [
     (None, {"run": None, "step": 0}), ("bottles", {"run": "bytes", "step": 0}), ("bottles", {}),
-    ("bottles", {"run": "bottles", "step": []}),
+    ("bottles", {"run": "bottles", "step": []}), ("bottles", None), ("bottles", 5), ("bottles", []),
 ])
 def test_the_slider_stays_at_its_end_or_where_it_is_for_anything_else(chooser, root, run, event):
-    moved = chooser._to(run, SimpleNamespace(**event))
+    moved = chooser._to(run, SimpleNamespace(_data=event))
     assert moved.get("value", len(find_run(root, "bottles").snapshots())) == len(find_run(root, "bottles").snapshots())
