@@ -10,9 +10,9 @@ _MODULE_OF = {
     "SelfAttention": "attention", "CausalAttention": "attention", "MultiHeadAttention": "attention",
     "LayerNorm": "layers", "FeedForward": "layers", "TransformerBlock": "layers", "GPT2": "model",
     "CONFIG": "config", "PRESETS": "config", "validate": "config", "UserError": "errors",
-    "GPTDataset": "dataset", "Trainer": "trainer", "Session": "session", "load_run": "run",
+    "GPTDataset": "dataset", "Trainer": "trainer", "Session": "session", "Run": "run", "load_run": "run",
     "Sampling": "generate", "generate_text": "generate", "text_to_token_ids": "generate", "token_ids_to_text": "generate",
-    "write": "generate", "attention_maps": "interpret", "inspect": "interpret",
+    "write": "generate", "attention_maps": "interpret", "inspect": "interpret", "trace": "interpret",
 }
 __all__ = list(_MODULE_OF)
 

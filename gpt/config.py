@@ -130,7 +130,7 @@ PRESETS = {preset.name: preset for preset in (
            {**_CLASSIC, "tokenizer": "char", "n_layers": 6, "n_heads": 6, "emb_dim": 384, "context_length": 256, "dropout_rate": 0.2,
             "batch": 64, "max_steps": 5000, "warmup": 100, "learning_rate": 0.001, "eval_every": 250}),
     Preset("induction", "Random letters written twice, which only looking back can predict: see the loss stay, then fall, as an induction head grows.",
-           {"corpus": "repeats", "tokenizer": "char", "emb_dim": 64, "max_steps": 400, "head_scores": 20}),
+           {"corpus": "repeats", "tokenizer": "char", "emb_dim": 64, "max_steps": 400, "head_scores": 18}),
     Preset("gpt2-124m", "The sizes of OpenAI's smallest GPT-2, 124 million parameters; wants a GPU.",
            {**_CLASSIC, "tokenizer": "gpt2", "vocab_size": 50257, "vocab_multiple": 64, "n_layers": 12, "n_heads": 12, "emb_dim": 768,
             "context_length": 1024, "batch": 8, "grad_accum": 8, "epoch": 1.0, "max_steps": 0, "warmup": 200, "learning_rate": 0.0006}),

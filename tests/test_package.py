@@ -6,7 +6,9 @@ import sys
 import pytest
 
 import gpt
-from gpt import CONFIG, GPTDataset, generate_text, load_run, text_to_token_ids, token_ids_to_text
+from gpt import CONFIG, GPTDataset, Run, generate_text, load_run, text_to_token_ids, token_ids_to_text, trace
+from gpt.interpret.ablation import ablated, head_means, measure
+from gpt.interpret.attribution import attribute
 
 
 @pytest.mark.parametrize("name", gpt.__all__)
@@ -38,3 +40,16 @@ def test_a_snapshot_is_loaded_by_its_step_and_read_by_a_dataset(trained, text):
     assert model(x[None]).shape == (1, model.context_length, tokenizer.n_vocab)
     assert tokenizer.decode(x.tolist()) == text[12:20]
     assert tokenizer.decode(y.tolist()) == text[13:21]
+
+
+def test_a_model_is_taken_apart_in_a_few_lines(trained):
+    model, tokenizer = load_run(trained)
+    windows = Run(trained).probes().windows
+    other = ablated(model, [(1, 1)], head_means(model, windows[:, :-1]))
+    effect = measure(model, other, windows)
+    assert effect.change != 0
+    assert effect.error > 0
+    seen = trace(model, text_to_token_ids("green bo", tokenizer))
+    parts = attribute(seen, position=7, token=5, against="mean").parts
+    logits = seen.logits()[0, 7]
+    assert sum(part.amount for part in parts) == pytest.approx((logits[5] - logits.mean()).item(), abs=1e-4)
