@@ -38,7 +38,7 @@ class Story:
 
 def tell(rows: Sequence[dict[str, Any]], is_over: bool = False) -> Story:
     """What the rows of a run say of the experiment so far; `is_over` if no more rows come."""
-    losses = np.array([(row["step"], row["loss"]) for row in rows if "loss" in row])
+    losses = np.array([(row["step"], row["loss"]) for row in rows if isinstance(row.get("loss"), (int, float))])
     if len(losses) < SMOOTHED:
         return Story(["The loss begins as that of a model that knows nothing."] if len(losses) else [])
     steps, smooth = losses[SMOOTHED - 1:, 0], np.convolve(losses[:, 1], np.ones(SMOOTHED) / SMOOTHED, mode="valid")

@@ -18,7 +18,7 @@ def read_scores(rows: Iterable[dict[str, Any]]) -> list[tuple[int, HeadScores]]:
         if row.get("kind") == "heads":
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
                 found.append((row["step"], HeadScores.from_row(row)))
-    return found
+    return [(step, scores) for step, scores in found if scores.holds and scores.shape == found[-1][1].shape]
 
 
 class Forming:

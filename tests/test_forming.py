@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gpt.forming
-from gpt.forming import Forming
+from gpt.forming import Forming, read_scores
 from gpt.interpret.heads import HeadScores, score_heads, summed_up
 from gpt.interpret.scores import SCORES
 from gpt.pretrain import follow
@@ -148,3 +148,19 @@ def test_another_setting_that_is_missing_is_damage(tmp_path, config):
 def test_scores_that_are_no_numbers_give_nobody_a_role():
     nothing = summed_up({"induction": torch.full((1, 4, 1), torch.nan)}, {"induction": torch.zeros(4)})
     assert nothing.role(0, 0) is None
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("scores", {}), ("scores", {"induction": 3}), ("scores", {"induction": [0.1]}), ("errors", {}), ("holds", {}),
+    ("holds", {"locality": [[1.0]]}), ("chance", {}), ("chance", [])])
+def test_a_row_of_scores_that_a_hand_has_damaged_is_left_out(name, value):
+    row = {"step": 0, "kind": "heads", **scored(induction=0.8).as_row()}
+    damaged = {**row, "step": 1, name: value}
+    assert [step for step, _ in read_scores([row, damaged])] == [0]
+
+
+def test_rows_of_another_number_of_heads_are_left_out():
+    row = {"step": 1, "kind": "heads", **scored(induction=0.8).as_row()}
+    wider = {name: {score: [2 * heads for heads in layers] for score, layers in row[name].items()}
+             for name in ("scores", "errors", "holds")}
+    assert [step for step, _ in read_scores([{**row, "step": 0, **wider}, row])] == [1]

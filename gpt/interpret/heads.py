@@ -117,8 +117,14 @@ class HeadScores:
         def arrays(lists: dict[str, list]) -> dict[str, np.ndarray]:
             return {name: np.array(lists[name], dtype=float) for name in SCORES if name in lists}
 
-        return cls({name: _number(row["chance"][name]) for name in SCORES if name in row["chance"]},
+        read = cls({name: _number(row["chance"][name]) for name in SCORES if name in row["chance"]},
                    arrays(row["scores"]), arrays(row["errors"]), arrays(row["holds"]))
+        shapes = {array.shape for group in (read.values, read.errors, read.holds) for array in group.values()}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+            raise ValueError("its scores are not one number a head")
+        if not read.holds.keys() <= read.values.keys() <= read.chance.keys() & read.errors.keys():
+            raise ValueError("some of its scores are missing")
+        return read
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ def forming(jobs: Jobs, asked: Any) -> dict[str, Any]:
         return {"error": visible(str(error))}
     rows = run.rows()[0]
     scored = read_scores(rows)
-    formed = [row for row in rows if row.get("kind") == "formed" and row.get("role") in ROLES]
+    formed = [row for row in rows if row.get("kind") == "formed" and str(row.get("role")) in ROLES]
     return {
         "figure": figure(scored, formed, score, run.status()["steps"]) if scored else None,
         "key": key(scored[-1][1]) if scored else [], "hint": HINTS[score],

@@ -239,3 +239,16 @@ def test_an_induction_head_is_told_in_words():
     weights[1:T - 1] = np.tril(np.ones((T, T)))[1:T - 1] / np.arange(2, T)[:, None]
     assert in_words(weights, [*DIFFERENT[:-1], DIFFERENT[0]]) == (
         f"puts 100 % of its attention on the token after an earlier copy, where a token occurs again (chance {100 / T:.0f} %).")
+
+
+def test_of_many_questions_at_once_only_some_wait(looking, monkeypatch):
+    monkeypatch.setattr(looks, "PATIENCE", 0.0)
+    shown = looking.look("bottles", BEST, PROMPT)
+    places = [looking._places.acquire(blocking=False) for _ in range(looks.MOST_WAITING)]
+    assert all(places)
+    assert "questions wait for an answer already" in head(looking, asked(shown))["error"]
+    looking._places.release()
+    assert "error" not in head(looking, asked(shown))
+    with looking._lock:
+        assert "others look at a large model" in head(looking, asked(shown))["error"]
+    assert "error" not in head(looking, asked(shown))  # who was sent away leaves its place to others

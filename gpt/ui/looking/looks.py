@@ -27,6 +27,7 @@ MOST_MODEL_BYTES = 1e9  # of the models that it was looked at with: playing a ru
 MOST_TOKENS = 1024  # of a prompt
 SAME = 0.005  # a probability told by the same weights differs by less, whichever way it was computed
 PATIENCE = 30.0  # seconds that a question waits for those before it
+MOST_WAITING = 16  # questions at once: each holds one of the server's forty threads, and the rest of the page needs some too
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Looks:
         self.jobs = jobs
         self._kept: dict[str, Seen] = {}  # the newest last
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
 
     def look(self, run: str, weights: float, prompt: str) -> dict[str, Any]:
         """What the explorer shows of a prompt: all heads, small, and what is expected next."""
@@ -131,13 +133,18 @@ class Looks:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        """One look at a time: each uses all cores. Raises UserError if others keep them for too long."""
-        if not self._lock.acquire(timeout=PATIENCE):
-            raise UserError("others look at a large model just now: try again in a moment")
+        """One look at a time: each uses all cores. Raises UserError if others keep them for too long, or too many wait."""
+        if not self._places.acquire(blocking=False):
+            raise UserError(f"{MOST_WAITING} questions wait for an answer already: try again in a moment")
         try:
-            yield
+            if not self._lock.acquire(timeout=PATIENCE):
+                raise UserError("others look at a large model just now: try again in a moment")
+            try:
+                yield
+            finally:
+                self._lock.release()
         finally:
-            self._lock.release()
+            self._places.release()
 
     def _see(self, key: str, name: str, step: int | None, read: Callable[[Any, Tokenizer], Inspection]) -> Seen:
         """What is kept under a key, if the weights have not changed since; else a new look."""

@@ -47,7 +47,10 @@ def untrained_scores(run: Run) -> HeadScores | None:
     """What the same heads scored before the first step, if the run has told it."""
     row = next((row for row in run.rows()[0] if row.get("kind") == "heads" and row["step"] == 0), None)
     with damage_is_told(run.path / "metrics.jsonl"):
-        return HeadScores.from_row(row) if row else None
+        read = HeadScores.from_row(row) if row else None
+        if read and read.shape != (shape := tuple(run.config()["config"][name] for name in ("n_layers", "n_heads"))):
+            raise ValueError(f"scores of {read.shape} layers and heads, and the model has {shape}")
+        return read
 
 
 def one_head(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def timeline(seen: Seen, question: Question) -> dict[str, Any]:
     L, H, _ = seen.inspection.shape
     layer, head = question.whole("layer", 0, L - 1), question.whole("head", 0, H - 1)
     rows = [row for row in seen.run.rows()[0] if row.get("kind") == "heads"]
-    lines, chances = score_lines(rows, layer, head), rows[-1].get("chance", {}) if rows else {}
+    lines, chances = score_lines(rows, layer, head), rows[-1].get("chance") if rows else None
+    chances = chances if isinstance(chances, dict) else {}
     note = "" if lines else (f"Run {seen.run.name} was trained before heads were scored while they form: train it again to see when each "
                              "found its job.")
     return {"steps": film.pictures(film.frames(seen.run)), "figure": chart(lines, chances, layer, head) if lines else None, "note": note}
