@@ -71,13 +71,15 @@ def tell(rows: Sequence[dict[str, Any]], is_over: bool = False) -> Story:
 
 def _pair(scores: HeadScores) -> tuple[Head, list[Head]] | None:
     """The head in an earlier layer that reads the previous token most, and all induction heads, the best first. None as long as there are
-    none, or where no layer lies below them."""
+    none, or where no head below the best of them clearly reads the previous token."""
     found = [(layer, head) for layer, roles in enumerate(scores.roles()) for head, role in enumerate(roles)
              if layer and role and role.name == "induction"]
     if not found or "previous token" not in scores.values:
         return None
     found.sort(key=lambda head: -scores.values["induction"][head])
-    below = scores.values["previous token"][:found[0][0]]
+    below = np.where(scores.clear("previous token"), scores.values["previous token"], -np.inf)[:found[0][0]]
+    if not np.isfinite(below).any():
+        return None
     return tuple(int(i) for i in np.unravel_index(below.argmax(), below.shape)), found
 
 

@@ -81,7 +81,8 @@ def test_more_induction_heads_than_one_are_named():
 @pytest.mark.parametrize("found", [
     scores([[0.1, 0.6], [0.9, 0.0]], [[0.0, 0.0], [0.2, 0.2]]),
     scores([[0.9, 0.6]], [[0.9, 0.9]]),
-], ids=["none has formed", "one layer"])
+    scores([[0.1, 0.2], [0.9, 0.0]], [[0.0, 0.0], [0.2, 0.8]]),
+], ids=["none has formed", "one layer", "none below reads the previous token"])
 def test_without_two_heads_there_are_two_sentences(found):
     told = tell([*losses(*FLAT, *FALLING, *LOW), {"kind": "heads", "step": 150, **found.as_row()}])
     assert len(told.sentences) == 2

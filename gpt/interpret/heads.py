@@ -130,12 +130,13 @@ class HeadScores:
 @torch.no_grad()
 def score_heads(model: GPT2, probes: Probes) -> HeadScores:
     """Score every head of `model`, one layer at a time. The model is read in evaluation mode and left in the mode it was in; nothing here
-    is drawn at random, and the probes stay as they are. Of the windows, SCORED_WINDOWS spread over all are read."""
+    is drawn at random, and the probes stay as they are. Of the windows, SCORED_WINDOWS spread over all are read, or all."""
     probes = probes.to(next(model.parameters()).device)
-    every = -(-len(probes.windows) // SCORED_WINDOWS)
+    M = len(probes.windows)
+    spread = torch.linspace(0, M - 1, min(M, SCORED_WINDOWS)).round().long()
     found: dict[str, list[Tensor]] = {}  # (N, H) of each layer
     chances: dict[str, Tensor] = {}  # (N,)
-    for which, ids in (("windows", probes.windows[::every, :-1]), ("repeats", probes.repeats)):
+    for which, ids in (("windows", probes.windows[spread, :-1]), ("repeats", probes.repeats)):
         if not len(ids):
             continue
         scores = [score for score in SCORES.values() if score.probes == which]

@@ -11,13 +11,15 @@ from gpt.dataset import TokenizedText
 from gpt.storage import load_tensors, save_tensors
 
 N_REPEATS, LONGEST_REPEAT = 6, 16  # sequences, and tokens in one copy
+SHORTEST_REPEAT = 3  # in copies of 2 tokens, what followed the first copy is the previous token
 N_WINDOWS, LONGEST_WINDOW = 16, 128
 
 
 @dataclass(frozen=True)
 class Probes:
     """`repeats`, (N, 2n): different random tokens, at most n, written again and again. `windows`, (M, T + 1): pieces of the validation
-    text, each with the token that follows it. Where a context has no room for two copies of two tokens, there are no repeats: N is 0.
+    text, each with the token that follows it. Where context or vocabulary has no room for copies of two lengths, there are no
+    repeats: N is 0.
 
     Each of the repeats has another length, from n / 2 to n: a head that always reads so many tokens back, whatever they are, would
     pass for an induction head if all had the same. (One did so: at step 20 of a run, for a moment.)
@@ -47,12 +49,12 @@ def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: 
     known = text.train.unique().cpu()
     known = known[~torch.isin(known, torch.tensor(sorted(line_ends), dtype=known.dtype))]
     n = min(context_length // 2, LONGEST_REPEAT, len(known))
-    lengths = torch.linspace(max(n / 2, 2), n, N_REPEATS).round().long().tolist() if n >= 2 else []
+    lengths = torch.linspace(max(n / 2, SHORTEST_REPEAT), n, N_REPEATS).round().long().tolist() if n > SHORTEST_REPEAT else []
     copies = [known[torch.randperm(len(known), generator=generator)[:length]] for length in lengths]
     again = [copy.repeat(-(-2 * n // len(copy)))[:2 * n] for copy in copies]
     repeats = torch.stack(again) if again else torch.zeros(0, 0, dtype=torch.long)
     tokens = text.validation.cpu()
     T = min(context_length, LONGEST_WINDOW, len(tokens) - 1)
     M = min(N_WINDOWS, (len(tokens) - 1) // T)
-    starts = torch.linspace(0, len(tokens) - T - 1, M).long()  # spread over the whole text, without overlap
+    starts = torch.linspace(0, len(tokens) - T - 1, M, dtype=torch.float64).long()  # spread over the whole text, without overlap
     return Probes(repeats, torch.stack([tokens[start:start + T + 1] for start in starts]))

@@ -177,6 +177,14 @@ def test_the_error_is_paired_over_sequences():
     assert math.isnan(Effect(effect.targets[:1], before[:1], before[:1]).error)
 
 
+@pytest.mark.parametrize(("changes", "chance"), [
+    ([0.095, 0.105], False), ([0.06, 0.14], True), ([0.0, 0.0], True), ([0.1], False), ([0.02, 0.18] * 8, False),
+])
+def test_few_sequences_need_a_larger_change(changes, chance):
+    zeros = np.zeros((len(changes), 1))
+    assert Effect(zeros.astype(int), zeros, np.array(changes)[:, None]).could_be_chance == chance
+
+
 def test_those_who_suffer_are_told_the_largest_total_first():
     targets, before = np.array([[7, 8, 7], [6, 8, 5]]), np.zeros((2, 3))
     effect = Effect(targets, before, np.array([[0.2, 0.5, 0.4], [0.55, -0.1, -3.0]]))

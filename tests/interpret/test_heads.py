@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+import gpt.interpret.heads
+from gpt.dataset import TokenizedText
 from gpt.interpret import attention_maps
 from gpt.interpret.heads import HeadScores, score_heads, summed_up
 from gpt.interpret.probes import Probes, make_probes
@@ -55,6 +57,28 @@ def test_scoring_leaves_model_probes_and_random_state_alone(tiny, probes, traini
     assert torch.equal(probes.windows, windows)
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("further", [0, 1])
+def test_a_head_that_always_looks_so_far_back_finds_no_copies(further):
+    """It reads the same distance in text that repeats nothing: only where copies are as long does it score."""
+    text = TokenizedText(torch.arange(40), torch.arange(300), torch.ones(300))
+    repeats = make_probes(text, 64, seed=1).repeats
+    name, T = ("duplicate token", "induction")[further], repeats.shape[1]
+    score = SCORES[name]
+    for back in range(T):
+        weights = torch.eye(T)[(torch.arange(T) - back).clamp(min=0)].expand(len(repeats), 1, T, T)
+        found = summed_up({name: score.measure(weights, repeats)[None]}, {name: score.chance(repeats)})
+        assert found.role(0, 0) is None, back
+
+
+@pytest.mark.parametrize(("M", "n"), [(1, 1), (3, 3), (6, 5), (16, 5)])
+def test_as_many_windows_are_read_as_are_said(model, monkeypatch, M, n):
+    read = []
+    monkeypatch.setattr(gpt.interpret.heads, "attention_by_layer", lambda _model, ids: read.append(ids) or attention_maps(model, ids)[0])
+    score_heads(model, Probes(torch.zeros(0, 0, dtype=torch.long), torch.arange(M)[:, None].expand(M, 9)))
+    assert len(read[0]) == len(set(read[0][:, 0].tolist())) == n
+    assert (read[0][0, 0], read[0][-1, 0]) == (0, M - 1)
 
 
 def test_without_repeats_there_is_no_induction_to_score(model, probes):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gpt.dataset import TokenizedText
-from gpt.interpret.probes import LONGEST_REPEAT, LONGEST_WINDOW, N_REPEATS, N_WINDOWS, Probes, make_probes
+from gpt.interpret.heads import MOSTLY
+from gpt.interpret.probes import LONGEST_REPEAT, LONGEST_WINDOW, N_REPEATS, N_WINDOWS, SHORTEST_REPEAT, Probes, make_probes
 from gpt.run import Run, RunError
 
 
@@ -42,16 +43,31 @@ def test_windows_are_pieces_of_the_validation_text_that_do_not_overlap(context_l
     assert (absolute.diff() >= T).all()
 
 
-@pytest.mark.parametrize(("context_length", "n"), [(2, 0), (3, 0), (4, 2), (9, 4)])
+@pytest.mark.parametrize("context_length", [8, 9, 10, 64])
+def test_copies_differ_in_length_so_that_no_distance_is_right_in_most(context_length):
+    lengths = [len(set(row.tolist())) for row in make_probes(LONG, context_length, seed=1).repeats]
+    assert max(lengths) == min(context_length // 2, LONGEST_REPEAT)
+    assert min(lengths) >= SHORTEST_REPEAT
+    assert max(map(lengths.count, lengths)) < MOSTLY * N_REPEATS
+
+
+def test_windows_lie_inside_a_text_of_more_tokens_than_float32_can_count():
+    """Rounded up, the last one would begin too late to be whole."""
+    windows = make_probes(text(torch.arange(9), torch.zeros(1, dtype=torch.long).expand(2**24 + 12)), 8, seed=1).windows
+    assert windows.shape == (N_WINDOWS, 9)
+
+
+@pytest.mark.parametrize(("context_length", "n"), [(2, 0), (4, 0), (7, 0), (8, 4), (9, 4)])
 def test_a_short_context_has_short_repeats_or_none(context_length, n):
     repeats = make_probes(LONG, context_length, seed=1).repeats
     assert repeats.shape == ((N_REPEATS, 2 * n) if n else (0, 0))
 
 
 def test_a_short_text_has_fewer_windows_and_a_small_vocabulary_shorter_repeats():
-    probes = make_probes(text(torch.tensor([5, 6, 7] * 50), torch.arange(70)), 32, seed=1)
+    probes = make_probes(text(torch.tensor([5, 6, 7, 8] * 50), torch.arange(70)), 32, seed=1)
     assert probes.windows.shape == (2, 33)
-    assert probes.repeats.shape == (N_REPEATS, 6)
+    assert probes.repeats.shape == (N_REPEATS, 8)
+    assert len(make_probes(text(torch.tensor([5, 6, 7] * 50), torch.arange(70)), 32, seed=1).repeats) == 0
     shortest = make_probes(text(torch.tensor([5] * 50), torch.tensor([5, 5])), 32, seed=1)
     assert shortest.windows.tolist() == [[5, 5]]
     assert len(shortest.repeats) == 0

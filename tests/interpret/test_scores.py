@@ -101,6 +101,15 @@ def test_an_induction_head_is_measured_where_it_can_act():
     assert score("induction", parked) == score("induction", INDUCTION) == 1
 
 
+def test_copies_may_differ_in_length_from_sequence_to_sequence():
+    ids = torch.stack([TWICE[0], TWICE[0, :4].repeat(3)])  # 6 tokens twice; 4 tokens twice and once more, which does not count
+    short = reading({q: q - 3 for q in range(4, 8)})
+    for weights in (torch.cat([INDUCTION, short]), torch.cat([INDUCTION, 0.5 * short + 0.5 * FIRST])):
+        assert SCORES["induction"].measure(weights, ids)[:, 0].tolist() == [1, 1 if weights[1, 0, 4, 1] == 1 else 0.5]
+    assert SCORES["duplicate token"].measure(torch.cat([DUPLICATE, reading({q: q - 4 for q in range(4, 8)})]), ids)[:, 0].tolist() == [1, 1]
+    assert SCORES["induction"].chance(ids).tolist() == pytest.approx([(H[12] - H[6]) / 6, (H[8] - H[4]) / 4])
+
+
 def test_a_uniform_head_is_not_focused_whatever_the_length():
     """Divided by log T instead of log(q + 1), it would look so."""
     for length in (2, 5, 64):

@@ -63,7 +63,7 @@ def in_words(heads: Collection[tuple[int, int]], H: int, replace: str, found: Ef
     text = f"{sequences} sequences" if sequences > 1 else "one sequence, too few for a standard error,"
     where = f"measured on {text} of {length} tokens of the validation text."
     losses, error = f"{found.before.mean():.3f} to {found.after.mean():.3f}", f" ± {found.error:.3f}" if sequences > 1 else ""
-    if sequences > 1 and abs(found.change) < 2 * found.error:
+    if found.could_be_chance:
         return f"{begin} the loss changes by {found.change:+.3f}{error} nats per token ({losses}), too little to tell from chance; {where}"
     verb = "rises" if found.change >= 0 else "falls"
     return f"{begin} the loss {verb} by {abs(found.change):.3f}{error} nats per token, from {losses}; {where}"

@@ -5,7 +5,7 @@ import weakref
 from typing import Any
 
 from gpt.errors import UserError
-from gpt.interpret.heads import HeadScores, score_heads
+from gpt.interpret.heads import CLEAR, HeadScores, score_heads
 from gpt.interpret.scores import SCORES
 from gpt.run import Run, damage_is_told
 from gpt.ui import maps
@@ -72,6 +72,8 @@ def in_words(scores: HeadScores, untrained: HeadScores | None, layer: int, head:
     role, ranked = scores.role(layer, head), scores.ranked(layer, head)
     if role is None:
         nearest = f": the most it does is {ranked[0][0]}, {ranked[0][1]:.2f} above chance" if ranked else ""
+        if ranked and ranked[0][1] >= CLEAR:
+            nearest += f", but {CLEAR} or more in only {100 * scores.holds[ranked[0][0]][layer, head]:.0f} % of the sequences"
         return f"Layer {layer} head {head} has no clear role{nearest}."
     known = untrained and role.name in untrained.values
     before = f", untrained {100 * untrained.values[role.name][layer, head]:.0f} %" if known else ""
