@@ -158,16 +158,18 @@ def effect_of(before: list, after: list) -> Effect:
 
 
 def test_the_change_is_told_in_words():
-    told = in_words([(2, 1)], 4, "mean", effect_of([[1.0, 1.0], [2.0, 2.0]], [[1.2, 1.2], [2.3, 2.3]]))
-    assert told == ("Without layer 2 head 1 (replaced by the mean) the loss rises by 0.250 ± 0.050 nats per token, from 1.500 to 1.750; "
+    told = in_words([(2, 1)], 4, "mean", effect_of([[1.0, 1.0], [2.0, 2.0]], [[1.24, 1.24], [2.26, 2.26]]))
+    assert told == ("Without layer 2 head 1 (replaced by the mean) the loss rises by 0.250 ± 0.010 nats per token, from 1.500 to 1.750; "
                     "measured on 2 sequences of 2 tokens of the validation text.")
-    better = effect_of([[1.2, 1.2], [2.3, 2.3]], [[1.0, 1.0], [2.0, 2.0]])
-    assert "the loss falls by 0.250 ± 0.050 nats" in in_words([(0, 0)], 4, "zero", better)
+    better = effect_of([[1.24, 1.24], [2.26, 2.26]], [[1.0, 1.0], [2.0, 2.0]])
+    assert "the loss falls by 0.250 ± 0.010 nats" in in_words([(0, 0)], 4, "zero", better)
 
 
 def test_a_change_within_its_error_is_not_called_one():
     told = in_words([(0, 0)], 4, "mean", effect_of([[1.0], [2.0]], [[1.2], [1.9]]))
     assert "the loss changes by +0.050 ± 0.150 nats per token (1.500 to 1.550), too little to tell from chance" in told
+    of_two = effect_of([[1.0], [2.0]], [[1.2], [2.3]])
+    assert "changes by +0.250 ± 0.050" in in_words([(0, 0)], 4, "mean", of_two)  # five errors are not enough for two sequences
 
 
 def test_one_sequence_has_no_standard_error(root, tmp_path):
