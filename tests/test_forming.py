@@ -32,10 +32,11 @@ def learned(run) -> list[dict]:
 
 @pytest.fixture
 def everyone_forms(monkeypatch):
-    """Every head has the role of a previous-token head, and from step 4 on that of an induction head."""
+    """Every head has, once trained at all, the role of a previous-token head, and from the third scoring on that of an induction head. Of
+    duplicate tokens it reads a third already before the first step."""
     def scores(model, probes) -> HeadScores:
         step = scores.step = scores.step + 1
-        one = scored(previous_token=0.5, induction=0.1 if step < 3 else 0.8)
+        one = scored(duplicate_token=0.35, previous_token=0.1 if step < 2 else 0.5, induction=0.1 if step < 3 else 0.8)
         return HeadScores(one.chance, *({name: np.repeat(values, 2, axis=1) for name, values in kept.items()}
                                         for kept in (one.values, one.errors, one.holds)))
     scores.step = 0
@@ -89,6 +90,14 @@ def test_a_head_that_gets_a_role_is_told_once(tmp_path, config, everyone_forms):
         (0, 0, "previous token"), (0, 1, "previous token"), (0, 0, "induction"), (0, 1, "induction")]
     assert told[2]["text"] == f"layer 0 head 0 became an induction head at step {told[2]['step']}"
     assert told[2]["excess"] == pytest.approx(0.8)
+
+
+def test_what_an_untrained_head_scores_by_luck_is_no_role(tmp_path, config, everyone_forms):
+    run = finish(Session(tmp_path, "a", {**config, "head_scores": 6}))
+    assert HeadScores.from_row(of_kind(run, "heads")[0]).role(0, 0).name == "duplicate token"
+    told = of_kind(run, "formed")
+    assert {row["role"] for row in told} == {"previous token", "induction"}
+    assert min(row["step"] for row in told) > 0
 
 
 def test_the_terminal_tells_what_has_formed(tmp_path, config, everyone_forms):

@@ -12,7 +12,7 @@ from gpt.ui import maps
 from gpt.ui.looking.looks import Seen
 from gpt.ui.looking.questions import Question
 
-WHERE = {"windows": "on the validation text", "repeats": "on random tokens written twice"}
+WHERE = {"windows": "on the validation text", "repeats": "in the second copy of random tokens written twice"}
 _scored: weakref.WeakKeyDictionary[Any, HeadScores] = weakref.WeakKeyDictionary()  # model -> its scores: they do not depend on the prompt
 
 
@@ -81,7 +81,8 @@ def in_words(scores: HeadScores, untrained: HeadScores | None, layer: int, head:
     spread = "" if math.isnan(error) else f" ± {100 * error:.0f}"
     after = f" Next to that comes {role.runner_up}." if role.runner_up and role.runner_up_excess >= 0.1 else ""
     score = SCORES[role.name]
-    return (f"Layer {layer} head {head} is {score.makes}: {WHERE[score.probes]} it puts {100 * role.value:.0f}{spread} % of its attention "
+    where = "where a token of the validation text comes again" if role.name == "induction on text" else WHERE[score.probes]
+    return (f"Layer {layer} head {head} is {score.makes}: {where} it puts {100 * role.value:.0f}{spread} % of its attention "
             f"on the {score.reads} (chance {100 * role.chance:.0f} %{before}).{after}")
 
 
