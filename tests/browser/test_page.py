@@ -96,7 +96,7 @@ def test_a_run_is_watched_zoomed_reloaded_seen_by_a_second_page_and_stopped(smal
     run = next(run for run in list_runs(root) if run.is_alive())
     wait_for_points(page, 3)
 
-    area = page.locator("#monitor .js-plotly-plot").bounding_box()
+    area = page.locator("#monitor .js-plotly-plot").first.bounding_box()
     page.mouse.move(area["x"] + 100, area["y"] + 80)
     page.mouse.down()
     page.mouse.move(area["x"] + 300, area["y"] + 200, steps=5)

@@ -29,8 +29,9 @@ def address(root) -> str:
 def offered(page: Page) -> list[str]:
     """The texts that the page offers."""
     page.locator("#source input").click()
-    page.get_by_role("option").first.wait_for(timeout=PATIENT)
-    names = page.get_by_role("option").all_inner_texts()
+    options = page.get_by_role("listbox").get_by_role("option")
+    options.first.wait_for(timeout=PATIENT)
+    names = options.all_inner_texts()
     page.keyboard.press("Escape")
     return [name.strip().removeprefix("✓").strip() for name in names]
 
