@@ -31,10 +31,11 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     """Lay the tab out and connect it; it is drawn when it is first shown."""
     looks = Looks(jobs)
     answers = ANSWERS | {name: partial(answer, looks) for name, answer in ANSWERS_WITH_OTHERS.items()}
+    prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4, render=False)
     with gr.Row():
-        chooser = library.Chooser(jobs.root, "attention")
+        chooser = library.Chooser(jobs.root, "attention", prompt)
     with gr.Row():
-        prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4)
+        prompt.render()
         look = gr.Button("Look", variant="primary", elem_id="look", min_width=60, scale=0)
     explorer = component("explorer", elem_id="explorer", choices={"views": list(VIEWS), "scales": list(maps.SCALES), "lens": lens.COLOURS},
                          server_functions={name: looks.answering(answer) for name, answer in answers.items()})

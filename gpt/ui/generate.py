@@ -23,9 +23,10 @@ REDRAW_SECONDS = 0.05
 
 def build(jobs: Jobs, tab: gr.Tab) -> None:
     """Lay the tab out and connect it."""
+    prompt = gr.Textbox("Once there was", label="Prompt", lines=2, elem_id="prompt", render=False)
     with gr.Row():
-        chooser = library.Chooser(jobs.root, "generate")
-    prompt = gr.Textbox("Once there was", label="Prompt", lines=2, elem_id="prompt")
+        chooser = library.Chooser(jobs.root, "generate", prompt)
+    prompt.render()
     with gr.Row(elem_classes="gpt-buttons"):
         begin = gr.Button("Generate", variant="primary", elem_id="generate")
         stop = gr.Button("Stop", elem_id="stop-writing")

@@ -8,7 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.run import FINAL_STATES, RunError, find_run, list_runs, load_run
+from gpt.errors import UserError
+from gpt.run import FINAL_STATES, Run, RunError, find_run, list_runs, load_run
+from gpt.tokenizer import encode_prompt, load_tokenizer
 from gpt.ui.controls import ANSWERED, QUIETLY, told_to_the_person
 
 IN_USE_SECONDS = 3600.0
@@ -18,34 +20,37 @@ MOST_ASKED_FOR = 20  # snapshots that persons may want of a run, by a button or 
 
 
 class Chooser:
-    """Two controls beside each other: a run, and a slider over its snapshots with the best weights at its right end.
+    """Two controls beside each other: a run, and a slider over its snapshots with the best weights at its right end; and a prompt, which
+    the tab lays out itself, and which changes with the run as `prompt_for` says.
 
     `changed` are the events after which both are consistent, for the tab to go on with.
     """
 
-    def __init__(self, root: Path, prefix: str):
-        self.root = root
+    def __init__(self, root: Path, prefix: str, prompt: gr.Textbox):
+        self.root, self.prompt, self._first_prompt = root, prompt, prompt.value
         self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
         self._quietly = {**QUIETLY, "preprocess": False}
         self.changed = [
-            self.run.input(self._at_best, self.run, self.weights, trigger_mode="always_last", **self._quietly),
+            self.run.input(self._chosen, [self.run, self.prompt], [self.weights, self.prompt], trigger_mode="always_last", **self._quietly),
             self.weights.change(self._named, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
     def offered_on(self, tab: gr.Tab, wish: str = "(run) => [run, null]") -> Any:
         """Bring the list of runs up to date whenever `tab` is shown. `wish` is JavaScript that may wish for a run and a place on the
         slider: it is given the run that is chosen, and gives one, and a place or null."""
-        return tab.select(self._offer, [self.run, self.weights], [self.run, self.weights], js=wish, **self._quietly)
+        controls = [self.run, self.weights, self.prompt]
+        return tab.select(self._offer, controls, controls, js=f"(run, place, prompt) => [...({wish})(run), prompt]", **self._quietly)
 
-    def _offer(self, chosen: str | None, place: float | None = None) -> tuple[Any, Any]:
+    def _offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any]:
         """The choice stays if the run is still there, and its weights, unless others are wished for; else the newest run with its best."""
         names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
         if chosen in names:
             if place is None:
-                return gr.update(choices=names), gr.update(maximum=self._last(chosen))
-            return gr.update(choices=names, value=chosen), gr.update(maximum=self._last(chosen), value=place)
+                return gr.update(choices=names), gr.update(maximum=self._last(chosen)), gr.skip()
+            there = gr.update(maximum=self._last(chosen), value=place)
+            return gr.update(choices=names, value=chosen), there, self._readable(chosen, prompt)
         newest = names[0] if names else None
-        return gr.update(choices=names, value=newest), self._at_best(newest) if newest else gr.skip()
+        return gr.update(choices=names, value=newest), *(self._chosen(newest, prompt) if newest else (gr.skip(), gr.skip()))
 
     def follow(self, shown: gr.HTML) -> None:
         """Move the slider to the weights that `shown` went to by itself: it clicks with {"run", "step"}, None for the best."""
@@ -66,6 +71,15 @@ class Chooser:
             step = snapshot_at(self.root, chosen, position)
         return gr.update(label=BEST if step is None else f"weights: at training step {step:,}")
 
+    def _chosen(self, chosen: str, prompt: Any) -> tuple[Any, Any]:
+        """What follows from the choice of a run: the slider at its best weights, and a prompt that it can read."""
+        return self._at_best(chosen), self._readable(chosen, prompt)
+
+    def _readable(self, chosen: str, prompt: Any) -> Any:
+        with told_to_the_person():
+            better = prompt_for(self.root, chosen, prompt, self._first_prompt)
+        return gr.skip() if better == prompt else better
+
     def _at_best(self, chosen: str) -> Any:
         """The slider with a place for each snapshot of a run, at its right end: the best weights."""
         with told_to_the_person():
@@ -79,6 +93,27 @@ class Chooser:
         here = len(run.snapshots())
         to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"] + MOST_ASKED_FOR
         return max(1, here + to_come)
+
+
+def prompt_for(root: Path, name: str, prompt: Any, first: str) -> Any:
+    """The prompt for a run: what a person wrote stays. What the page itself put there, `first` or a run's own prompt, becomes `first`
+    where the run can read it, else the run's own: a run on letters alone knows neither a space nor a capital."""
+    if prompt != first and prompt not in map(_own_prompt, list_runs(root)):
+        return prompt
+    run = find_run(root, name)
+    try:
+        encode_prompt(load_tokenizer(run.path / "tokenizer.json"), first)
+    except UserError:
+        return _own_prompt(run) or first
+    return first
+
+
+def _own_prompt(run: Run) -> str | None:
+    """The prompt that a run writes its samples from; None if its folder is damaged."""
+    try:
+        return run.config()["corpus"].get("prompt")
+    except RunError:
+        return None
 
 
 def snapshot_at(root: Path, name: str | None, position: float) -> int | None:

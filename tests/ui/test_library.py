@@ -9,8 +9,10 @@ import torch
 
 from gpt.run import RunError, find_run
 from gpt.storage import load_tensors, save_tensors
-from gpt.ui.library import BEST, MOST_ASKED_FOR, Chooser, load, snapshot_at
+from gpt.ui.library import BEST, MOST_ASKED_FOR, Chooser, load, prompt_for, snapshot_at
 from gpt.writer import RunWriter
+
+FIRST = "A prompt of the page's own: Ŵ"  # the run `bottles` never saw most of it
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def own_root(root, tmp_path):
 @pytest.fixture
 def chooser(own_root) -> Chooser:
     with gr.Blocks(analytics_enabled=False):
-        return Chooser(own_root, "test")
+        return Chooser(own_root, "test", gr.Textbox(FIRST))
 
 
 def test_each_place_on_the_slider_is_a_snapshot_and_its_end_the_best_weights(root):
@@ -93,33 +95,48 @@ class TestChooser:
     """The two controls are brought up to date whenever the tab is shown, and agree with each other."""
 
     def test_the_newest_run_is_offered_with_its_best_weights(self, chooser):
-        run, weights = chooser._offer(None)
+        run, weights, _ = chooser._offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
         last = len(find_run(chooser.root, "bytes").snapshots())
         assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
 
     def test_a_run_and_weights_that_are_wished_for_are_taken(self, chooser):
-        run, weights = chooser._offer("bottles", 2)
+        run, weights, _ = chooser._offer("bottles", 2, FIRST)
         assert (run["value"], weights["value"]) == ("bottles", 2)
 
     def test_a_choice_stays_while_the_run_is_there(self, chooser):
-        run, weights = chooser._offer("bottles")
+        run, weights, _ = chooser._offer("bottles", None, FIRST)
         assert "value" not in run
         assert "value" not in weights
         rmtree(chooser.root / "bottles")
-        run, _ = chooser._offer("bottles")
+        run, _, _ = chooser._offer("bottles", None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes"], "bytes")
 
     def test_a_run_without_weights_is_not_offered(self, chooser):
         with RunWriter(chooser.root / "new") as writer:
             writer.write_status(state="starting", step=0, steps=0)
-        assert chooser._offer(None)[0]["choices"] == ["bytes", "bottles"]
+        assert chooser._offer(None, None, FIRST)[0]["choices"] == ["bytes", "bottles"]
 
     def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
         with gr.Blocks(analytics_enabled=False):
-            run, weights = Chooser(tmp_path, "test")._offer(None)
+            run, weights, _ = Chooser(tmp_path, "test", gr.Textbox(FIRST))._offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == ([], None)
         assert weights == gr.skip()
+
+    def test_a_prompt_that_the_run_cannot_read_gives_way_to_the_runs_own(self, chooser):
+        own = find_run(chooser.root, "bottles").config()["corpus"]["prompt"]
+        assert chooser._chosen("bottles", FIRST)[1] == own
+        assert chooser._offer("bottles", 0, FIRST)[2] == own
+        assert chooser._chosen("bytes", FIRST)[1] == gr.skip()
+        assert chooser._chosen("bytes", own)[1] == FIRST
+
+    def test_what_a_person_wrote_stays_also_where_it_cannot_be_read(self, chooser):
+        assert prompt_for(chooser.root, "bottles", "Ŵ, mine", FIRST) == "Ŵ, mine"
+        assert chooser._chosen("bottles", "Ŵ, mine")[1] == gr.skip()
+
+    def test_a_damaged_run_beside_it_keeps_no_run_from_being_chosen(self, chooser):
+        (chooser.root / "bytes" / "config.json").write_text("{", encoding="utf-8")
+        assert chooser._chosen("bottles", FIRST)[1]
 
     def test_the_slider_is_named_by_what_it_points_at(self, chooser):
         steps = find_run(chooser.root, "bottles").snapshots()

@@ -216,7 +216,7 @@ def test_no_text_can_end_the_script_it_stands_in(looking):
 @pytest.fixture
 def chooser(root) -> Chooser:
     with gr.Blocks(analytics_enabled=False):
-        return Chooser(root, "test")
+        return Chooser(root, "test", gr.Textbox())
 
 
 def test_the_slider_follows_to_the_place_of_a_step(chooser, root):
