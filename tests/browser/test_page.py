@@ -51,6 +51,7 @@ def prompted(page: Page) -> Page:
 def look_at(page: Page, prompt: str) -> None:
     """Look, in the Attention tab, at a prompt of letters that the run `hostile` knows, until its first head is drawn."""
     choose_run(page, "attention", "hostile")
+    page.locator("#explorer [data-shown]").wait_for(timeout=PATIENT)  # the page has looked at the prompt that it came with
     page.locator("#attention-prompt textarea").fill(prompt)
     page.locator("#look").click()
     page.wait_for_function("""(prompt) => {
