@@ -65,7 +65,7 @@ def take_out(jobs: Jobs, asked: Any) -> dict[str, Any]:
         return {"error": visible(str(error))}
     undone = (found.without - found.with_heads) / max(told.plateau - found.with_heads, 1e-9)
     share = "the whole drop is undone" if undone >= 1 else f"{100 * max(undone, 0):.0f} % of the drop is undone"
-    these = "both" if len(told.heads) == 2 else f"these {len(told.heads)}"
+    these = "both" if len(told.heads) == 2 else f"these {len(told.heads)} heads"
     return {
         "sentence": f"Loss on the plateau {told.plateau:.2f}, with all heads {found.with_heads:.2f}, without {these} {found.without:.2f} "
                     f"nats per letter: {share}.",

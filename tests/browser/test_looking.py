@@ -57,7 +57,7 @@ def test_heads_have_roles_an_order_and_a_table(open_page):
     table.get_by_role("button", name="previous token").click()
     table.get_by_role("button", name="previous token").click()
     expect(table.locator("th", has_text="previous token")).to_have_attribute("aria-sort", "descending")
-    column = table.locator("thead th").all_inner_texts().index("previous token ↓")
+    column = table.locator("thead th").all_inner_texts().index("previous token\u00a0↓")
     told = table.locator("tbody tr").evaluate_all("(rows, i) => rows.map((row) => row.children[i].textContent)", column)
     assert [float(text) for text in told[:4]] == sorted((float(text) for text in told[:4]), reverse=True)
 

@@ -65,6 +65,7 @@ gpt.forming = function (element, server, choices, mark) {
         look(watched, news, rows) {
             if (watched !== run) {
                 run = watched;
+                question += 1;                                       // an answer about another run is no longer waited for
                 heads.hidden = story.hidden = true;
                 outcome.textContent = "";
                 news = true;

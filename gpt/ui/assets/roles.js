@@ -2,7 +2,7 @@
 
 // A column's title that sorts. `order` {key, descending} is changed, and `draw` draws the table in `frame` anew.
 gpt.heading = function ({ key, label, title }, order, isNumber, frame, draw) {
-    const cell = gpt.make("th", `gpt-column-${key.replaceAll(" ", "-")}`), arrow = order.key === key ? (order.descending ? " ↓" : " ↑") : "";
+    const cell = gpt.make("th", `gpt-column-${key.replaceAll(" ", "-")}`), arrow = order.key === key ? (order.descending ? "\u00a0↓" : "\u00a0↑") : "";
     const button = gpt.make("button", "", label + arrow);
     cell.classList.toggle("gpt-number", isNumber);
     cell.setAttribute("aria-sort", order.key === key ? (order.descending ? "descending" : "ascending") : "none");
