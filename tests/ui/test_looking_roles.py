@@ -76,7 +76,7 @@ def test_a_damaged_row_is_told(own):
 
 def test_a_role_is_told_beside_chance_and_the_untrained_model():
     assert roles.in_words(scores(0.64), scores(0.12), 0, 0) == (
-        "Layer 0 head 0 is an induction head: in the second copy of random tokens written twice it puts 64 ± 2 % of its attention on "
+        "Layer 0 head 0 is an induction head: in the second copy of random tokens written twice it puts 64 ± 2.0 % of its attention on "
         "the token after an earlier copy (chance 10 %, untrained 12 %).")
     assert roles.in_words(scores(0.64, previous_token=0.5), None, 0, 0).endswith("(chance 10 %). Next to that comes previous token.")
 

@@ -98,7 +98,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
 
     const tellNext = () => {
         next.replaceChildren("Next token: ");
-        explorer.value.next.forEach(([label, probability], i) => next.append(i ? ", " : "", gpt.make("code", "", label), ` ${Math.round(100 * probability)} %`));
+        explorer.value.next.forEach(([label, probability], i) => next.append(i ? ", " : "", gpt.make("code", "", label), ` ${(100 * probability).toFixed(probability < 0.01 ? 2 : 0)} %`));
     };
 
     left.addEventListener("keydown", (event) => {

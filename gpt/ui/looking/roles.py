@@ -78,7 +78,7 @@ def in_words(scores: HeadScores, untrained: HeadScores | None, layer: int, head:
     known = untrained and role.name in untrained.values
     before = f", untrained {100 * untrained.values[role.name][layer, head]:.0f} %" if known else ""
     error = scores.errors[role.name][layer, head]
-    spread = "" if math.isnan(error) else f" ± {100 * error:.0f}"
+    spread = "" if math.isnan(error) else f" ± {100 * error:.1f}"
     after = f" Next to that comes {role.runner_up}." if role.runner_up and role.runner_up_excess >= 0.1 else ""
     score = SCORES[role.name]
     where = "where a token of the validation text comes again" if role.name == "induction on text" else WHERE[score.probes]
