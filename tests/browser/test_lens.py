@@ -20,7 +20,9 @@ def weigh(page: Page, tab: str, place: int) -> None:
     box.press("Enter")
 
 
-def read_tokens(page: Page) -> list[str]:
+def read_tokens(page: Page, n: int) -> list[str]:
+    """The `n` tokens that the page shows, once they are drawn."""
+    expect(page.locator("#explorer .gpt-words .gpt-word")).to_have_count(n, timeout=PATIENT)
     return page.locator("#explorer .gpt-words .gpt-word").all_inner_texts()
 
 
@@ -82,14 +84,13 @@ def test_a_written_token_leads_to_its_step_in_attention_and_nothing_overwrites_i
     expect(note).to_contain_text(NOTE, timeout=PATIENT)
     expect(note).to_contain_text("in hostile, step 0.")
     expect(page.locator("#attention-weights")).to_contain_text("at training step 0", timeout=PATIENT)
-    read = read_tokens(page)
-    assert len(read) == 3 + 5
+    read = read_tokens(page, 3 + 5)
     assert all(label == sign for label, sign in zip(read, ["<", "b", ">", *written], strict=True) if re.match("[!-~]$", sign))
     assert page.locator("#explorer .gpt-word").last.get_attribute("aria-pressed") == "true"
 
     weigh(page, "attention", 5)  # other weights of the run read the same tokens, whatever the tab asked for on the way
     expect(note).to_contain_text("read by other weights, hostile, best weights", timeout=PATIENT)
-    assert read_tokens(page) == read
+    assert read_tokens(page, 3 + 5) == read
 
     show(page, "Generate")
     tokens.nth(20).dblclick()
@@ -108,4 +109,4 @@ def test_a_written_token_leads_to_its_step_in_attention_and_nothing_overwrites_i
     show(page, "Attention")
     weigh(page, "attention", 5)
     expect(page.locator("#explorer .gpt-film b")).to_have_text("best weights", timeout=PATIENT)
-    assert read_tokens(page) == list("<b>")
+    assert read_tokens(page, 3) == list("<b>")
