@@ -4,7 +4,6 @@ It carries everything it needs: the figures' data, Plotly's own script, and the 
 """
 
 import html
-import json
 import math
 import shlex
 from pathlib import Path
@@ -23,7 +22,7 @@ from gpt.ui import figures, maps
 from gpt.ui.jobs import training_words
 from gpt.ui.looking import roles
 from gpt.ui.monitor import duration, thinned
-from gpt.ui.view import ASSETS, CSS, PLOTLY_JS
+from gpt.ui.view import ASSETS, CSS, PLOTLY_JS, as_script
 from gpt.visible import visible
 
 MOST_SAMPLES = 6
@@ -32,7 +31,6 @@ MOST_TOKENS = 96  # of the text on which the heads are shown
 
 def report_of(run: Run) -> str:
     """The page. Raises RunError if the run has no weights yet, or damaged ones."""
-    data = json.dumps(contents(run), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")  # no text can end the script
     scripts = "\n".join(f"<script>{path.read_text(encoding='utf-8').replace('</script', '<' + chr(92) + '/script')}</script>"
                         for path in (PLOTLY_JS, ASSETS / "plot.js", ASSETS / "report.js"))
     return f"""<!doctype html>
@@ -43,7 +41,7 @@ def report_of(run: Run) -> str:
 <style>{CSS}</style>
 <style>{(ASSETS / "report.css").read_text(encoding="utf-8")}</style>
 <main class="gpt-view gpt-report" id="report"></main>
-<script type="application/json" id="contents">{data}</script>
+<script type="application/json" id="contents">{as_script(contents(run))}</script>
 {scripts}
 </html>
 """

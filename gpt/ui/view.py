@@ -58,3 +58,8 @@ def _named(name: str, function: Callable) -> Callable:
 
     called.__name__ = name
     return called
+
+
+def as_script(data: Any) -> str:
+    """JSON that may stand inside a <script> of a page to take home: no text in it can end that, or begin a comment."""
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")

@@ -12,6 +12,7 @@ import pytest
 
 from gpt.session import Session
 from gpt.ui.jobs import Jobs
+from gpt.ui.looking.looks import Looks
 from tests.conftest import TEXT, TINY
 
 
@@ -31,6 +32,18 @@ def root(trained, tmp_path_factory) -> Path:
 def library_jobs(root) -> Jobs:
     """Jobs over the folder with the two finished runs."""
     return Jobs(root)
+
+
+@pytest.fixture
+def looking(library_jobs) -> Looks:
+    """Looking at prompts in the two finished runs."""
+    return Looks(library_jobs)
+
+
+@pytest.fixture
+def own_root(root, tmp_path):
+    """A copy of the folder of runs, for writing."""
+    return copytree(root, tmp_path / "checkpoints")
 
 
 @pytest.fixture

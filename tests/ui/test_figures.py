@@ -7,13 +7,14 @@ import pytest
 
 from gpt.ui.figures import compare_runs, describe_curves, loss_chart
 from tests.ui.conftest import named_colours, strings_of
+from tests.ui.test_maps import FIGURES as MAPS
 
 
 def curves(n: int) -> list:
     return [(f"run-{i}", [(0.0, 8.0), (1.5, 3.0 + i)]) for i in range(n)]
 
 
-FIGURES = {"loss": loss_chart(500), "runs": compare_runs(curves(8))}
+FIGURES = {"loss": loss_chart(500), "runs": compare_runs(curves(8)), **MAPS}
 
 
 @pytest.mark.parametrize("name", FIGURES)

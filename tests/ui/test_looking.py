@@ -23,11 +23,6 @@ BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
 
 
-@pytest.fixture
-def looking(library_jobs) -> Looks:
-    return Looks(library_jobs)
-
-
 def asked(shown: dict, layer: int = 0, head: int = 0, scale: str = "linear", **more) -> dict:
     return {"key": shown["key"], "layer": layer, "head": head, "scale": scale, "view": "weights", **more}
 

@@ -3,7 +3,7 @@
 import json
 import re
 from functools import partial
-from shutil import copytree, rmtree
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -18,17 +18,6 @@ from tests.ui.conftest import matrix_of
 
 BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
-
-
-@pytest.fixture
-def looking(library_jobs) -> Looks:
-    return Looks(library_jobs)
-
-
-@pytest.fixture
-def own_root(root, tmp_path):
-    """A copy of the folder of runs, for writing."""
-    return copytree(root, tmp_path / "checkpoints")
 
 
 def ask(looking: Looks, answer, shown: dict, **question) -> dict:

@@ -23,11 +23,6 @@ COLOUR = lens.COLOURS[0]
 
 
 @pytest.fixture
-def looking(library_jobs) -> Looks:
-    return Looks(library_jobs)
-
-
-@pytest.fixture
 def ask(looking):
     """ask(answer, run, prompt, **question) -> what the page is told about the prompt."""
     def ask(answer, run: str = "bottles", prompt: str = PROMPT, **question) -> dict:

@@ -27,17 +27,6 @@ PROMPT = "7 green"
 HOSTILE = "</script><b>${1+1}"
 
 
-@pytest.fixture
-def looking(library_jobs) -> Looks:
-    return Looks(library_jobs)
-
-
-@pytest.fixture
-def own_root(root, tmp_path):
-    """A copy of the folder of runs, for writing."""
-    return copytree(root, tmp_path / "checkpoints")
-
-
 def at(looking: Looks, shown: dict, step: int | None) -> dict:
     return looking.answering(partial(timeline.at, looking))({"key": shown["key"], "step": step})
 

@@ -1,7 +1,6 @@
 """Attention as heatmaps: what is drawn, what it weighs, and which colours it names."""
 
 import json
-import re
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt.ui.maps import DIVERGING, LARGEST_TILE, SCALES, VIRIDIS, head_map, mosaic, packed, pooled, tile_size, tiles
-from tests.ui.conftest import matrix_of, named_colours, strings_of, unpacked
+from tests.ui.conftest import matrix_of, unpacked
 
 HALF_A_MEGABYTE = 500_000
 
@@ -36,19 +35,6 @@ def tiles_of(figure: dict) -> np.ndarray:
 
 FIGURES = {"mosaic": drawn(random_maps(2, 3, 9)), "signed": head_map(random_maps(1, 1, 9)[0, 0] - 0.1, list("abcdefghi"), signed=True),
            **{scale: head_map(random_maps(1, 1, 9)[0, 0], list("abcdefghi"), scale) for scale in SCALES}}
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_survives_json(name):
-    assert json.loads(json.dumps(FIGURES[name], allow_nan=False)) == FIGURES[name]
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_colours_of_the_theme_are_named_and_not_written_out(name):
-    assert not [text for text in strings_of(FIGURES[name]) if re.search(r"#[0-9a-fA-F]{3,8}\b|rgba?\(", text)]
-    named = named_colours(FIGURES[name])
-    assert named
-    assert all(re.fullmatch(r"var\(--gpt-[a-z]+\)", text) for text in named)
 
 
 def test_cells_of_a_mosaic_tell_absent_zero_and_one_apart():

@@ -1,6 +1,5 @@
 """A film of all heads as one HTML file that plays by itself: no network, no Plotly, nothing but what stands in it."""
 
-import json
 from typing import Any
 
 from gpt.errors import UserError
@@ -9,7 +8,7 @@ from gpt.ui import maps
 from gpt.ui.looking import film
 from gpt.ui.looking.looks import Looks, Seen
 from gpt.ui.looking.questions import Question
-from gpt.ui.view import ASSETS
+from gpt.ui.view import ASSETS, as_script
 from gpt.visible import visible
 
 
@@ -34,11 +33,6 @@ def page(frames: list[Seen]) -> str:
     }
     template, painting = ((ASSETS / name).read_text(encoding="utf-8") for name in ("animation.html", "cells.js"))
     return template.replace("{{painting}}", painting).replace("{{data}}", as_script(data))
-
-
-def as_script(data: Any) -> str:
-    """JSON that may stand inside a <script>: no text in it can end that, or begin a comment."""
-    return json.dumps(data).replace("<", "\\u003c")
 
 
 def in_short(run: Run) -> str:
