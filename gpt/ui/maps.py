@@ -65,6 +65,13 @@ def pooled(matrix: np.ndarray, size: int) -> np.ndarray:
     return np.where(largest >= -smallest, largest, smallest)
 
 
+def shrunk(matrix: np.ndarray, labels: list[str], largest: int) -> tuple[np.ndarray, list[str], int]:
+    """(T, T) numbers and their T labels -> at most `largest` of them each way, and how many tokens a cell stands for, each way."""
+    T = len(matrix)
+    block = -(-T // largest)
+    return pooled(matrix, -(-T // block)), labels[::block], block
+
+
 def coded(places: np.ndarray) -> np.ndarray:
     """(n, n) places on the colour scale, 0 to 1 -> bytes from 1 to 255, 0 above the diagonal and where NaN."""
     here = np.tri(len(places), dtype=bool) & ~np.isnan(places)

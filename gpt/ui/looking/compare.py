@@ -133,10 +133,7 @@ def score_chart(seen: Seen, rival: Rival) -> dict[str, Any]:
 def figures(a: np.ndarray, b: np.ndarray, labels: list[str]) -> dict[str, Any]:
     """(T, T) weights of one head in A and in B, and A - B, as {"a", "b", "difference"}. A and B share colours and limits. Long texts
     shrink."""
-    T, difference = len(a), a - b
-    size = -(-T // -(-T // LARGEST_MAP))
-    shown = labels[::-(-T // size)]
-    limit = max(float(np.abs(difference).max()), SMALLEST_LIMIT)
-    signed = maps.pooled(difference, size)
-    return {"a": maps.head_map(maps.pooled(a, size), shown, "square root"), "b": maps.head_map(maps.pooled(b, size), shown, "square root"),
-            "difference": maps.head_map(signed, shown, unit="A - B", limit=limit, signed=True)}
+    limit = max(float(np.abs(a - b).max()), SMALLEST_LIMIT)
+    (small_a, shown, _), (small_b, _, _), (difference, _, _) = (maps.shrunk(one, labels, LARGEST_MAP) for one in (a, b, a - b))
+    return {"a": maps.head_map(small_a, shown, "square root"), "b": maps.head_map(small_b, shown, "square root"),
+            "difference": maps.head_map(difference, shown, unit="A - B", limit=limit, signed=True)}

@@ -22,11 +22,8 @@ def head(seen: Seen, question: Question) -> dict[str, Any]:
     name, scale = question.choice("view", VIEWS), question.choice("scale", maps.SCALES)
     view = VIEWS[name]
     matrix = view.matrix(seen.inspection.trace, layer, which)
-    labels, note = seen.labels, ""
-    if T > maps.LARGEST_MAP and not question.flag("full"):
-        size = -(-T // -(-T // maps.LARGEST_MAP))
-        matrix, labels = maps.pooled(matrix, size), labels[::-(-T // size)]
-        note = f"Each cell is the largest of {-(-T // size)} x {-(-T // size)}."
+    matrix, labels, block = maps.shrunk(matrix, seen.labels, T if question.flag("full") else maps.LARGEST_MAP)
+    note = f"Each cell is the largest of {block} x {block}." if block > 1 else ""
     limit = 1.0 if view.unit in ("weight", "share") else max(float(np.nanmax(np.abs(matrix))), 1e-9)
     figure = maps.head_map(matrix, labels, scale, view.unit, limit, view.signed)
     return {"figure": figure, "about": " ".join([view.sentence, note]).strip(), "pooled": bool(note),
