@@ -40,12 +40,17 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     explorer = component("explorer", elem_id="explorer", choices={"views": list(VIEWS), "scales": list(maps.SCALES), "lens": lens.COLOURS},
                          server_functions={name: looks.answering(answer) for name, answer in answers.items()})
     event = {"inputs": [chooser.run, chooser.weights, prompt], "outputs": explorer, "show_progress": "hidden", "preprocess": False}
-    gr.on([look.click, prompt.submit], looks.look, **event, js="(...asked) => gpt.replay.left(asked)", api_name="attention")
 
-    def seen(run: str, weights: float, prompt: Any) -> dict[str, Any]:
-        """What the page has in view: a prompt, or a step of a written text, which gpt.replay puts into its place."""
-        return looks.replay(run, weights, prompt) if isinstance(prompt, dict) else looks.look(run, weights, prompt)
+    def seen(run: str, weights: float, asked: Any) -> dict[str, Any]:
+        """What the page asks for: a prompt, or a step of a written text, which gpt.replay puts into its place, with a number that
+        the answer carries too. A program gives the prompt alone."""
+        if not isinstance(asked, dict):
+            return looks.look(run, weights, asked)
+        answer = looks.replay(run, weights, asked) if "ids" in asked else looks.look(run, weights, asked.get("text"))
+        return {**answer, "number": asked.get("number")}
 
+    event["trigger_mode"] = "always_last"  # a look that is asked for while another is under way waits, and is not forgotten
+    gr.on([look.click, prompt.submit], seen, **event, js="(...asked) => gpt.replay.left(asked)", api_name="attention")
     for changed in (chooser.offered_on(tab, wish="(run) => gpt.replay.wished(run)"), *chooser.changed):
-        changed.then(seen, **event, js="(...asked) => gpt.replay.seen(asked)", trigger_mode="always_last", api_visibility="private")
+        changed.then(seen, **event, js="(...asked) => gpt.replay.seen(asked)", api_visibility="private")
     chooser.follow(explorer)

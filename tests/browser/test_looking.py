@@ -1,6 +1,7 @@
 """Journeys through the Attention tab: views of one head, roles and their table, and what can be taken home."""
 
 import io
+import time
 
 import numpy as np
 from playwright.sync_api import Page, expect
@@ -110,3 +111,35 @@ def test_figures_numbers_and_a_report_are_taken_home(open_page, browser, tmp_pat
     assert report.evaluate("document.querySelectorAll('#report img, #report b b').length") == 0  # the text it learned from holds markup
     context.close()
     assert not faults, faults
+
+
+def test_a_late_answer_does_not_cover_what_was_asked_for_after_it(open_page):
+    page, held = looking(open_page()), []
+
+    def hold(route) -> None:
+        held.append(route) if not held and '"number":' in route.request.post_data else route.continue_()
+
+    page.evaluate("""() => {
+        window.seen = [];
+        const words = document.querySelector("#explorer .gpt-words");
+        new MutationObserver(() => window.seen.push(words.textContent)).observe(words, { childList: true, subtree: true });
+    }""")
+    page.route("**/queue/join*", hold)
+    weights = page.locator("#attention-weights input[type=range]")
+    weights.focus()
+    weights.press("ArrowLeft")  # other weights: the page looks at the same prompt once more, and its question is held up
+    deadline = time.monotonic() + PATIENT / 1000
+    while not held and time.monotonic() < deadline:
+        page.wait_for_timeout(20)
+    assert len(held) == 1
+    asked, words = page.locator("#attention-prompt textarea"), page.locator("#explorer .gpt-words")
+    asked.fill("<i>")
+    page.locator("#look").click()
+    expect(words).to_have_text("<i>", timeout=PATIENT)
+    page.evaluate("window.seen = []")
+    with page.expect_response("**/queue/join*"):
+        held[0].continue_()
+    asked.fill("`")
+    page.locator("#look").click()
+    expect(words).to_have_text("`", timeout=PATIENT)
+    assert PROMPT not in page.evaluate("window.seen")

@@ -4,7 +4,7 @@
 // panel is opened and when something else is looked at while it is open, `select` when another head or token is selected meanwhile.
 gpt.panels = [];
 
-// value: {key, run, weights, step, film, tokens: [label], mosaic: figure, note, next: [[label, probability]], error}
+// value: {number, key, run, weights, step, film, tokens: [label], mosaic: figure, note, next: [[label, probability]], error}
 gpt.views.explorer = function (element, props, { watch, trigger, server, choices }) {
     const error = gpt.make("p", "gpt-error"), note = gpt.make("p", "gpt-small");
     const panes = gpt.make("div", "gpt-panes"), left = gpt.make("div", "gpt-mosaic"), right = gpt.make("div", "gpt-head");
@@ -74,7 +74,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
     const roles = explorer.roles = gpt.rolesOf(explorer);
     const shown = gpt.headPane({ pane: right, words, row }, explorer);
     explorer.film = gpt.film(over, explorer, (step) => trigger("click", { run: explorer.value.run, step }));
-    let shownWish = null;
+    let shownWish = null, newest = 0;
 
     // A frame around the selected head, and a corner for each head's mark where there is room.
     const frame = () => {
@@ -140,7 +140,9 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
     });
 
     explorer.show = (value) => {
-        if (gpt.replay.wish && value.mosaic && !value.replayed) return;     // asked for before a step was wished for, and late
+        if (value.number < newest) return;                                  // asked for before what is shown, and late
+        newest = value.number ?? newest;
+        if (gpt.replay.wish && value.mosaic && !value.replayed) return;     // the same, before a step was wished for
         const same = explorer.value?.tokens && value.tokens && explorer.value.tokens.join("\n") === value.tokens.join("\n");
         const again = same && shownWish === gpt.replay.wish;
         shownWish = gpt.replay.wish;

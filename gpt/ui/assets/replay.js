@@ -3,9 +3,12 @@
 // A wish is {run, place, ids, wrote, probability}: the place of the weights on the slider, the ids that the model read, the token that it
 // chose, and how likely it found it. Gradio calls the three functions below before it asks Python, so that there is one way of looking:
 // when the tab opens, its controls take the wish's run and weights, and the ids stand where the prompt would.
+//
+// Looks may overtake each other: each has a number, and the explorer keeps to the answer with the highest.
 gpt.replay = {
     wish: null,
     arriving: false,                                                 // the tab has not taken the wish's run and weights yet
+    looks: 0,
 
     go(wish) {
         gpt.replay.wish = wish;
@@ -24,12 +27,12 @@ gpt.replay = {
     // What is looked at without being asked for: the wish, also in other weights of its run; in another run, the prompt again.
     seen([run, weights, prompt]) {
         if (gpt.replay.wish?.run !== run) gpt.replay.wish = null;
-        return [run, weights, gpt.replay.wish || prompt];
+        return [run, weights, { number: ++gpt.replay.looks, ...(gpt.replay.wish || { text: prompt }) }];
     },
 
     // Somebody asks for the prompt.
     left([run, weights, prompt]) {
         gpt.replay.wish = null;
-        return [run, weights, prompt];
+        return gpt.replay.seen([run, weights, prompt]);
     },
 };
