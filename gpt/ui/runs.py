@@ -47,8 +47,8 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     file = gr.DownloadButton(elem_id="zip", elem_classes="gpt-hidden")
     chart = component("figure", elem_id="runs-chart")
 
-    def ticked(event: gr.EventData) -> tuple[Any, ...]:
-        return *choose(jobs, event._data), *CALM
+    def ticked(names: str) -> tuple[Any, ...]:
+        return *choose(jobs, names), *CALM
 
     def anew(selected: str) -> tuple[Any, ...]:
         return *fill(jobs, room, selected), *CALM
@@ -57,7 +57,9 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     filled = {"fn": anew, "inputs": selected, "outputs": [table, chart, selected, *rows], **QUIETLY}
     calmed = {"fn": lambda: CALM, "outputs": rows, **QUIETLY}
     tab.select(**filled)
-    table.select(ticked, None, [selected, chart, *rows], trigger_mode="always_last", **QUIETLY)
+    # Gradio 6.31 gives an event that had to wait the data of the one before it, so what is ticked is asked for when its turn has come;
+    # and the queue keeps the order, so that of two answers the later one stays.
+    table.select(ticked, selected, [selected, chart, *rows], js="() => gpt.ticked.join('\\n')", trigger_mode="always_last", **ANSWERED)
 
     resume.click(partial(resume_run, jobs), [selected, visitor.key], **ANSWERED)
 
@@ -97,10 +99,9 @@ def fill(jobs: Jobs, room: Room, selected: str) -> tuple[dict[str, Any], dict[st
     return value, curves_of(jobs, names), "\n".join(names)
 
 
-def choose(jobs: Jobs, asked: Any) -> tuple[str, dict[str, Any]]:
-    """Take what was ticked in the table, {"names": [name]}, and draw it."""
-    given = asked.get("names") if isinstance(asked, dict) else None
-    names = list(dict.fromkeys(name for name in given if isinstance(name, str)))[:MOST_SELECTED] if isinstance(given, list) else []
+def choose(jobs: Jobs, ticked: Any) -> tuple[str, dict[str, Any]]:
+    """Take the names that were ticked in the table, one a line, and draw their runs."""
+    names = names_of(ticked)
     return "\n".join(names), curves_of(jobs, names)
 
 

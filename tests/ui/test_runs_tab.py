@@ -161,14 +161,13 @@ class TestSelection:
         assert "Select runs" in chart["empty"]
 
     def test_what_was_ticked_is_drawn(self, own_jobs):
-        selected, chart = runs.choose(own_jobs, {"names": ["bottles", "bytes"]})
+        selected, chart = runs.choose(own_jobs, "bottles\nbytes")
         assert selected == "bottles\nbytes"
         assert len(chart["figure"]["data"]) == 2
-        assert runs.choose(own_jobs, {"names": ["bottles", "bytes", "bottles"]})[0] == "bottles\nbytes"
-        assert runs.choose(own_jobs, {"names": []}) == ("", {"empty": "Select runs above to see their curves."})
+        assert runs.choose(own_jobs, "bottles\nbytes\nbottles")[0] == "bottles\nbytes"
+        assert runs.choose(own_jobs, "") == ("", {"empty": "Select runs above to see their curves."})
 
-    @pytest.mark.parametrize("asked", [None, 5, [], "bottles", {}, {"names": None}, {"names": "b"}, {"names": [None, {}, 5, ["bottles"]]},
-                                       {"names": ["../../etc", "", "\0", "gone"]}])
+    @pytest.mark.parametrize("asked", [None, 5, [], {}, [None, {}, 5, ["bottles"]], "../../etc\n\0\ngone"])
     def test_nonsense_draws_nothing(self, own_jobs, asked):
         assert "empty" in runs.choose(own_jobs, asked)[1]
 

@@ -1,6 +1,7 @@
 // The Runs tab: a table to sort and select in, and the curves of the selected runs.
 
-// {columns: [{key, label}], rows: [{name, ..., sort, note}], selected: [name], room: {taken, removed, trouble}}; triggers "select" with {names}.
+// {columns: [{key, label}], rows: [{name, ..., sort, note}], selected: [name], room: {taken, removed, trouble}}; triggers "select", and the
+// names that are ticked then are in gpt.ticked.
 // What is ticked here is the page's own business until a new table comes: drawing a choice must not take the keyboard away.
 gpt.views.table = function (element, props, { watch, trigger }) {
     const order = { key: null, descending: false };
@@ -22,7 +23,8 @@ gpt.views.table = function (element, props, { watch, trigger }) {
     const choose = (names) => {
         chosen = new Set(names);
         tick();
-        trigger("select", { names: value().rows.map(({ name }) => name).filter((name) => chosen.has(name)) });
+        gpt.ticked = value().rows.map(({ name }) => name).filter((name) => chosen.has(name));
+        trigger("select");
     };
     const tick = () => {                                            // what is chosen, shown in the table that is there
         const rows = value().rows, all = frame.querySelector("th input");
