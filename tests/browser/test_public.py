@@ -74,8 +74,9 @@ def test_a_visitors_runs_and_texts_are_their_own(open_page, root):
     expect(state(bert)).to_have_text("Stopped", timeout=PATIENT)
 
     show(bert, "Runs")
+    bert.locator("#runs-table tbody input:checked").wait_for(timeout=PATIENT)
     bert.locator("#delete").click()
-    bert.locator("#confirm-delete").click()
+    bert.locator("#confirm-delete").click(timeout=PATIENT)
     told(bert, f"run {run.name} is not yours")
     assert run.path.exists()
     open_box(bert, "Limits, and the password of this page")
