@@ -12,7 +12,8 @@ from gpt.errors import UserError
 class Field:
     """One setting: its name, its default (whose type is the setting's type), its limits and one sentence of help.
 
-    `group` says where on the page it stands, `step` how finely its slider moves.
+    `group` says where on the page it stands, `step` how finely its slider moves, `changeable` whether it may be set anew when a run is
+    resumed, `since` the version of this table in which it first stood: a run saved by an earlier one is read as if it had the default.
     """
 
     name: str
@@ -23,6 +24,8 @@ class Field:
     maximum: float | None = None
     step: float | None = None
     choices: tuple[str, ...] = ()
+    changeable: bool = False
+    since: int = 1
 
     @property
     def kind(self) -> type:
@@ -86,26 +89,36 @@ FIELDS = (
     _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
     _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=("adamw", "muon")),
-    _training("learning_rate", 0.01, "Size of a step at its highest.", 0.0, 0.1, 0.0005),
+    _training("learning_rate", 0.01, "Size of a step at its highest.", 0.0, 0.1, 0.0005, changeable=True),
     _training("batch", 16, "Windows of text per step.", 1, 1024, 1),
     _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1),
-    _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5),
-    _training("max_steps", 700, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100),
-    _training("max_minutes", 0.0, "Stop after this many minutes of work; 0 is no limit.", 0, 100_000, 0.5),
-    _training("warmup", 20, "Steps over which the learning rate rises from zero.", 0, 1_000_000, 10),
+    _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5, changeable=True),
+    _training("max_steps", 700, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100, changeable=True),
+    _training("max_minutes", 0.0, "Stop after this many minutes of work; 0 is no limit.", 0, 100_000, 0.5, changeable=True),
+    _training("warmup", 20, "Steps over which the learning rate rises from zero.", 0, 1_000_000, 10, changeable=True),
     _training("weight_decay", 0.1, "Pull of all matrices towards zero, times the learning rate.", 0, 1, 0.01),
-    _training("grad_clip", 1.0, "Gradients longer than this are shortened to it; 0 turns it off.", 0, 100, 0.1),
+    _training("grad_clip", 1.0, "Gradients longer than this are shortened to it; 0 turns it off.", 0, 100, 0.1, changeable=True),
     _training("precision", "auto", "Number format of the matrix products; auto takes the fastest safe one and says why.", choices=("auto", "float32", "bfloat16", "float16")),
     _training("compile", False, "Let torch.compile fuse the step: half a minute at the start for steps that are a tenth faster on a CPU, so it pays "
               "in runs of several minutes; needs a C++ compiler."),
     _training("device", "auto", "Where to train; auto takes the GPU when there is one.", choices=("auto", "cpu", "cuda")),
-    _training("eval_every", 100, "Steps between two evaluations on the validation text, each with a sample.", 1, 1_000_000, 10),
+    _training("eval_every", 100, "Steps between two evaluations on the validation text, each with a sample.", 1, 1_000_000, 10, changeable=True),
     _training("eval_tokens", 16384, "Most tokens of the validation text to evaluate on, before the first step 4,096; 0 is all of it.", 0, 1_000_000_000, 1024),
-    _training("snapshots", 12, "Snapshots of the weights kept for looking back, at steps spaced evenly on a log scale.", 0, 100, 1),
-    _training("head_scores", 24, "Times that every attention head is scored while it trains, at steps spaced evenly on a log scale; 0 turns it off.", 0, 100, 1),
+    _training("snapshots", 12, "Snapshots of the weights kept for looking back, at steps spaced evenly on a log scale.", 0, 100, 1, changeable=True),
+    _training("head_scores", 24, "Times that every attention head is scored while it trains, at steps spaced evenly on a log scale; 0 turns it off.", 0, 100, 1, changeable=True, since=2),
     _training("seed", 1, "Start of every random choice: the same seed gives the same run.", 0, 2**31 - 1, 1),
 )
 CONFIG: dict[str, Any] = {field.name: field.default for field in FIELDS}
+
+
+def table_version() -> int:
+    """The version of FIELDS, which a run's folder notes: that of its youngest field."""
+    return max(field.since for field in FIELDS)
+
+
+def completed(config: dict[str, Any], version: int) -> dict[str, Any]:
+    """`config`, saved when the table had `version`, with the defaults of the fields that are younger."""
+    return {**{field.name: field.default for field in FIELDS if field.since > version}, **config}
 
 
 @dataclass(frozen=True)

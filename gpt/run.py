@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gpt.config import CONFIG
+from gpt.config import completed
 from gpt.device import enough_memory, ran_out_of_memory
 from gpt.errors import UserError
 from gpt.interpret.probes import Probes
@@ -36,7 +36,6 @@ FORMAT = 3  # of the folder, and of what a model does with its weights
 OLD_FORMATS = {1: "before queries and keys with qk_norm met on today's scale, so its weights would mean something else here",
                2: "before what is saved carried a checksum"}
 READABLE = (2, 3)
-YOUNGER_FIELDS = ("head_scores",)  # of CONFIG, than some runs that can be read: these are as if they had its default
 UNCHECKED = (2,)
 BEFORE_IT_BEGINS = {".lock", "snapshots", "status.json", "tokenizer.json", "probes.safetensors", "log.txt"}
 COMMANDS = ("pause", "resume", "stop", "snapshot")  # and "extend N"
@@ -57,12 +56,13 @@ class Run:
 
     def config(self) -> dict[str, Any]:
         """config.json: {"format", "config": CONFIG, "corpus", "tokenizer", "parameters", "steps", "device", "precision",
-        "precision_reason", "versions", "created"}. A setting that did not exist when the run began has its default; one that is missing
-        for another reason stays missing, and is told when the CONFIG is checked."""
+        "precision_reason", "versions", "created", "table_version"}. A setting that did not exist when it was written has its default; one
+        that is missing for another reason stays missing, and is told when the CONFIG is checked."""
         saved = self._json("config.json")
         if saved is None or not isinstance(saved.get("config"), dict):
             raise RunError(f"run {self.name} has no readable config.json: it is no run, or it is damaged")
-        return {**saved, "config": {**{name: CONFIG[name] for name in YOUNGER_FIELDS}, **saved["config"]}}
+        version = saved.get("table_version", 1)
+        return {**saved, "config": completed(saved["config"], version if isinstance(version, int) else 1)}
 
     def never_began(self) -> bool:
         """Whether the process that should have trained it ended before it wrote what the run is. Not so if other things lie there."""

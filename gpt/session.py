@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 import torch
 
-from gpt.config import validate
+from gpt.config import FIELDS, validate
 from gpt.corpus import Corpus, read_corpus
 from gpt.dataset import TokenizedText
 from gpt.device import choose_device, describe_device, ran_out_of_memory
@@ -27,9 +27,6 @@ from gpt.run import RunError, check_name, damage_is_told, load_best, load_matchi
 from gpt.tokenizer import make_tokenizer
 from gpt.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 from gpt.writer import RunWriter
-
-CHANGEABLE = (  # on resuming
-    "epoch", "max_steps", "max_minutes", "learning_rate", "warmup", "grad_clip", "eval_every", "snapshots", "head_scores")
 
 
 def machine_lock() -> filelock.FileLock:
@@ -45,7 +42,7 @@ class Session:
     """
 
     def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None):
-        """A new run with `config`; without one, the run `name` is resumed, with `changes` of CHANGEABLE settings."""
+        """A new run with `config`; without one, the run `name` is resumed, with `changes` of settings that are changeable."""
         self.writer = RunWriter(Path(root) / check_name(name))
         self.resumes = config is None
         exists = self.writer.path.exists() and not (config is not None and self.writer.never_began())
@@ -62,8 +59,9 @@ class Session:
         self._trains = False
 
     def _resumed_config(self) -> dict[str, Any]:
-        if fixed := [name for name in self.changes if name not in CHANGEABLE]:
-            raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(CHANGEABLE)} can: start a new run")
+        changeable = [field.name for field in FIELDS if field.changeable]
+        if fixed := [name for name in self.changes if name not in changeable]:
+            raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(changeable)} can: start a new run")
         self.writer.check_format(to_resume=True)
         if not self.changes:
             self.writer.check_unfinished()

@@ -17,6 +17,7 @@ from typing import Any
 import filelock
 from torch import Tensor
 
+from gpt.config import table_version
 from gpt.interpret.probes import Probes
 from gpt.locks import began
 from gpt.model import GPT2
@@ -113,7 +114,8 @@ class RunWriter(Run):
         self._put_config({**self.config(), "config": config, "steps": steps})
 
     def _put_config(self, config: dict[str, Any]) -> None:
-        write_atomically(self.path / "config.json", json.dumps({**config, "format": FORMAT}, indent=1, ensure_ascii=False).encode())
+        config = {**config, "format": FORMAT, "table_version": table_version()}
+        write_atomically(self.path / "config.json", json.dumps(config, indent=1, ensure_ascii=False).encode())
 
     @patiently
     def write_status(self, **changes: Any) -> None:

@@ -66,15 +66,17 @@ class TestRows:
             assert all(loss > 3.0 for loss in losses[:-1])
         assert all(run["steps"] <= 20 for run in found.raw["peer"])
 
-    def test_a_minute_is_measured_whole_and_its_loss_is_checked(self, setup):
-        changes = {**SMALL, "tokenizer": "bpe", "vocab_size": 260}
+    @pytest.mark.parametrize(("precision", "apart"), [("float32", 1e-3), ("bfloat16", 0.05)])
+    def test_a_minute_is_measured_whole_and_its_loss_is_checked(self, setup, precision, apart):
+        changes = {**SMALL, "tokenizer": "bpe", "vocab_size": 260, "precision": precision}
         found = minute.measure(setup, changes, minute.BITS, 100.0, limit=20.0, reserve=19.6)
         assert found.reached == "yes"
         for run in found.raw["runs"]:
             assert 0.4 < run["seconds"] < 20
             assert len(run["evaluations"]) == 2
-            assert run["anew"][minute.NATS] == pytest.approx(run[minute.NATS], abs=1e-3)
-            assert run["anew"][minute.BITS] == pytest.approx(run[minute.BITS], abs=1e-3)
+            assert run["precision"] == precision
+            assert run["anew"][minute.NATS] == pytest.approx(run[minute.NATS], abs=apart)  # it is evaluated anew in float32
+            assert run["anew"][minute.BITS] == pytest.approx(run[minute.BITS], abs=apart)
 
     def test_a_run_that_takes_too_long_is_not_reached(self, setup):
         found = minute.measure(setup, {**SMALL, "tokenizer": "char"}, minute.NATS, 100.0, limit=0.3, reserve=0.0)

@@ -123,6 +123,12 @@ def test_a_flag_with_a_wrong_value_is_left_for_the_check_to_name():
     assert vars(parser.parse_args(["--batch", "many"])) == {"batch": "many"}
 
 
+def test_what_a_run_may_change_when_it_is_resumed_changes_neither_its_model_nor_its_text():
+    changeable = {field.name: field.group for field in FIELDS if field.changeable}
+    assert {"max_steps", "learning_rate", "head_scores"} <= changeable.keys()
+    assert set(changeable.values()) == {"training"}
+
+
 def test_the_markdown_table_has_a_row_for_each_field():
     rows = markdown_table().splitlines()[2:]
     assert [row.split("`")[1] for row in rows] == [field.name for field in FIELDS]

@@ -14,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import gpt.config
+from gpt.config import CONFIG, FIELDS, Field, table_version, validate
 from gpt.errors import UserError
 from gpt.locks import began
 from gpt.model import GPT2
@@ -446,3 +448,39 @@ def test_a_tokenizer_of_another_run_is_refused(trained, tmp_path):
     (copy / "tokenizer.json").write_text('{"name": "byte"}')
     with pytest.raises(RunError, match="has 256 tokens and its model"):
         load_run(copy)
+
+
+class TestYoungerFields:
+    """A setting that is younger than a run."""
+
+    SHIPPED = Path(gpt.config.__file__).resolve().parents[1] / "checkpoints" / "stories"
+
+    @pytest.fixture
+    def younger(self, monkeypatch) -> Field:
+        """A setting of the next version of the table, in a copy of it."""
+        field = Field("gates", 7, "Gates of each head.", "model", 0, 9, 1, since=table_version() + 1)
+        monkeypatch.setattr(gpt.config, "FIELDS", (*FIELDS, field))
+        return field
+
+    def test_the_shipped_run_is_read_as_if_it_had_its_default(self, younger):
+        config = validate(Run(self.SHIPPED).config()["config"])
+        assert config["gates"] == 7
+        assert config["emb_dim"] == 96
+        model, _ = load_run(self.SHIPPED)
+        assert model.config["gates"] == 7
+
+    def test_a_setting_that_should_be_there_stays_missing(self, saved, younger):
+        about = json.loads((saved.path / "config.json").read_text())
+        del about["config"]["n_heads"]
+        about["table_version"] = younger.since
+        (saved.path / "config.json").write_text(json.dumps(about))
+        assert {"n_heads", "gates"}.isdisjoint(saved.config()["config"])
+
+    def test_a_run_notes_the_version_of_the_table(self, saved):
+        assert saved.config()["table_version"] == table_version() == max(field.since for field in FIELDS)
+
+    @pytest.mark.parametrize("version", ["2", None, [], 10**400])
+    def test_a_version_that_is_none_reads_as_the_first_or_the_last(self, saved, version):
+        about = json.loads((saved.path / "config.json").read_text())
+        (saved.path / "config.json").write_text(json.dumps(about | {"table_version": version}))
+        assert saved.config()["config"].keys() <= CONFIG.keys()
