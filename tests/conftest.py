@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from gpt.dataset import TokenizedText
 from gpt.model import GPT2
 from gpt.session import Session
 from gpt.tokenizer import CharTokenizer
+from tests import forkserver
 from tests.sessions import finish
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
@@ -24,6 +26,7 @@ settings.load_profile("steady")
 torch.set_num_threads(1)  # these models are so small that a second thread only waits
 os.environ["OMP_NUM_THREADS"] = "1"  # nor do the processes that tests begin need one
 WORKERS = 2
+FORK_SERVER = pytest.StashKey[ExitStack]()
 
 
 def pytest_xdist_auto_num_workers(config) -> int:
@@ -32,8 +35,24 @@ def pytest_xdist_auto_num_workers(config) -> int:
     return 0 if few else WORKERS
 
 
+def pytest_addoption(parser):
+    parser.addoption("--bfloat16-gain", type=float, metavar="N",
+                     help="let precision=auto decide as on a CPU that multiplies bfloat16 N times faster than float32: 0.1 or 4, say")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU")
+    if (gain := config.getoption("bfloat16_gain")) is not None:
+        forkserver.replace_bfloat16_gain(gain)
+        os.environ[forkserver.GAIN] = str(gain)
+    if config.getoption("dist") != "no" and not hasattr(config, "workerinput") and hasattr(os, "fork"):  # the process that has workers
+        config.stash[FORK_SERVER] = ExitStack()
+        config.stash[FORK_SERVER].enter_context(forkserver.fork_server())
+
+
+def pytest_unconfigure(config):
+    if FORK_SERVER in config.stash:
+        config.stash[FORK_SERVER].close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests import forkserver
+
 PROJECT = Path(__file__).resolve().parents[1]
 SECONDS_TO_BEGIN = 120
 
@@ -20,15 +22,17 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def serve(root: Path | str, port: int, *flags: str, **environment: str) -> subprocess.Popen:
-    """A process that serves the page over the folder `root` by now, with more flags of demo.py and variables of its environment.
+def serve(root: Path | str, port: int, *flags: str, forked: bool = True, **environment: str) -> subprocess.Popen:
+    """A process that serves the page over the folder `root` by now, with more flags of demo.py and variables of its environment. Where
+    there is a fork server, it is `forked`.
 
     Raises RuntimeError if it does not. What it prints goes to a file until then: nobody has to keep reading it.
     """
     words = [sys.executable, "demo.py", "--port", str(port), "--checkpoints", str(root), *flags]
     with tempfile.NamedTemporaryFile() as printed:
-        demo = subprocess.Popen(words, cwd=PROJECT, stdout=printed, stderr=subprocess.STDOUT,
-                                env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment)
+        popen = forkserver.popen if forked else subprocess.Popen
+        demo = popen(words, cwd=PROJECT, stdout=printed, stderr=subprocess.STDOUT,
+                     env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment)
         deadline = time.monotonic() + SECONDS_TO_BEGIN
         while "Running on" not in (said := Path(printed.name).read_text(errors="replace")):
             if demo.poll() is not None or time.monotonic() > deadline:

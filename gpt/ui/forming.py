@@ -10,7 +10,7 @@ from gpt.experiment import take_out as experiment_out
 from gpt.forming import read_scores
 from gpt.interpret.heads import ONE_LAYER, HeadScores
 from gpt.interpret.scores import ROLES, SCORES
-from gpt.run import FINAL_STATES, Run, find_run
+from gpt.run import FINAL_STATES, Run, RunError, find_run
 from gpt.ui import figures, library
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking.questions import Question
@@ -43,11 +43,13 @@ def forming(jobs: Jobs, asked: Any) -> dict[str, Any]:
 
 
 def story(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What a run on letters written twice goes through; None for another run."""
-    status, saved = run.status(), run.config()
-    if saved["config"].get("corpus") != CORPUS:
+    """What a run on letters written twice goes through; None for another run, and for one that has not told yet what it is."""
+    try:
+        if run.config()["config"].get("corpus") != CORPUS:
+            return None
+    except RunError:
         return None
-    over = status["state"] in FINAL_STATES
+    over = run.status()["state"] in FINAL_STATES
     told = tell(rows, over)
     return {"sentences": told.sentences, "over": over, "can_take_out": over and bool(told.heads)}
 

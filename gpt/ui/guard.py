@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gpt.ui.packing import PACKED
 from gpt.ui.view import SCRIPTS
 
 API = "/gradio_api"
@@ -27,6 +28,7 @@ LARGEST_REQUEST = 2_000_000  # bytes of anything but an upload
 LARGEST_UPLOAD = 21_000_000  # a text of 20 MB and what stands around it
 READ_AWAY = 100_000_000  # bytes of a refused request that are still read: whoever sends them hears the answer only afterwards
 OURS = "this is a fault of the page, not yours: the server's log says more"
+SHOWN = b',"visible":true,"duration":10,"title":"Error"'  # without these Gradio's page keeps an error to itself; seconds
 DIRECT = (f"{API}/run/", f"{API}/api/")  # calls that pass Gradio's queue, and its limits, by
 MOST_DIRECT = 4  # of them at once
 BUSY = "too many people ask at once: try again in a moment"
@@ -77,7 +79,7 @@ class Guard:
         if self.hosts is not None and urlsplit(f"//{headers.get('host', '')}").hostname not in self.hosts:
             raise Refused(403, "this page is one person's own: open it as localhost, or start it with --auth or --public")
         if path.startswith(f"{API}/file=") and not self.hands_out(path.removeprefix(f"{API}/file=")):
-            raise Refused(403, "this page hands out no files but its own scripts and the zips of runs")
+            raise Refused(403, "this page hands out no files but its own scripts, and the zips and reports of runs")
         if path.startswith(UNUSED):
             raise Refused(404, "this page has nothing at that address")
         if method != "POST":
@@ -91,14 +93,15 @@ class Guard:
             raise Refused(401, "log in first: open the page")
 
     def hands_out(self, path: str) -> bool:
-        """Whether a file is the page's own: one of its scripts, or a zip that it has made, in a folder that cannot be guessed."""
-        return path in map(str, SCRIPTS) or (path.endswith(".zip") and self.was_kept(path))
+        """Whether a file is the page's own: one of its scripts, or a zip or a report that it has made, in a folder that cannot be
+        guessed. What visitors upload lies elsewhere, and is handed out to nobody: it might be a page that acts."""
+        return path in map(str, SCRIPTS) or (path.endswith((".zip", ".html")) and self.was_kept(path, PACKED))
 
-    def was_kept(self, path: str) -> bool:
-        """Whether a file lies where Gradio keeps what goes through it."""
+    def was_kept(self, path: str, folder: str = "") -> bool:
+        """Whether a file lies where Gradio keeps what goes through it, or in `folder` there."""
         try:
             found = Path(path).resolve()
-            return found.is_file() and found.is_relative_to(Path(self.page.app.uploaded_file_dir).resolve())
+            return found.is_file() and found.is_relative_to((Path(self.page.app.uploaded_file_dir) / folder).resolve())
         except (OSError, ValueError):  # a name that is too long, or none
             return False
 
@@ -280,7 +283,7 @@ def without_exceptions(event: bytes) -> bytes:
         told = json.loads(event.removeprefix(b"data: "))
         told["message"] = "the page does not know this session: reload it" if told.get("session_not_found") else OURS
         return b"data: " + json.dumps(told).encode() + b"\n\n"
-    return event.replace(b'"error":null', b'"error":' + json.dumps(OURS).encode())
+    return event.replace(b'"error":null', b'"error":' + json.dumps(OURS).encode() + SHOWN)
 
 
 def in_a_sentence(status: int, body: bytes) -> dict[str, Any]:

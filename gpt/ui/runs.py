@@ -1,22 +1,18 @@
 """The Runs tab: all runs in a table, the selected ones' curves in one chart; resume, rename, report, download and delete."""
 
 import contextlib
-import hashlib
-import shutil
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import gradio as gr
 
 from gpt import housekeeping
 from gpt.run import Run, RunError, find_run, list_runs
-from gpt.ui import figures
+from gpt.ui import figures, packing
 from gpt.ui.controls import ANSWERED, QUIETLY, tell, told_to_the_person
 from gpt.ui.jobs import Jobs
-from gpt.ui.report import report_of
 from gpt.ui.room import Room
 from gpt.ui.table import COLUMNS, curve, table_row
 from gpt.ui.view import component
@@ -24,7 +20,6 @@ from gpt.ui.visitors import Visitor
 from gpt.visible import visible
 
 MOST_SELECTED = 1000
-PACKING = threading.Lock()
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 CALM = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
 
@@ -75,9 +70,9 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     done.success(**filled).success(None, js=to_focus("rename"))
     leave.click(**calmed).then(None, js=to_focus("rename"))
 
-    for button, name, pack in ((download, "Download", zip_run), (report, "Report", write_report)):
-        packing = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **QUIETLY)
-        packed = packing.then(partial(pack, jobs, Path(file.GRADIO_CACHE)), selected, file, **ANSWERED)
+    for button, name, pack in ((download, "Download", packing.zip_of), (report, "Report", packing.report_of)):
+        begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **QUIETLY)
+        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(file.GRADIO_CACHE)), selected, file, **ANSWERED)
         packed.success(None, js="() => document.getElementById('zip').click()")
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **QUIETLY)
@@ -179,45 +174,7 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
             return new
 
 
-def zip_run(jobs: Jobs, folder: Path, selected: str) -> str:
-    """The path of a zip of the selected run below `folder`."""
-    return packed_once(jobs, folder, selected, "zip", housekeeping.write_zip)
-
-
-def write_report(jobs: Jobs, folder: Path, selected: str) -> str:
-    """The path of the report of the selected run below `folder`: one HTML page."""
-    return packed_once(jobs, folder, selected, "html", lambda run, file: file.write(report_of(run).encode()))
-
-
-def packed_once(jobs: Jobs, folder: Path, selected: str, kind: str, write: Callable[[Run, BinaryIO], Any]) -> str:
-    """The path of what `write` makes of the selected run, below `folder`: Gradio's, which serves what lies there, and removes it later. A
-    run that has not changed since is not packed again, and one is packed at a time: it takes the disk for itself."""
-    with told_to_the_person(), PACKING:
-        run = one_of(jobs, selected, "download")
-        path = folder / contents_of(run) / f"{run.name}.{kind}"
-        if path.exists():
-            path.touch()  # Gradio removes what is ten minutes old
-            return str(path)
-        half = path.with_suffix(".half")
-        with contextlib.ExitStack() as undone:
-            undone.callback(shutil.rmtree, path.parent, ignore_errors=True)
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with open(half, "wb") as file:
-                    write(run, file)
-                half.rename(path)
-            except OSError as error:
-                raise RunError(f"the {kind} of run {run.name} cannot be written ({error.strerror}): make room on the disk "
-                               "that holds temporary files") from None
-            undone.pop_all()
-    return str(path)
-
-
-def contents_of(run: Run) -> str:
-    """What tells the files of a run, as they are now, from what they were: names, sizes and times, in a word."""
-    files = []
-    for path in sorted(run.path.rglob("*")):
-        with contextlib.suppress(FileNotFoundError):  # replaced meanwhile
-            about = path.stat()
-            files.append((str(path), about.st_ino, about.st_size, about.st_mtime_ns))
-    return hashlib.sha256(repr(files).encode(errors="replace")).hexdigest()[:32]
+def pack_one(jobs: Jobs, action: str, pack: Callable[[Run, Path], Path], folder: Path, selected: str) -> str:
+    """The path below `folder` of what `pack` makes of the run that is selected; `action` names the button that was pressed."""
+    with told_to_the_person():
+        return str(pack(one_of(jobs, selected, action), folder))

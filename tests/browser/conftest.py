@@ -13,7 +13,7 @@ from tests.serving import served
 
 PATIENT = 60_000  # milliseconds a step may take on a busy machine
 expect.set_options(timeout=PATIENT)
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), "")  # the first opens pages three times faster
 QUIET = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
          "--disable-sync").split()
 HOSTILE = "<b>${1+1}</b> `tick` <img src=x onerror=alert(1)> {{value}}\n"  # must show as it stands, everywhere
@@ -24,8 +24,8 @@ SMALL = {**CONFIG, "tokenizer": "char", "vocab_size": 40, "n_layers": 2, "n_head
 
 @pytest.fixture(scope="session")
 def browser() -> Browser:
-    if not Path(CHROMIUM).exists():
-        message = "no Chromium on this machine: install the system's package chromium"
+    if not CHROMIUM:
+        message = "no Chromium on this machine: install the system's package chromium or chromium-headless-shell"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests import forkserver
 from tests.reliability.faults import FAULTS
 from tests.serving import PROJECT
 
@@ -16,8 +17,9 @@ NEEDS_ROOT = ("disk full while training", "disk full, then killed", "folder read
 def reliability(*words: str, folder) -> dict:
     """What the command finds, as JSON."""
     command = [sys.executable, "-m", "tests.reliability", "--json", str(folder / "found.json"), *words]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert (folder / "found.json").exists(), done.stdout + done.stderr
+    with open(folder / "printed.txt", "wb") as printed:
+        forkserver.popen(command, cwd=PROJECT, stdout=printed, stderr=subprocess.STDOUT).wait()
+    assert (folder / "found.json").exists(), (folder / "printed.txt").read_text()
     return json.loads((folder / "found.json").read_text())
 
 

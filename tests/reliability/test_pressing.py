@@ -94,7 +94,7 @@ class TestEnding:
 
         def begin(*options: str, begun: bool):
             port = free_port()
-            demo = serve(tmp_path, port, *options)
+            demo = serve(tmp_path, port, *options, forked=False)
             assert press_train(f"http://127.0.0.1:{port}", "a") is None
             training = training_process(demo.pid)
             started.extend([demo.pid, training])

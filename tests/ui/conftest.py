@@ -10,10 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gpt.ui.jobs
 from gpt.session import Session
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking.looks import Looks
+from tests import forkserver
 from tests.conftest import TEXT, TINY
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forked_trainings():
+    """What these tests train in processes of its own is forked where there is a fork server."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gpt.ui.jobs, "subprocess", forkserver.forking_subprocess())
+        yield
 
 
 @pytest.fixture(scope="session")

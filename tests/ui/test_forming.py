@@ -30,6 +30,14 @@ def test_every_score_is_a_chart_with_a_line_a_head(library_jobs, score):
     assert answer["story"] is None
 
 
+def test_a_run_that_has_not_told_yet_what_it_is_has_no_story(jobs):
+    """The page asks for it as soon as the run has a status."""
+    (jobs.root / "new").mkdir(parents=True)
+    (jobs.root / "new" / "status.json").write_text('{"state": "starting", "step": 0, "steps": 0}')
+    answer = forming(jobs, asked(run="new"))
+    assert (answer["figure"], answer["story"], answer["told"]) == (None, None, [])
+
+
 def test_chance_is_a_dashed_line(library_jobs):
     run = find_run(library_jobs.root, "bottles")
     chance = read_scores(run.rows()[0])[-1][1].chance

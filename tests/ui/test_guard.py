@@ -180,7 +180,10 @@ def test_events_that_are_no_failures_stay_as_they_are():
     for event in (b'data: {"msg":"heartbeat"}\n\n', b'data: {"msg":"process_completed","output":{"data":["\\"error\\":null"]}}\n\n', b""):
         assert without_exceptions(event) == event
     failed = b'data: {"msg":"process_completed","output":{"error":null},"success":false}\n\n'
-    assert json.loads(without_exceptions(failed)[6:])["output"]["error"] == OURS
+    told = json.loads(without_exceptions(failed)[6:])["output"]
+    assert told["error"] == OURS
+    assert told["visible"] is True  # else Gradio's page says nothing
+    assert told["duration"] > 0
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a": ' * 100_000])

@@ -2,8 +2,6 @@
 they take."""
 
 import json
-import zipfile
-from pathlib import Path
 from shutil import copytree
 
 import gradio as gr
@@ -171,17 +169,20 @@ class TestSelection:
     def test_nonsense_draws_nothing(self, own_jobs, asked):
         assert "empty" in runs.choose(own_jobs, asked)[1]
 
-    @pytest.mark.parametrize(("selected", "told"), [
-        ("", "no runs are selected: select the one to "), (None, "no runs are selected"), ("bottles\nbytes", "2 runs are selected"),
-        (5, "there is no run 5"),
-        ("gone", "there is no run gone in "), ("../../etc", "cannot name a run"), ({"a": 1}, "cannot name a run")])
-    def test_one_run_must_be_selected(self, own_jobs, tmp_path, selected, told):
-        for act in (lambda: runs.resume_run(own_jobs, selected), lambda: runs.ask_for_a_name(own_jobs, selected),
-                    lambda: runs.rename_run(own_jobs, selected, "new"), lambda: runs.zip_run(own_jobs, tmp_path / "zips", selected)):
-            with pytest.raises(gr.Error, match=told):
+    @pytest.mark.parametrize(("selected", "what"), [
+        ("", "no"), (None, "no"), ("bottles\nbytes", "2"), (5, "5"), ("gone", "gone"), ("../../etc", "'../../etc'"), ({"a": 1}, "'a': 1")])
+    def test_one_run_must_be_selected(self, own_jobs, tmp_path, selected, what):
+        def pack(action: str) -> None:
+            runs.pack_one(own_jobs, action, lambda *_: pytest.fail("it was packed"), tmp_path, selected)
+
+        for action, act in (("resume", lambda: runs.resume_run(own_jobs, selected)), ("report", lambda: pack("report")),
+                            ("rename", lambda: runs.ask_for_a_name(own_jobs, selected)), ("download", lambda: pack("download"))):
+            with pytest.raises(gr.Error) as refused:
                 act()
+            assert what in str(refused.value)
+            if what in ("no", "2"):
+                assert str(refused.value).endswith(action)  # the button that was pressed
         assert names(own_jobs) == {"bottles", "bytes"}
-        assert not (tmp_path / "zips").exists()
 
     def test_a_question_comes_before_deleting(self):
         assert runs.ask_to_delete("a\nb")[2]["value"] == "Yes, delete a, b for ever"
@@ -221,40 +222,6 @@ class TestSelection:
         monkeypatch.setattr(Jobs, "resume", lambda self, name: pytest.fail("it was resumed"))
         with pytest.raises(gr.Error, match=f"run bottles has format {version}, written before"):
             runs.resume_run(own_jobs, "bottles")
-
-    def test_a_zip_holds_the_run(self, own_jobs, tmp_path):
-        path = Path(runs.zip_run(own_jobs, tmp_path, "bottles"))
-        assert path.name == "bottles.zip"
-        with zipfile.ZipFile(path) as archive:
-            assert archive.read("bottles/best.safetensors") == (own_jobs.root / "bottles" / "best.safetensors").read_bytes()
-
-    def test_a_report_of_the_run_can_be_taken_home(self, own_jobs, tmp_path):
-        path = Path(runs.write_report(own_jobs, tmp_path, "bottles"))
-        assert path.name == "bottles.html"
-        assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
-        assert path.parent == Path(runs.zip_run(own_jobs, tmp_path, "bottles")).parent
-
-    def test_a_run_is_packed_again_only_if_it_has_changed(self, own_jobs, tmp_path):
-        first = runs.zip_run(own_jobs, tmp_path, "bottles")
-        packed = Path(first).stat().st_ino
-        assert runs.zip_run(own_jobs, tmp_path, "bottles") == first
-        assert Path(first).stat().st_ino == packed
-        with open(own_jobs.root / "bottles" / "log.txt", "a") as file:
-            file.write("one more line")
-        again = runs.zip_run(own_jobs, tmp_path, "bottles")
-        assert again != first
-        with zipfile.ZipFile(again) as archive:
-            assert archive.read("bottles/log.txt").endswith(b"one more line")
-
-    def test_a_zip_that_finds_no_room_leaves_nothing_behind(self, own_jobs, tmp_path, monkeypatch):
-        def write_half(run, file):
-            file.write(b"half")
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr("gpt.housekeeping.write_zip", write_half)
-        with pytest.raises(gr.Error, match="the zip of run bottles cannot be written \\(No space left on device\\): make room on the disk"):
-            runs.zip_run(own_jobs, tmp_path / "zips", "bottles")
-        assert [path for path in (tmp_path / "zips").rglob("*") if path.is_file()] == []
 
 
 class TestRoom:

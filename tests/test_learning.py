@@ -1,0 +1,19 @@
+"""That it learns: the default recipe on the default text, for a hundred steps."""
+
+import torch
+
+from gpt.config import PRESETS
+from gpt.session import Session
+from tests.sessions import finish
+
+
+def test_a_hundred_steps_of_the_default_know_more_than_token_frequencies(tmp_path):
+    changes = {"max_steps": 100, "eval_every": 100, "snapshots": 0, "head_scores": 0, "precision": "float32", "device": "cpu"}
+    session = Session(tmp_path, "quick", {**PRESETS["quick"].config, **changes})
+    run = finish(session)
+
+    text, V = session.trainer.text, session.tokenizer.n_vocab
+    counts = torch.bincount(text.train, minlength=V) + 1.0  # (V,) with one more of each, so that none has probability 0
+    frequencies = -(counts / counts.sum()).log()[text.validation].mean()  # nats per token of a model that knows only these
+    assert 4 < frequencies < torch.tensor(V).log()
+    assert run.rows()[0][-2]["val_loss"] < frequencies - 1
