@@ -1,6 +1,7 @@
 """What the tests share: a tiny CONFIG, a tiny text, one trained run, and temporary files of their own."""
 
 import os
+import random
 import subprocess
 import tempfile
 import threading
@@ -21,8 +22,8 @@ from gpt.tokenizer import CharTokenizer
 from tests import forkserver
 from tests.sessions import finish
 
-settings.register_profile("steady", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("steady")
+settings.register_profile("patient", deadline=None, max_examples=50)
+settings.load_profile("patient")
 torch.set_num_threads(1)  # these models are so small that a second thread only waits
 os.environ["OMP_NUM_THREADS"] = "1"  # nor do the processes that tests begin need one
 WORKERS = 2
@@ -36,12 +37,17 @@ def pytest_xdist_auto_num_workers(config) -> int:
 
 
 def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, metavar="N",
+                     help="of everything that may be anything: it is drawn anew for each session, which tells it at its end")
     parser.addoption("--bfloat16-gain", type=float, metavar="N",
                      help="let precision=auto decide as on a CPU that multiplies bfloat16 N times faster than float32: 0.1 or 4, say")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "gpu: needs a CUDA GPU")
+    if config.option.seed is None:  # workers are given that of the process that has them
+        config.option.seed = random.SystemRandom().randrange(1_000_000)
+    config.option.hypothesis_seed = config.option.seed
     if (gain := config.getoption("bfloat16_gain")) is not None:
         forkserver.replace_bfloat16_gain(gain)
         os.environ[forkserver.GAIN] = str(gain)
@@ -53,6 +59,16 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if FORK_SERVER in config.stash:
         config.stash[FORK_SERVER].close()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    terminalreporter.write_line(f"What was drawn at random comes again with --seed {config.option.seed}")
+
+
+@pytest.fixture(scope="session")
+def seed(request) -> int:
+    """Where nothing depends on it: another one in each session."""
+    return request.config.option.seed
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import pytest
 
 from gpt.cli import Parser
 from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, add_flags, as_flags, markdown_table, validate
+from tests.says import says
 
 HUGE = pytest.param(10**400, id="huge")  # too large for a float
 
@@ -34,7 +35,7 @@ def test_all_problems_are_told_together():
 
 
 def test_the_error_joins_its_sentences():
-    with pytest.raises(ConfigError, match="batch is 0: set it to a whole number from 1 to 1024; seed is -1: "):
+    with pytest.raises(ConfigError, match=says("batch is 0", "1 to 1024", "seed is -1")):
         validate({**CONFIG, "batch": 0, "seed": -1})
 
 

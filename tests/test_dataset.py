@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 from gpt.dataset import GPTDataset, TokenizedText, WindowSampler
 from gpt.errors import UserError
 from gpt.tokenizer import ByteTokenizer, CharTokenizer
+from tests.says import says
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_there_are_as_many_windows_as_fit(letters, n, context_length, stride, wi
 
 @pytest.mark.parametrize("i", [-1, 3, 100])
 def test_a_window_that_is_not_there_is_an_index_error(letters, i):
-    with pytest.raises(IndexError, match=f"window {i} of 3"):
+    with pytest.raises(IndexError, match=says(f"{i} of 3")):
         GPTDataset("abcdefghij", letters, context_length=4, stride=2)[i]
 
 
@@ -58,9 +59,9 @@ def test_windows_are_views_on_one_tensor(letters):
 
 
 def test_a_text_too_short_for_one_window_is_told_with_the_numbers(letters):
-    with pytest.raises(UserError, match="the text has 4 tokens; context_length 4 needs at least 5: lower it or add text"):
+    with pytest.raises(UserError, match=says("4 tokens", "context_length 4", "5", "lower", "add text")):
         GPTDataset("abcd", letters, context_length=4, stride=1)
-    with pytest.raises(UserError, match="the training text has 0 tokens"):
+    with pytest.raises(UserError, match=says("training", "0 tokens")):
         sampler(0)
 
 
@@ -132,8 +133,8 @@ def test_an_encoded_text_knows_how_long_its_tokens_are():
 
 
 def test_a_text_too_short_to_train_on_or_to_evaluate_with_is_told():
-    with pytest.raises(UserError, match="the training part of the text has 3 tokens; context_length 4 needs at least 5"):
+    with pytest.raises(UserError, match=says("training", "3 tokens", "context_length 4", "5")):
         TokenizedText.encode("abc", "abcdef", ByteTokenizer()).check(4)
-    with pytest.raises(UserError, match="the validation part of the text has 1 tokens"):
+    with pytest.raises(UserError, match=says("validation", "1 token")):
         TokenizedText.encode("abcdef", "a", ByteTokenizer()).check(4)
     assert TokenizedText.encode("abcde", "ab", ByteTokenizer()).check(4) is None

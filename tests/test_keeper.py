@@ -26,6 +26,7 @@ from gpt.storage import load_tensors
 from gpt.trainer import DivergedError
 from gpt.writer import RunWriter
 from tests.conftest import TEXT, TINY
+from tests.says import says
 from tests.sessions import finish, same_weights, stop_after, timeless, wait_until
 
 pytestmark = pytest.mark.usefixtures("short_samples")
@@ -35,7 +36,7 @@ LOOKING = {"eval_every": 3, "snapshots": 9}  # settings that only say how often 
 
 
 @given(stops=st.lists(st.integers(1, 23), max_size=4), accumulate=st.integers(1, 3), changes=st.sampled_from([{}, LOOKING]))
-@settings(max_examples=12)
+@settings(max_examples=5)
 def test_a_run_stopped_anywhere_and_as_often_as_one_likes_ends_bit_for_bit(stops, accumulate, changes):
     with tempfile.TemporaryDirectory() as folder:
         root, text = Path(folder), Path(folder) / "bottles.txt"
@@ -121,7 +122,7 @@ def test_a_run_that_only_minutes_end_is_not_extended_by_steps(in_background):
 
 def test_a_finished_run_is_extended_by_resuming_it(tmp_path, config):
     finish(Session(tmp_path, "a", config))
-    with pytest.raises(RunError, match="has made 12 steps already, and this asks for no more: set max_steps above that"):
+    with pytest.raises(RunError, match=says("12 steps", "max_steps")):
         Session(tmp_path, "a", changes={"max_steps": 12})
     run = finish(Session(tmp_path, "a", changes={"max_steps": 20}))
     assert (run.status()["state"], run.status()["step"]) == ("done", 20)
@@ -133,13 +134,13 @@ def test_a_finished_run_is_extended_by_resuming_it(tmp_path, config):
 def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, config, text_file):
     run = finish(Session(tmp_path, "a", config))
     Path(text_file).write_text("another text, long enough to train on\n" * 40)
-    with pytest.raises(RunError, match="has changed since the run began"):
+    with pytest.raises(RunError, match=says("changed")):
         finish(Session(tmp_path, "a", changes={"max_steps": 20}))
     assert run.status()["state"] == "done"
     assert "has changed" in run.status()["error"]
     for path in run.saves():
         path.unlink()
-    with pytest.raises(RunError, match="holds no save to go on from"):
+    with pytest.raises(RunError, match=says("no save")):
         Session(tmp_path, "a", changes={"max_steps": 20})
 
 
@@ -156,7 +157,7 @@ def test_a_diverged_run_keeps_its_best_weights_and_saves_no_nonsense(tmp_path, c
     monkeypatch.setattr(gpt.keeper, "SAVE_SECONDS", 0)
     monkeypatch.setattr(gpt.keeper, "SAVING_SHARE", math.inf)
     session = Session(tmp_path, "a", {**config, "eval_every": 6})
-    with pytest.raises(DivergedError, match=r"at step 8, at a learning rate of .*; the best weights, of step 6, are kept.* from step 7"):
+    with pytest.raises(DivergedError, match=says("step 8", "learning rate", "step 6", "step 7")):
         for event in session.events():
             if event.kind == "step" and session.trainer.step == 8:
                 session.trainer.model.token_embedding.weight.data.fill_(math.nan)
@@ -188,14 +189,14 @@ def test_a_process_is_stopped_at_once(tmp_path, config):
         assert process.wait(20) == -signal.SIGKILL
     assert run.status()["state"] == "stopped"
     assert run.status()["error"].startswith("stopped at once at step ")
-    with pytest.raises(RunError, match="run a is not running"):
+    with pytest.raises(RunError, match=says("run a ", "not running")):
         run.stop_now()
 
 
 def test_a_run_of_another_machine_is_not_stopped_at_once(tmp_path):
     with RunWriter(tmp_path / "a") as writer:
         writer.write_status(state="running", step=1, steps=2, host="elsewhere")
-        with pytest.raises(RunError, match=r"trains on another machine \(elsewhere\): stop it there"):
+        with pytest.raises(RunError, match=says("elsewhere", "stop")):
             Run(writer.path).stop_now()
 
 
@@ -230,7 +231,7 @@ def test_who_stops_a_run_while_the_disk_is_full_loses_nothing_if_there_is_room_i
 
 def test_a_second_wish_to_stop_ends_the_wait_for_the_disk(tmp_path, config, monkeypatch):
     session = Session(tmp_path, "a", config)
-    with pytest.raises(UserError, match=r"cannot be written \(No space left on device\): what was learned since step 0 is lost"):
+    with pytest.raises(UserError, match=says("No space left on device", "step 0")):
         for event in session.events():
             if event.kind == "step" and session.trainer.step == 6:
                 session.stop()
@@ -277,7 +278,7 @@ def test_a_run_killed_before_its_first_step_is_begun_again_under_its_name(tmp_pa
     assert finish(Session(tmp_path, "a", config)).status()["state"] == "done"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match="there is a run mine already"):
+    with pytest.raises(RunError, match=says("mine", "already")):
         Session(tmp_path, "mine", config)
 
 
@@ -329,13 +330,13 @@ class TestTheFolder:
     def test_a_finished_run_is_not_stopped_at_once_whoever_has_its_lock(self, tmp_path):
         with RunWriter(tmp_path / "a") as writer:
             writer.write_status(state="done", step=3, steps=3)
-            with pytest.raises(RunError, match="run a is not running"):
+            with pytest.raises(RunError, match=says("run a ", "not running")):
                 Run(writer.path).stop_now()
 
     def test_a_process_with_the_same_number_is_not_killed(self, tmp_path):
         with RunWriter(tmp_path / "a") as writer:
             writer.write_status(state="running", step=3, steps=3, began="long ago")
-            with pytest.raises(RunError, match="run a is just starting: try again in a moment"):
+            with pytest.raises(RunError, match=says("run a ", "starting", "again")):
                 Run(writer.path).stop_now()
 
     def test_a_save_that_cannot_be_opened_is_told_and_kept(self, tmp_path, config, monkeypatch):
@@ -345,7 +346,7 @@ class TestTheFolder:
             raise PermissionError(errno.EACCES, "Permission denied")
 
         monkeypatch.setattr(gpt.writer, "load_tensors", forbidden)
-        with pytest.raises(RunError, match=r"cannot be read \(Permission denied\): allow reading it"):
+        with pytest.raises(RunError, match=says("Permission denied", "allow")):
             run.load_last()
         assert run.saves()
 
@@ -369,13 +370,13 @@ class TestTheFolder:
         run = stop_after(Session(tmp_path, "a", config), 6)
         session = Session(tmp_path, "a")
         run.delete()
-        with pytest.raises(RunError, match="run a was deleted or renamed meanwhile"):
+        with pytest.raises(RunError, match=says("run a ", "deleted", "renamed")):
             finish(session)
         assert not run.path.exists()
 
     def test_a_name_taken_while_the_process_gets_ready_is_told(self, tmp_path, config):
         session = Session(tmp_path, "a", config)
         first = finish(Session(tmp_path, "a", config))
-        with pytest.raises(RunError, match="there is a run a already"):
+        with pytest.raises(RunError, match=says("run a ", "already")):
             finish(session)
         assert first.status()["state"] == "done"

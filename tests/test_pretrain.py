@@ -16,6 +16,7 @@ from gpt.pretrain import main, make_parser, session_from_flags
 from gpt.run import Run
 from gpt.session import Session
 from gpt.writer import RunWriter
+from tests.says import says
 
 
 @pytest.fixture(autouse=True)
@@ -161,58 +162,58 @@ def test_flags_change_a_preset(tmp_path):
     assert session_from_flags(given).config == {**PRESETS["gpt2-classic"].config, "emb_dim": 64}
 
 
-@pytest.mark.parametrize(("flags", "sentence"), [
-    (["--emb_dmi", "64"], "unknown flag --emb_dmi: did you mean --emb_dim?"),
-    (["--xyzzy=1"], "unknown flag --xyzzy: --help lists all"),
-    (["--batch", "many"], "batch is 'many': set it to a whole number from 1 to 1024"),
-    (["--batch", "1.5"], "batch is '1.5': set it to a whole number from 1 to 1024"),
-    (["--learning_rate", "nan"], "learning_rate is nan: set it to a number from 0 to 0.1"),
-    (["--tie_weights", "perhaps"], "tie_weights is 'perhaps': set it to true or false"),
-    (["--tokenizer", "words"], "tokenizer is 'words': set it to one of bpe, gpt2, char, byte"),
-    (["--seed", "9" * 400], "seed is 9"),
-    (["--emb_dim", "18", "--n_heads", "4"], "emb_dim 18 cannot be split into 4 heads: use 16 or 20"),
-    (["--emb_dim", "6", "--n_heads", "2", "--position", "rope"], "rope turns pairs of numbers"),
-    (["--emb_dim", "18", "--n_heads", "4", "--batch", "0"], "batch is 0: set it to a whole number from 1 to 1024; emb_dim 18"),
-    (["--max_steps", "0"], "epoch, max_steps and max_minutes are all 0"),
-    (["--run", "../a"], "'../a' cannot name a run: use up to 64 letters"),
-    (["--run", ""], "'' cannot name a run"),
-    (["--preset", "huge"], "argument --preset: invalid choice: 'huge'"),
-    (["--batch"], "argument --batch: expected one argument"),
-    (["--corpus", "no/such.txt"], "the text 'no/such.txt' cannot be read (No such file or directory): give a text file"),
-    (["--context_length", "4000"], "the training part of the text has 1988 tokens; context_length 4000 needs at least 4001:"),
-    (["--resume", "--run", "other"], "there is no run other in"),
+@pytest.mark.parametrize(("flags", "facts"), [
+    (["--emb_dmi", "64"], ["--emb_dmi", "--emb_dim"]),
+    (["--xyzzy=1"], ["--xyzzy", "--help"]),
+    (["--batch", "many"], ["batch is 'many'", "whole number", "1 to 1024"]),
+    (["--batch", "1.5"], ["batch is '1.5'", "whole number", "1 to 1024"]),
+    (["--learning_rate", "nan"], ["learning_rate is nan", "0 to 0.1"]),
+    (["--tie_weights", "perhaps"], ["tie_weights is 'perhaps'", "true", "false"]),
+    (["--tokenizer", "words"], ["tokenizer is 'words'", "bpe, gpt2, char, byte"]),
+    (["--seed", "9" * 400], ["seed is 9"]),
+    (["--emb_dim", "18", "--n_heads", "4"], ["emb_dim 18", "4 heads", "16 or 20"]),
+    (["--emb_dim", "6", "--n_heads", "2", "--position", "rope"], ["rope", "3", "odd", "learned"]),
+    (["--emb_dim", "18", "--n_heads", "4", "--batch", "0"], ["batch is 0", "1 to 1024", "emb_dim 18"]),
+    (["--max_steps", "0"], ["epoch", "max_steps", "max_minutes", "0"]),
+    (["--run", "../a"], ["'../a'", "64 letters"]),
+    (["--run", ""], ["''", "64 letters"]),
+    (["--preset", "huge"], ["--preset", "'huge'"]),
+    (["--batch"], ["--batch", "argument"]),
+    (["--corpus", "no/such.txt"], ["'no/such.txt'", "No such file or directory", "give"]),
+    (["--context_length", "4000"], ["1988 tokens", "context_length 4000", "4001"]),
+    (["--resume", "--run", "other"], ["no run other"]),
 ])
-def test_a_mistake_ends_with_one_sentence_and_leaves_nothing(words, tmp_path, capsys, flags, sentence):
-    assert fails(capsys, [*words, *flags]).startswith(sentence)
+def test_a_mistake_ends_with_one_sentence_and_leaves_nothing(words, tmp_path, capsys, flags, facts):
+    assert re.search(says(*facts), fails(capsys, [*words, *flags]))
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
 def test_cuda_asked_for_and_absent_is_told(words, capsys):
-    assert fails(capsys, [*words, "--device", "cuda"]).endswith("finds no CUDA GPU here: set device to auto or cpu")
+    assert re.search(says("cuda", "device", "auto", "cpu"), fails(capsys, [*words, "--device", "cuda"]))
 
 
 def test_an_empty_text_is_told(words, text_file, capsys):
     Path(text_file).write_text(" \n")
-    assert fails(capsys, words).endswith("is empty: give one with a few hundred characters at least")
+    assert re.search(says("empty", "give"), fails(capsys, words))
 
 
 def test_a_name_that_is_taken_is_told(trained, text_file, capsys):
     argv = ["--checkpoints", str(trained.parent), "--run", "bottles"]
-    assert fails(capsys, [*argv, "--corpus", text_file]).startswith("there is a run bottles already: choose another name")
+    assert re.search(says("bottles", "another name"), fails(capsys, [*argv, "--corpus", text_file]))
 
 
-@pytest.mark.parametrize(("flags", "sentence"), [
-    (["--resume"], "--resume needs --run: name the run to go on with"),
-    (["--resume", "--run", "other"], "there is no run other in"),
-    (["--resume", "--run", "bottles"], "run bottles is finished: extend it, with --max_steps above 12, or start a new one"),
-    (["--resume", "--run", "bottles", "--batch", "2"], "batch cannot change when a run is resumed"),
-    (["--resume", "--run", "bottles", "--preset", "quick"], "--resume goes on with the run's own CONFIG: leave out --preset"),
-    (["--resume", "--run", "bottles", "--max_steps", "12"], "run bottles has made 12 steps already, and this asks for no more"),
-    (["--resume", "--run", "../bottles"], "'../bottles' cannot name a run"),
+@pytest.mark.parametrize(("flags", "facts"), [
+    (["--resume"], ["--resume", "--run"]),
+    (["--resume", "--run", "other"], ["no run other"]),
+    (["--resume", "--run", "bottles"], ["bottles", "--max_steps above 12"]),
+    (["--resume", "--run", "bottles", "--batch", "2"], ["batch", "max_steps"]),
+    (["--resume", "--run", "bottles", "--preset", "quick"], ["--resume", "--preset"]),
+    (["--resume", "--run", "bottles", "--max_steps", "12"], ["bottles", "12 steps", "max_steps"]),
+    (["--resume", "--run", "../bottles"], ["'../bottles'"]),
 ])
-def test_a_mistake_in_resuming_is_told(trained, capsys, flags, sentence):
-    assert fails(capsys, ["--checkpoints", str(trained.parent), *flags]).startswith(sentence)
+def test_a_mistake_in_resuming_is_told(trained, capsys, flags, facts):
+    assert re.search(says(*facts), fails(capsys, ["--checkpoints", str(trained.parent), *flags]))
 
 
 def test_a_damaged_run_is_told_when_resumed(tmp_path, capsys, tiny, text_file):
@@ -221,8 +222,8 @@ def test_a_damaged_run_is_told_when_resumed(tmp_path, capsys, tiny, text_file):
         if event.kind == "step":
             session.stop()
     session.writer.saves()[0].write_bytes(b"\0" * 100)
-    sentence = fails(capsys, ["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
-    assert "all saves of run a are damaged" in sentence
+    told = fails(capsys, ["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
+    assert re.search(says("run a ", "saves", "damaged"), told)
 
 
 def test_help_names_every_field_with_its_limits(capsys):
@@ -254,4 +255,4 @@ def test_checkpoints_that_cannot_be_written_are_told(words, text_file, capsys):
 
 def test_a_text_of_one_character_has_nothing_to_predict(words, tmp_path, capsys):
     (tmp_path / "a.txt").write_text("a" * 1000)
-    assert "only one kind of character" in fails(capsys, [*words, "--corpus", str(tmp_path / "a.txt")])
+    assert "one kind" in fails(capsys, [*words, "--corpus", str(tmp_path / "a.txt")])

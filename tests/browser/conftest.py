@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from gpt.config import CONFIG
 from gpt.session import Session
@@ -51,28 +51,47 @@ def address(root) -> str:
         yield url
 
 
+@pytest.fixture(scope="session")
+def context(browser) -> BrowserContext:
+    """Where the first page of every test opens: what its browser has loaded and compiled once, it need not load and compile again."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser, address):
-    """open_page(width, height, dark) -> a page. The test fails on any console error, script error, or request elsewhere."""
-    contexts, faults = [], []
+def open_page(browser, context, address):
+    """open_page(width, height, dark) -> a page that remembers nothing, also if it is the second of a test. The test fails on any console
+    error, script error, or request elsewhere."""
+    pages, contexts, faults = [], [], []
 
     def open_one(width: int = 1280, height: int = 800, dark: bool = False) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on("request", lambda request: faults.append(f"request to {request.url}") if _leaves(request.url, address) else None)
+        if pages:  # another person's
+            contexts.append(browser.new_context())
+        page = (contexts[-1] if pages else context).new_page()
+        pages.append(page)
+        page.set_viewport_size({"width": width, "height": height})
+        watch(page, address, faults)
         page.goto(address + ("/?__theme=dark" if dark else ""))
         page.wait_for_selector("#monitor .gpt-fact")
         page.wait_for_selector("#price .gpt-command")  # the last thing that a page fetches when it opens
         return page
 
     yield open_one
-    for context in contexts:
-        context.close()
+    if pages:
+        pages[0].evaluate("localStorage.clear(), sessionStorage.clear()")
+        pages[0].close()
+    for one in contexts:
+        one.close()
     assert not faults, faults
+
+
+def watch(page: Page, address: str, faults: list[str]) -> None:
+    """Note in `faults` what no page may do: errors on the console and of scripts, dialogs, requests to elsewhere."""
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: faults.append(f"request to {request.url}") if _leaves(request.url, address) else None)
 
 
 def _leaves(url: str, address: str) -> bool:

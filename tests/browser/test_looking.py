@@ -1,9 +1,7 @@
 """Journeys through the Attention tab: views of one head, roles and their table, and what can be taken home."""
 
-import io
 import time
 
-import numpy as np
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_page import PATIENT, look_at, show
@@ -77,40 +75,6 @@ def test_heads_have_roles_an_order_and_a_table(open_page):
     assert lines[0].startswith("layer,head,role,previous token,first token,")
     assert [line.split(",")[:2] for line in lines[1:5]] == [["0", "0"], ["0", "1"], ["1", "0"], ["1", "1"]]
     assert lines[5].split(",")[2] == "chance"
-
-
-def test_figures_numbers_and_a_report_are_taken_home(open_page, browser, tmp_path):
-    page = looking(open_page())
-    page.locator("#explorer .gpt-mosaic").hover()
-    for kind, begins in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
-        with page.expect_download() as saved:
-            page.locator("#explorer .gpt-mosaic").get_by_role("button", name=kind).click()
-        assert saved.value.suggested_filename == f"attention-of-all-heads.{kind.lower()}"
-        assert saved.value.path().read_bytes().startswith(begins)
-
-    panel(page, "Export")
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Maps of every head as NPZ").click()
-    arrays = np.load(io.BytesIO(saved.value.path().read_bytes()), allow_pickle=False)
-    assert arrays["weights"].shape == (2, 2, len(PROMPT), len(PROMPT))
-    np.testing.assert_allclose(arrays["weights"].sum(axis=-1), 1, atol=1e-5)
-
-    with page.expect_download() as saved:
-        page.get_by_role("button", name="Report of this run as HTML").click()
-    path = tmp_path / saved.value.suggested_filename
-    saved.value.save_as(path)
-    context, faults = browser.new_context(offline=True), []
-    report = context.new_page()
-    report.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    report.on("pageerror", lambda error: faults.append(str(error)))
-    report.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:", "blob:")) else None)
-    report.goto(path.as_uri())
-    expect(report.locator("h1")).to_have_text("hostile")
-    expect(report.locator(".js-plotly-plot .main-svg").first).to_be_visible(timeout=PATIENT)
-    expect(report.locator(".gpt-sample")).not_to_have_count(0)
-    assert report.evaluate("document.querySelectorAll('#report img, #report b b').length") == 0  # the text it learned from holds markup
-    context.close()
-    assert not faults, faults
 
 
 def test_a_late_answer_does_not_cover_what_was_asked_for_after_it(open_page):

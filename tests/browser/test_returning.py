@@ -8,9 +8,11 @@ import signal
 import pytest
 from playwright.sync_api import Page, expect
 
+from gpt.config import CONFIG
 from gpt.run import find_run, list_runs
 from tests.browser.conftest import HOSTILE
 from tests.browser.test_page import PATIENT, open_box, points, set_number, state, wait_for_points
+from tests.reliability.pressing import press_train
 from tests.serving import free_port, serve
 from tests.ui.conftest import until
 
@@ -45,15 +47,16 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, server) -> Page:
+def page(context, server) -> Page:
     """A page whose server may go away: what the browser says of failed requests is no fault. Afterwards the folder is empty again."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(server.url)
     page.wait_for_selector("#monitor .gpt-fact")
     page.wait_for_selector("#price .gpt-command")
     yield page
-    context.close()
+    page.evaluate("localStorage.clear(), sessionStorage.clear()")
+    page.close()
     for run in list_runs(server.root):
         if run.is_alive():
             run.stop_now()
@@ -73,9 +76,9 @@ def fill(page: Page, settings: dict) -> None:
         expect(price(page)).to_contain_text(f"--{name} {value} ", timeout=PATIENT)
 
 
-def train(page: Page, **settings: int) -> None:
-    fill(page, {**LONG, **settings})
-    page.locator("#train").click()
+def train(page: Page, server: Server, **settings: int) -> None:
+    """Let the server begin a training, as if another page had asked for it, and wait until this page shows it."""
+    assert press_train(server.url, "", {**CONFIG, **LONG, **settings}) is None
     expect(state(page)).to_have_text("Running", timeout=PATIENT)
     wait_for_points(page, 3)
 
@@ -128,7 +131,9 @@ def test_the_price_is_that_of_the_whole_preset(page):
 
 
 def test_a_server_killed_in_the_middle_of_a_run_is_picked_up_where_it_was(page, server):
-    train(page)
+    fill(page, LONG)
+    page.locator("#train").click()
+    wait_for_points(page, 3)
     run = next(run for run in list_runs(server.root) if run.is_alive())
     page.evaluate("window.sameDocument = true")
     before = price(page).inner_text().replace(run.name, "RUN")
@@ -171,7 +176,7 @@ def test_what_was_set_while_the_server_was_away_is_there_when_it_comes_back(page
 
 
 def test_a_hidden_page_does_not_look_and_fills_in_everything_when_it_is_shown(page, server):
-    train(page)
+    train(page, server)
     run = next(run for run in list_runs(server.root) if run.is_alive())
     hide(page, True)
     page.evaluate("window.setTimeout = () => 0")  # its timers sleep, and do not wake up again
@@ -183,7 +188,7 @@ def test_a_hidden_page_does_not_look_and_fills_in_everything_when_it_is_shown(pa
 
 
 def test_an_answer_that_never_comes_is_not_waited_for(page, server):
-    train(page)
+    train(page, server)
     page.evaluate("gpt.PATIENCE = 1000")
     page.route("**/component_server**", lambda route: None)
     expect(page.locator("#monitor .gpt-error")).to_contain_text("lost its server", timeout=PATIENT)
@@ -194,7 +199,7 @@ def test_an_answer_that_never_comes_is_not_waited_for(page, server):
 
 
 def test_a_page_that_watches_for_days_keeps_a_bounded_part(page, server):
-    train(page, max_steps=1000, eval_every=20)  # a row for every step
+    train(page, server, max_steps=1000, eval_every=20)  # a row for every step
     page.evaluate("gpt.MOST_POINTS = 40, gpt.MOST_SAMPLES = 2")
     run = next(run for run in list_runs(server.root) if run.is_alive())
     step = run.status()["step"]
@@ -211,7 +216,7 @@ def test_a_run_is_extended_looked_at_and_ended_at_once(page, server):
     page.locator("button.label-wrap", has_text="More steps, snapshots").click()
     expect(page.locator("#extend")).to_be_disabled()
     expect(page.locator("#snapshot")).to_be_disabled()
-    train(page)
+    train(page, server)
     run = next(run for run in list_runs(server.root) if run.is_alive())
     before = len(run.snapshots())
     page.locator("#snapshot").click()

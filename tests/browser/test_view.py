@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from gpt.ui.theme import theme
 from gpt.ui.view import CSS, component, head, serve_assets
-from tests.browser.conftest import HOSTILE, _leaves
+from tests.browser.conftest import HOSTILE, watch
 
 LABELS = [HOSTILE.strip(), "&lt;i&gt;", "$x^2$", "%{y}"]
 
@@ -70,19 +70,17 @@ def two_tabs() -> str:
 
 
 @pytest.fixture
-def page(browser, two_tabs) -> Page:
+def page(context, two_tabs) -> Page:
     """The first tab, drawn. The test fails on any console error, script error, or request elsewhere."""
-    faults, context = [], browser.new_context(viewport={"width": 1280, "height": 800})
+    faults = []
     opened = context.new_page()
-    opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    opened.on("request", lambda request: faults.append(request.url) if _leaves(request.url, two_tabs.rstrip("/")) else None)
+    opened.set_viewport_size({"width": 1280, "height": 800})
+    watch(opened, two_tabs.rstrip("/"), faults)
     opened.goto(two_tabs)
     for chart in ("#first", "#probe"):
         opened.locator(f"{chart} .scatterlayer .point").first.wait_for()
     yield opened
-    context.close()
+    opened.close()
     assert not faults, faults
 
 

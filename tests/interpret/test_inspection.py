@@ -7,6 +7,7 @@ import torch
 from gpt.errors import UserError
 from gpt.interpret import attention_maps, inspect, inspect_ids, trace
 from gpt.model import GPT2
+from tests.says import says
 
 
 @pytest.fixture(params=["learned", "rope"])
@@ -52,7 +53,7 @@ def test_the_mode_is_restored_and_dropout_does_not_show(tiny, training):
 
 def test_the_mode_is_restored_after_a_mistake(model):
     model.train()
-    with pytest.raises(ValueError, match="9 tokens do not fit"):
+    with pytest.raises(ValueError, match=says("9 tokens")):
         attention_maps(model, torch.zeros(1, 9, dtype=torch.long))
     assert model.training
 
@@ -107,11 +108,11 @@ def test_of_a_long_prompt_the_last_tokens_are_read(model, tokenizer):
 
 
 def test_an_empty_prompt_is_told(model, tokenizer):
-    with pytest.raises(UserError, match="the prompt is empty"):
+    with pytest.raises(UserError, match=says("prompt", "empty")):
         inspect(model, tokenizer, "")
 
 
 @pytest.mark.parametrize(("layer", "head"), [(-1, 0), (2, 0), (0, -1), (0, 2)])
 def test_a_head_that_is_not_there_is_told(model, tokenizer, layer, head):
-    with pytest.raises(UserError, match="layers go from 0 to 1, heads from 0 to 1"):
+    with pytest.raises(UserError, match=says("layers", "heads", "0 to 1")):
         inspect(model, tokenizer, "green").head(layer, head)

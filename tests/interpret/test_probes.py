@@ -7,6 +7,7 @@ from gpt.dataset import TokenizedText
 from gpt.interpret.heads import MOSTLY
 from gpt.interpret.probes import LONGEST_REPEAT, LONGEST_WINDOW, N_REPEATS, N_WINDOWS, SHORTEST_REPEAT, Probes, make_probes
 from gpt.run import Run, RunError
+from tests.says import says
 
 
 def text(train: torch.Tensor, validation: torch.Tensor) -> TokenizedText:
@@ -98,7 +99,7 @@ def test_a_run_keeps_its_probes(trained):
 
 
 def test_a_run_without_probes_says_so(trained, tmp_path):
-    with pytest.raises(RunError, match="run old was trained before heads were scored"):
+    with pytest.raises(RunError, match=says("old", "heads")):
         Run(tmp_path / "old").probes()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "probes.safetensors").write_bytes((trained / "probes.safetensors").read_bytes()[:-3])

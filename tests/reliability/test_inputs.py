@@ -14,8 +14,8 @@ UNSAFE = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shel
 
 
 @pytest.fixture(scope="module")
-def counts() -> dict:
-    return bad_inputs(200, seed=1)
+def counts(seed) -> dict:
+    return bad_inputs(200, seed)
 
 
 def test_every_kind_is_thrown(counts):

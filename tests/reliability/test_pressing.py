@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gpt.run import Run, list_runs
@@ -39,9 +40,8 @@ def one_run_and_one_message(root, told: list[str | None]) -> Run:
 
 def lives(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
@@ -72,62 +72,59 @@ class TestTwoPeople:
         one_run_and_one_message(root, at_once(servers, ["", ""]))
 
 
-def training_process(server: int) -> int:
-    """The process in which the server with process id `server` trains."""
-    for task in os.listdir(f"/proc/{server}/task"):
-        with open(f"/proc/{server}/task/{task}/children", encoding="ascii") as file:
-            for child in file.read().split():
-                with open(f"/proc/{child}/cmdline", "rb") as words:
-                    if b"gpt.pretrain" in words.read():
-                        return int(child)
-    raise RuntimeError("the server has started no training")
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="the processes are found in Linux's /proc")
 class TestEnding:
     """What is left of a training when its page ends."""
 
     @pytest.fixture
-    def training(self, tmp_path):
-        """training(*options, begun) -> (the server's process, the training's process id), once it is `begun` or sooner."""
-        started = []
+    def begin(self, tmp_path):
+        """begin(*options) -> (the server's process, and the run that it has begun to train)."""
+        pids = []
 
-        def begin(*options: str, begun: bool):
+        def begun(*options: str):
             port = free_port()
-            demo = serve(tmp_path, port, *options, forked=False)
+            demo = serve(tmp_path, port, *options)
             assert press_train(f"http://127.0.0.1:{port}", "a") is None
-            training = training_process(demo.pid)
-            started.extend([demo.pid, training])
-            if begun:
-                until(lambda: any(run.status()["step"] > 0 for run in list_runs(tmp_path)))
-            return demo, training
+            run, = until(lambda: [run for run in list_runs(tmp_path) if run.status()["step"] > 0])
+            pids.extend([demo.pid, run.status()["pid"]])
+            return demo, run
 
-        yield begin
-        for pid in started:
+        yield begun
+        for pid in pids:
             if lives(pid):
                 os.kill(pid, signal.SIGKILL)
 
     # SIGTERM while it trains is how the servers above end.
-    @pytest.mark.parametrize(("signals", "begun"), [([signal.SIGINT], False), ([signal.SIGINT, signal.SIGINT], True)],
-                             ids=["Ctrl+C while it starts", "Ctrl+C twice while it trains"])
-    def test_no_process_stays_behind(self, training, tmp_path, signals, begun):
-        demo, process = training(begun=begun)
-        for one in signals:
-            demo.send_signal(one)
+    def test_ctrl_c_twice_leaves_no_process_behind(self, begin):
+        demo, run = begin()
+        pid = run.status()["pid"]
+        for _ in range(2):
+            demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 0
-        assert not lives(process)
-        assert [run.status()["state"] for run in list_runs(tmp_path)] == (["stopped"] if begun else [])
+        assert not lives(pid)
+        assert run.status()["state"] == "stopped"
 
-    def test_a_training_that_is_kept_goes_on_and_the_next_page_has_it(self, training, tmp_path):
-        demo, process = training("--keep-training", begun=False)
+    def test_ctrl_c_while_it_starts_leaves_no_process_behind(self, tmp_path):
+        """The real commands: a fork would have started before anybody could press Ctrl+C."""
+        port = free_port()
+        demo = serve(tmp_path, port, forked=False)
+        assert press_train(f"http://127.0.0.1:{port}", "a") is None
+        training, = psutil.Process(demo.pid).children()
+        assert "gpt.pretrain" in training.cmdline()
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(60) == 0
+        assert not lives(training.pid)
+        assert list_runs(tmp_path) == []
+
+    def test_a_training_that_is_kept_goes_on_and_the_next_page_has_it(self, begin, tmp_path):
+        demo, run = begin("--keep-training")
+        pid = run.status()["pid"]
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(60) == 0
-        run, = until(lambda: [run for run in list_runs(tmp_path) if run.status()["step"] > 0])
         step = run.status()["step"]
         until(lambda: run.status()["step"] > step)
         with served(tmp_path) as url:
             assert f"run {run.name} is training" in press_train(url, "b")
-        assert lives(process)  # it was not begun by the second page, which leaves it alone
+        assert lives(pid)  # it was not begun by the second page, which leaves it alone
         run.ask("stop")
-        until(lambda: not lives(process))
+        until(lambda: not lives(pid))
         assert run.status()["state"] == "stopped"

@@ -9,6 +9,7 @@ from gpt.config import CONFIG, FIELDS, Field
 from gpt.errors import UserError
 from gpt.generate import SAMPLING_FIELDS
 from gpt.ui.controls import FINEST, control, controls_of, in_a_toast, text_of, told_to_the_person, typed
+from tests.says import says
 
 ALL = [pytest.param(field, id=field.name) for field in (*FIELDS, *SAMPLING_FIELDS)]
 
@@ -63,7 +64,7 @@ def test_whole_numbers_come_back_as_the_field_wants_them_and_the_rest_as_it_is(d
 
 def test_values_go_by_the_order_of_the_fields():
     assert typed(FIELDS, list(CONFIG.values())) == CONFIG
-    with pytest.raises(UserError, match=f"2 settings came, and there are {len(FIELDS)}: send all, from corpus to seed"):
+    with pytest.raises(UserError, match=says(2, len(FIELDS), "corpus", "seed")):
         typed(FIELDS, [1, 2])
 
 
@@ -85,5 +86,5 @@ def test_a_message_shows_what_was_written_as_it_stands():
 @pytest.mark.parametrize("value", [5, True, [], {}, b"x"])
 def test_what_is_no_text_is_told(value):
     assert text_of("x", "the name") + text_of(None, "the name") == "x"
-    with pytest.raises(UserError, match=r"the name is .*: it must be text"):
+    with pytest.raises(UserError, match=says("name", "text")):
         text_of(value, "the name")

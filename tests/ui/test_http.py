@@ -17,6 +17,7 @@ from gpt.generate import Sampling
 from gpt.run import list_runs
 from gpt.ui.attention import ANSWERS, ANSWERS_WITH_OTHERS
 from gpt.ui.jobs import Jobs
+from tests.says import says
 from tests.ui.conftest import unpacked
 
 BEST = 99  # a place at the right end of the slider
@@ -146,7 +147,7 @@ class TestStart:
             client.predict("quick", name, *CONFIG.values(), api_name="/start")
 
     def test_there_is_nothing_to_stop(self, client):
-        with pytest.raises(AppError, match="nothing is training, so there is nothing to stop"):
+        with pytest.raises(AppError, match=says("nothing", "stop")):
             client.predict(api_name="/stop")
 
 

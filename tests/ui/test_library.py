@@ -11,6 +11,7 @@ from gpt.run import RunError, find_run
 from gpt.storage import load_tensors, save_tensors
 from gpt.ui.library import BEST, MOST_ASKED_FOR, Chooser, load, prompt_for, snapshot_at
 from gpt.writer import RunWriter
+from tests.says import says
 
 FIRST = "A prompt of the page's own: Ŵ"  # the run `bottles` never saw most of it
 
@@ -38,7 +39,7 @@ def test_each_place_on_the_slider_is_a_snapshot_and_its_end_the_best_weights(roo
 
 @pytest.mark.parametrize("place", [math.nan, math.inf, -math.inf, -1, -0.5, None, "1", [1], {}])
 def test_a_place_that_is_none_is_told(root, place):
-    with pytest.raises(RunError, match=r"there are no weights at place .*: choose some on the slider"):
+    with pytest.raises(RunError, match=says("weights", "slider")):
         snapshot_at(root, "bottles", place)
     with pytest.raises(RunError):
         load(root, "bottles", place)
@@ -80,14 +81,14 @@ def test_a_changed_file_is_loaded_anew(own_root):
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 1000])
 def test_damaged_weights_are_told(own_root, content):
     find_run(own_root, "bottles").weights().write_bytes(content)
-    with pytest.raises(RunError, match="is damaged or belongs to another CONFIG"):
+    with pytest.raises(RunError, match=says("damaged", "CONFIG")):
         load(own_root, "bottles", 99)
 
 
 def test_a_run_without_weights_yet_is_told(own_root):
     with RunWriter(own_root / "new") as writer:
         writer.write_status(state="starting", step=0, steps=0)
-    with pytest.raises(RunError, match="run new has no weights; its snapshots: none yet"):
+    with pytest.raises(RunError, match=says("new", "no weights")):
         load(own_root, "new", 0)
 
 
@@ -160,5 +161,5 @@ class TestChooser:
             assert snapshot_at(chooser.root, "bottles", end) is None
 
     def test_a_run_deleted_meanwhile_is_told_to_the_person(self, chooser):
-        with pytest.raises(gr.Error, match="there is no run cups"):
+        with pytest.raises(gr.Error, match=says("no run cups")):
             chooser._named("cups", 1)

@@ -12,6 +12,7 @@ from gpt.run import Run, RunError, load_run
 from gpt.ui import report
 from gpt.ui.report import contents, report_of, samples
 from gpt.writer import RunWriter
+from tests.says import says
 
 SPITE = "</script><script>alert(1)</script><!-- \u202e"
 
@@ -72,7 +73,7 @@ def test_it_asks_of_what_was_seen_in_this_run(run):
 
 def test_a_run_that_has_no_weights_yet_has_no_report(run):
     (run.path / "best.safetensors").unlink()
-    with pytest.raises(RunError, match="run bottles has no weights"):
+    with pytest.raises(RunError, match=says("bottles", "no weights")):
         report_of(run)
 
 

@@ -5,6 +5,7 @@ import pytest
 from gpt.corpus import BUILT_IN, CorpusError
 from gpt.ui import texts
 from gpt.ui.texts import FOLDER, LARGEST, check_source, choices, preview, save_text
+from tests.says import says
 
 
 def test_a_text_is_kept_as_it_is_under_its_own_name(tmp_path):
@@ -78,7 +79,7 @@ def test_what_can_be_chosen_is_allowed(tmp_path):
     "/etc/passwd", "../poem.txt", "poem.txt", "", ".", "/", "stories/", "STORIES", None, 5, ["stories"], {}])
 def test_no_other_source_is_read(tmp_path, source):
     save_text(tmp_path, "poem.txt", b"text")
-    with pytest.raises(CorpusError, match="that text is not on this page"):
+    with pytest.raises(CorpusError, match=says("text", "this page")):
         check_source(tmp_path, source)
 
 

@@ -18,6 +18,7 @@ from gpt.run import new_name
 from gpt.ui import texts, train
 from gpt.ui.train import preview_of, price_of
 from gpt.writer import RunWriter
+from tests.says import says
 
 
 @pytest.fixture
@@ -201,7 +202,7 @@ def test_a_text_that_is_refused_is_told_to_the_person(jobs):
 
 @pytest.mark.parametrize("command", ["pause", "stop"])
 def test_where_nothing_trains_there_is_nothing_to_control(library_jobs, command):
-    with pytest.raises(gr.Error, match=f"nothing is training, so there is nothing to {command}"):
+    with pytest.raises(gr.Error, match=says("nothing", command)):
         train.toggle_pause(library_jobs) if command == "pause" else train.ask(library_jobs, command)
 
 
@@ -215,12 +216,12 @@ def test_pause_becomes_resume_while_a_run_is_paused(jobs, state, command):
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, None, "many", True, float("nan"), float("inf"), 10**9, [5]])
 def test_steps_that_cannot_be_added_are_told(jobs, steps):
-    with pytest.raises(gr.Error, match="steps cannot be added: give a whole number from 1 to 10,000,000"):
+    with pytest.raises(gr.Error, match=says("steps", "1", "10,000,000")):
         train.add_steps(jobs, steps)
 
 
 def test_steps_are_added_to_the_run_that_is_shown(jobs):
-    with pytest.raises(gr.Error, match="there is no run to add steps to yet"):
+    with pytest.raises(gr.Error, match=says("no run")):
         train.add_steps(jobs, 5)
     with RunWriter(jobs.root / "a") as writer:
         writer.write_status(state="running", step=1, steps=9)
@@ -237,7 +238,7 @@ def test_a_snapshot_is_asked_for(jobs, monkeypatch):
 
 
 def test_where_nothing_trains_there_is_nothing_to_end(library_jobs):
-    with pytest.raises(gr.Error, match="nothing is training, so there is nothing to stop"):
+    with pytest.raises(gr.Error, match=says("nothing", "stop")):
         train.end_at_once(library_jobs)
 
 
