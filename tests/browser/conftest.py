@@ -88,7 +88,7 @@ def open_page(browser, context, address):
 
 def watch(page: Page, address: str, faults: list[str]) -> None:
     """Note in `faults` what no page may do: errors on the console and of scripts, dialogs, requests to elsewhere."""
-    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: faults.append(f"{message.text} {message.location['url']}") if message.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("dialog", lambda dialog: (faults.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.on("request", lambda request: faults.append(f"request to {request.url}") if _leaves(request.url, address) else None)

@@ -115,19 +115,16 @@ def test_a_reload_keeps_the_form(page):
     expect(page.locator("#preview .gpt-opening")).to_contain_text(HOSTILE.strip(), timeout=PATIENT)
 
 
-def test_a_form_that_cannot_be_read_is_the_default(page):
-    before = price(page).inner_text()
-    page.evaluate("localStorage.setItem('gpt2-from-scratch-form', 'of another program')")
-    page.reload()
-    expect(price(page)).to_have_text(before, timeout=PATIENT)
-
-
-def test_the_price_is_that_of_the_whole_preset(page):
+def test_the_price_is_that_of_the_whole_preset_and_a_form_that_cannot_be_read_is_the_default(page):
     """A preset changes many controls at once, and the answers to all of these changes arrive in any order."""
+    before = price(page).inner_text()
     for preset in ("induction", "shakespeare-char", "quick", "induction"):
         page.locator("#preset input").click()
         page.get_by_role("option", name=preset).click()
         expect(price(page)).to_contain_text(re.compile(rf"--preset {preset} --run"), timeout=PATIENT)
+    page.evaluate("localStorage.setItem('gpt2-from-scratch-form', 'of another program')")
+    page.reload()
+    expect(price(page)).to_have_text(before, timeout=PATIENT)
 
 
 def test_a_server_killed_in_the_middle_of_a_run_is_picked_up_where_it_was(page, server):

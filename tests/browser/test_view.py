@@ -1,10 +1,12 @@
 """The drawing itself, on a page of two tabs that holds nothing else."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 import gradio as gr
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from gpt.ui.theme import theme
 from gpt.ui.view import CSS, component, head, serve_assets
@@ -69,19 +71,31 @@ def two_tabs() -> str:
     page.close(verbose=False)
 
 
-@pytest.fixture
-def page(context, two_tabs) -> Page:
-    """The first tab, drawn. The test fails on any console error, script error, or request elsewhere."""
-    faults = []
-    opened = context.new_page()
-    opened.set_viewport_size({"width": 1280, "height": 800})
-    watch(opened, two_tabs.rstrip("/"), faults)
-    opened.goto(two_tabs)
+@contextmanager
+def opened(context: BrowserContext, two_tabs: str) -> Iterator[Page]:
+    """The first tab, drawn. Fails at its end on any console error, script error, or request elsewhere."""
+    faults, page = [], context.new_page()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    watch(page, two_tabs.rstrip("/"), faults)
+    page.goto(two_tabs)
     for chart in ("#first", "#probe"):
-        opened.locator(f"{chart} .scatterlayer .point").first.wait_for()
-    yield opened
-    opened.close()
+        page.locator(f"{chart} .scatterlayer .point").first.wait_for()
+    yield page
+    page.close()
     assert not faults, faults
+
+
+@pytest.fixture
+def page(context, two_tabs) -> Iterator[Page]:
+    with opened(context, two_tabs) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def kept(context, two_tabs) -> Iterator[Page]:
+    """For tests that leave the page as they found it."""
+    with opened(context, two_tabs) as page:
+        yield page
 
 
 def of(page: Page, chart: str, what: str):
@@ -114,7 +128,8 @@ def test_zoom_and_dom_survive_an_update_and_the_text_twin_follows(page):
     expect(page.locator("#first .gpt-plot")).to_have_attribute("aria-label", "ends at 9")
 
 
-def test_a_click_on_a_point_reaches_python(page):
+def test_a_click_on_a_point_reaches_python(kept):
+    page = kept
     page.locator("#probe .scatterlayer").scroll_into_view_if_needed()
     point = page.locator("#probe .scatterlayer .point").nth(2).bounding_box()
     page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
@@ -123,7 +138,8 @@ def test_a_click_on_a_point_reaches_python(page):
     expect(page.get_by_label("clicked")).to_have_value("point 2 of curve 0 at 2, 1")
 
 
-def test_escape_closes_an_open_list_before_it_stops_anything(page):
+def test_escape_closes_an_open_list_before_it_stops_anything(kept):
+    page = kept
     page.evaluate("window.stops = 0; document.querySelector('#stop').addEventListener('click', () => window.stops++)")
     choices = page.get_by_label("a list").first
     choices.focus()
@@ -137,7 +153,8 @@ def test_escape_closes_an_open_list_before_it_stops_anything(page):
     expect(page.get_by_label("clicked")).to_have_value("stopped")
 
 
-def test_dark_mode_recolours_what_is_drawn(page):
+def test_dark_mode_recolours_what_is_drawn(kept):
+    page = kept
     colours = """() => [".scatterlayer .js-line", ".xtick text", ".legendtext"].map((part) => {
         const style = getComputedStyle(document.querySelector("#first " + part));
         return part.endsWith("line") ? style.stroke : style.fill;
@@ -150,13 +167,15 @@ def test_dark_mode_recolours_what_is_drawn(page):
     assert page.evaluate(colours) == light
 
 
-def test_a_chart_follows_the_width_and_its_height_the_aspect(page):
+def test_a_chart_follows_the_width_and_its_height_the_aspect(kept):
+    page = kept
     assert of(page, "#probe", "_fullLayout.height") == pytest.approx(of(page, "#probe", "_fullLayout.width") / 2, abs=1)
     for width in (800, 390):
         page.set_viewport_size({"width": width, "height": 800})
         page.wait_for_function(f"document.querySelector('#probe .js-plotly-plot')._fullLayout.width < {width}")
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
         assert of(page, "#probe", "_fullLayout.width") == page.locator("#probe .gpt-view").bounding_box()["width"]
+    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def test_a_chart_in_a_hidden_tab_is_drawn_when_it_is_shown(page):
@@ -174,7 +193,8 @@ def test_a_chart_in_a_hidden_tab_is_drawn_when_it_is_shown(page):
     expect(page.locator("#second .main-svg").first).to_be_hidden()
 
 
-def test_hostile_names_and_labels_show_as_they_stand(page):
+def test_hostile_names_and_labels_show_as_they_stand(kept):
+    page = kept
     expect(page.locator("#probe .xtick text")).to_have_text(LABELS)
     expect(page.locator("#first .legendtext")).to_have_text([HOSTILE.strip()])
     assert page.locator("#probe svg image, #probe svg img, #first svg img").count() == 0

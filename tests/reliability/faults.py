@@ -21,6 +21,7 @@ from gpt.session import Session
 from tests.reliability.lab import differences, ended, in_a_child, small_config, timeless, train
 from tests.sessions import wait_until
 
+WHOLE: tempfile.TemporaryDirectory | None = None  # in which _whole has trained its run
 NOBODY = 65534  # the user to whom a folder can be forbidden; root may write everywhere
 
 
@@ -208,10 +209,13 @@ FAULTS: dict[str, Callable[[Path, random.Random], None]] = {
 
 
 def _whole(folder: Path) -> Run:
-    """The run to which nothing happens; it begins in the same folder, so that its text has the same name."""
-    if not (folder / "runs" / "whole").exists():
-        assert ended(in_a_child(train, folder / "runs", "whole", small_config(folder))) == "done"
-    return Run(folder / "runs" / "whole")
+    """The run to which nothing happens, in `folder`. It is trained once a process: nothing in it depends on where it lies."""
+    global WHOLE
+    if WHOLE is None:
+        WHOLE = tempfile.TemporaryDirectory()
+        root = Path(WHOLE.name)
+        assert ended(in_a_child(train, root / "runs", "whole", small_config(root))) == "done"
+    return Run(shutil.copytree(Path(WHOLE.name) / "runs" / "whole", folder / "runs" / "whole", dirs_exist_ok=True))
 
 
 @contextlib.contextmanager
