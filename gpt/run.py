@@ -227,9 +227,12 @@ def list_runs(root: Path | str) -> list[Run]:
 
 
 def check_name(name: str) -> str:
-    """Return `name` if it can name a run: letters, digits, dot, dash, underscore; no path. Raises RunError."""
+    """Return `name` if it can name a run on any system: letters, digits, dot, dash, underscore; no path, and none of the names that
+    Windows keeps for devices or cannot keep (a dot at the end). Raises RunError."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", name):
         raise RunError(f"{str(name)[:64]!r} cannot name a run: use up to 64 letters, digits, dots, dashes and underscores, no path")
+    if name.endswith(".") or re.fullmatch(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", name, re.IGNORECASE):
+        raise RunError(f"{name!r} cannot name a run: Windows could not keep a folder of that name, choose another")
     return name
 
 

@@ -4,5 +4,7 @@ import re
 
 
 def says(*facts: object) -> str:
-    """A regular expression for pytest's `match`: found in a text that holds every one of `facts`, in any order."""
-    return "(?s)" + "".join(f"(?=.*{re.escape(str(fact))})" for fact in facts)
+    """A regular expression for `re.search` and pytest's `match`: found in a text that holds all `facts`, in any order. "3 heads | emb_dim"
+    is two of them."""
+    words = [word for fact in facts for word in str(fact).split(" | ")]
+    return "(?s)" + "".join(f"(?=.*{re.escape(word)})" for word in words)

@@ -179,10 +179,6 @@ class TestReport:
 
 
 class TestClients:
-    def test_they_ask_what_the_page_asks(self):
-        script = (PROJECT / "gpt" / "ui" / "assets" / "train.js").read_text(encoding="utf-8")
-        assert "server.poll({ page, run, cursor })" in script and "setTimeout(watch, wait)" in script
-
     def test_they_go_on_from_where_they_were(self, page):
         words = [sys.executable, "-m", "tests.benchmarks.clients", page.url, "2"]
         clients = subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -202,13 +202,14 @@ def test_no_temporary_names_are_left(saved):
                      "snapshots/step-000005.safetensors", "last/step-000005.safetensors"}
 
 
-@pytest.mark.parametrize("name", ["a", "A-run_1.2", "_x", "0", "a" * 64])
+@pytest.mark.parametrize("name", ["a", "A-run_1.2", "_x", "0", "a" * 64, "con-1", "console", "com10"])
 def test_a_plain_name_is_a_name(name):
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", [
-    "", ".", "..", "a/b", "../a", "/a", "a\\b", ".hidden", "-a", "a b", "a\n", "ü", "a\0", "a" * 65, None, 5])
+    "", ".", "..", "a/b", "../a", "/a", "a\\b", ".hidden", "-a", "a b", "a\n", "ü", "a\0", "a" * 65, None, 5,
+    "CON", "nul", "aux.txt", "Com1", "LPT9.a.b", "a."])  # the last cannot be kept by Windows
 def test_a_name_with_a_path_or_anything_odd_is_refused(name, tmp_path):
     with pytest.raises(RunError, match=says("name a run")):
         check_name(name)
@@ -321,17 +322,17 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(("found", "told"), [
-    (1, "has format 1, written before queries and keys with qk_norm met on today's scale"),
-    (4, "has format 4, written by another version of this project; this version writes format 3: look at it with that version"),
-    (None, "has format None, written by something else"),
-    ([3], r"has format \[3\], written by something else"),
+    (1, "format 1 | qk_norm"),
+    (4, "format 4 | format 3 | that version"),
+    (None, "format None"),
+    ([3], "format [3]"),
 ])
 def test_a_run_of_another_version_is_not_read_as_if_it_were_of_this_one(saved, found, told):
     path = saved.path / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": found}))
-    with pytest.raises(RunError, match=told):
+    with pytest.raises(RunError, match=says(told)):
         load_run(saved.path)
-    with pytest.raises(RunError, match=told):
+    with pytest.raises(RunError, match=says(told)):
         Run(saved.path).check_format()
 
 

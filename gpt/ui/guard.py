@@ -27,6 +27,7 @@ API = "/gradio_api"
 LARGEST_REQUEST = 2_000_000  # bytes of anything but an upload
 LARGEST_UPLOAD = 21_000_000  # a text of 20 MB and what stands around it
 READ_AWAY = 100_000_000  # bytes of a refused request that are still read: whoever sends them hears the answer only afterwards
+DEEPEST = 32  # lists or objects inside each other in a request: the page's own have about ten
 OURS = "this is a fault of the page, not yours: the server's log says more"
 SHOWN = b',"visible":true,"duration":10,"title":"Error"'  # without these Gradio's page keeps an error to itself; seconds
 DIRECT = (f"{API}/run/", f"{API}/api/")  # calls that pass Gradio's queue, and its limits, by
@@ -187,18 +188,25 @@ class Guard:
 
 def parts(value: Any) -> Iterator[Any]:
     """A nested value and everything inside it. Not by recursion, whose depth a visitor could exhaust."""
-    waiting = [value]
-    while waiting:
-        yield (part := waiting.pop())
-        if isinstance(part, (dict, list)):
-            waiting.extend(part.values() if isinstance(part, dict) else part)
+    for level in levels(value):
+        yield from level
+
+
+def levels(value: Any) -> Iterator[list[Any]]:
+    """A nested value, then what it holds, then what that holds, and so on."""
+    level = [value]
+    while level:
+        yield level
+        level = [inner for part in level if isinstance(part, (dict, list)) for inner in (part.values() if isinstance(part, dict) else part)]
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON in `body`. Raises Refused if it is none, nested deeper than any request of this page, or holds half a character,
-    which no answer could repeat."""
+    """The JSON in `body`. Raises Refused if it is none, nested deeper than any request of this page (which Gradio would walk through by
+    recursion), or holds half a character, which no answer could repeat."""
     try:
         value = json.loads(body)
+        if any(depth > DEEPEST for depth, _ in enumerate(levels(value))):
+            raise RecursionError
         if b"\\u" in body:  # only so can half of a pair of surrogates come
             json.dumps(value, ensure_ascii=False).encode()
         return value

@@ -32,16 +32,16 @@ class Chooser:
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
         self._quietly = {**QUIETLY, "preprocess": False}
         self.changed = [
-            self.run.input(self._chosen, [self.run, self.prompt], [self.weights, self.prompt], trigger_mode="always_last", **self._quietly),
-            self.weights.change(self._named, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
+            self.run.input(self.choose, [self.run, self.prompt], [self.weights, self.prompt], trigger_mode="always_last", **self._quietly),
+            self.weights.change(self.label, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
     def offered_on(self, tab: gr.Tab, wish: str = "(run) => [run, null]") -> Any:
         """Bring the list of runs up to date whenever `tab` is shown. `wish` is JavaScript that may wish for a run and a place on the
         slider: it is given the run that is chosen, and gives one, and a place or null."""
         controls = [self.run, self.weights, self.prompt]
-        return tab.select(self._offer, controls, controls, js=f"(run, place, prompt) => [...({wish})(run), prompt]", **self._quietly)
+        return tab.select(self.offer, controls, controls, js=f"(run, place, prompt) => [...({wish})(run), prompt]", **self._quietly)
 
-    def _offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any]:
+    def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any]:
         """The choice stays if the run is still there, and its weights, unless others are wished for; else the newest run with its best."""
         names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
         if chosen in names:
@@ -50,13 +50,14 @@ class Chooser:
             there = gr.update(maximum=self._last(chosen), value=place)
             return gr.update(choices=names, value=chosen), there, self._readable(chosen, prompt)
         newest = names[0] if names else None
-        return gr.update(choices=names, value=newest), *(self._chosen(newest, prompt) if newest else (gr.skip(), gr.skip()))
+        return gr.update(choices=names, value=newest), *(self.choose(newest, prompt) if newest else (gr.skip(), gr.skip()))
 
     def follow(self, shown: gr.HTML) -> None:
         """Move the slider to the weights that `shown` went to by itself: it clicks with {"run", "step"}, None for the best."""
-        shown.click(self._to, self.run, self.weights, **ANSWERED, preprocess=False)
+        shown.click(self.moved_to, self.run, self.weights, **ANSWERED, preprocess=False)
 
-    def _to(self, chosen: str, event: gr.EventData) -> Any:
+    def moved_to(self, chosen: str, event: gr.EventData) -> Any:
+        """The slider where the view that clicked went, unless another run was chosen meanwhile."""
         went = event._data if isinstance(event._data, dict) else {}
         step = went.get("step")
         if not chosen or went.get("run") != chosen:
@@ -65,22 +66,22 @@ class Chooser:
             last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()
         return gr.update(maximum=last, value=steps.index(step) if step in steps else last)
 
-    def _named(self, chosen: str, position: float) -> Any:
+    def label(self, chosen: str, position: float) -> Any:
         """The slider, named by what it points at."""
         with told_to_the_person():
             step = snapshot_at(self.root, chosen, position)
         return gr.update(label=BEST if step is None else f"weights: at training step {step:,}")
 
-    def _chosen(self, chosen: str, prompt: Any) -> tuple[Any, Any]:
+    def choose(self, chosen: str, prompt: Any) -> tuple[Any, Any]:
         """What follows from the choice of a run: the slider at its best weights, and a prompt that it can read."""
-        return self._at_best(chosen), self._readable(chosen, prompt)
+        return self.best_place(chosen), self._readable(chosen, prompt)
 
     def _readable(self, chosen: str, prompt: Any) -> Any:
         with told_to_the_person():
             better = prompt_for(self.root, chosen, prompt, self._first_prompt)
         return gr.skip() if better == prompt else better
 
-    def _at_best(self, chosen: str) -> Any:
+    def best_place(self, chosen: str) -> Any:
         """The slider with a place for each snapshot of a run, at its right end: the best weights."""
         with told_to_the_person():
             last = self._last(chosen)

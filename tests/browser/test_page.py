@@ -95,7 +95,9 @@ def small_training(open_page, root):
 def test_a_run_is_watched_zoomed_reloaded_seen_by_a_second_page_and_stopped(small_training, open_page, root):
     page = small_training
     run = next(run for run in list_runs(root) if run.is_alive())
-    wait_for_points(page, 3)
+    with page.expect_request(lambda request: '"poll"' in (request.post_data or "")) as asked:
+        wait_for_points(page, 3)
+    assert asked.value.post_data_json["data"].keys() == {"page", "run", "cursor"}  # as tests/benchmarks/clients.py asks too
 
     area = page.locator("#monitor .js-plotly-plot").first.bounding_box()
     page.mouse.move(area["x"] + 100, area["y"] + 80)

@@ -323,7 +323,11 @@ class TestProcess:
 
 def test_names_of_runs_made_of_allowed_characters_are_free(jobs):
     for name in ("a", "A.b-c_d", string.ascii_letters[:26] + "-1", "_", "0"):
-        jobs.check_free(name)
+        assert jobs.check_free(name) is None
+        (jobs.root / name).mkdir(parents=True)
+        (jobs.root / name / "config.json").touch()
+        with pytest.raises(RunError, match=says(name, "another name")):
+            jobs.check_free(name)
 
 
 def test_runs_that_have_ended_are_read_once(jobs, monkeypatch):

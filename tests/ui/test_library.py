@@ -96,64 +96,64 @@ class TestChooser:
     """The two controls are brought up to date whenever the tab is shown, and agree with each other."""
 
     def test_the_newest_run_is_offered_with_its_best_weights(self, chooser):
-        run, weights, _ = chooser._offer(None, None, FIRST)
+        run, weights, _ = chooser.offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
         last = len(find_run(chooser.root, "bytes").snapshots())
         assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
 
     def test_a_run_and_weights_that_are_wished_for_are_taken(self, chooser):
-        run, weights, _ = chooser._offer("bottles", 2, FIRST)
+        run, weights, _ = chooser.offer("bottles", 2, FIRST)
         assert (run["value"], weights["value"]) == ("bottles", 2)
 
     def test_a_choice_stays_while_the_run_is_there(self, chooser):
-        run, weights, _ = chooser._offer("bottles", None, FIRST)
+        run, weights, _ = chooser.offer("bottles", None, FIRST)
         assert "value" not in run
         assert "value" not in weights
         rmtree(chooser.root / "bottles")
-        run, _, _ = chooser._offer("bottles", None, FIRST)
+        run, _, _ = chooser.offer("bottles", None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes"], "bytes")
 
     def test_a_run_without_weights_is_not_offered(self, chooser):
         with RunWriter(chooser.root / "new") as writer:
             writer.write_status(state="starting", step=0, steps=0)
-        assert chooser._offer(None, None, FIRST)[0]["choices"] == ["bytes", "bottles"]
+        assert chooser.offer(None, None, FIRST)[0]["choices"] == ["bytes", "bottles"]
 
     def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
         with gr.Blocks(analytics_enabled=False):
-            run, weights, _ = Chooser(tmp_path, "test", gr.Textbox(FIRST))._offer(None, None, FIRST)
+            run, weights, _ = Chooser(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == ([], None)
         assert weights == gr.skip()
 
     def test_a_prompt_that_the_run_cannot_read_gives_way_to_the_runs_own(self, chooser):
         own = find_run(chooser.root, "bottles").config()["corpus"]["prompt"]
-        assert chooser._chosen("bottles", FIRST)[1] == own
-        assert chooser._offer("bottles", 0, FIRST)[2] == own
-        assert chooser._chosen("bytes", FIRST)[1] == gr.skip()
-        assert chooser._chosen("bytes", own)[1] == FIRST
+        assert chooser.choose("bottles", FIRST)[1] == own
+        assert chooser.offer("bottles", 0, FIRST)[2] == own
+        assert chooser.choose("bytes", FIRST)[1] == gr.skip()
+        assert chooser.choose("bytes", own)[1] == FIRST
 
     def test_what_a_person_wrote_stays_also_where_it_cannot_be_read(self, chooser):
         assert prompt_for(chooser.root, "bottles", "Ŵ, mine", FIRST) == "Ŵ, mine"
-        assert chooser._chosen("bottles", "Ŵ, mine")[1] == gr.skip()
+        assert chooser.choose("bottles", "Ŵ, mine")[1] == gr.skip()
 
     def test_a_damaged_run_beside_it_keeps_no_run_from_being_chosen(self, chooser):
         (chooser.root / "bytes" / "config.json").write_text("{", encoding="utf-8")
-        assert chooser._chosen("bottles", FIRST)[1]
+        assert chooser.choose("bottles", FIRST)[1]
 
     def test_the_slider_is_named_by_what_it_points_at(self, chooser):
         steps = find_run(chooser.root, "bottles").snapshots()
-        assert [chooser._named("bottles", place)["label"] for place in range(len(steps) + 1)] == [
+        assert [chooser.label("bottles", place)["label"] for place in range(len(steps) + 1)] == [
             *(f"weights: at training step {step:,}" for step in steps), BEST]
 
     def test_another_run_begins_at_its_best_weights(self, chooser):
         last = len(find_run(chooser.root, "bottles").snapshots())
-        fitted = chooser._at_best("bottles")
+        fitted = chooser.best_place("bottles")
         assert (fitted["maximum"], fitted["value"], fitted["label"]) == (last, last, BEST)
 
     def test_while_a_run_trains_the_end_of_the_slider_stays_the_best_weights(self, chooser):
         run = find_run(chooser.root, "bottles")
         with RunWriter(run.path) as writer:
             writer.write_status(state="running")
-            end = chooser._at_best("bottles")["value"]
+            end = chooser.best_place("bottles")["value"]
             assert snapshot_at(chooser.root, "bottles", end) is None
             planned = run.config()["config"]["snapshots"]
             for step in range(1000, 1000 + planned + MOST_ASKED_FOR):
@@ -162,4 +162,4 @@ class TestChooser:
 
     def test_a_run_deleted_meanwhile_is_told_to_the_person(self, chooser):
         with pytest.raises(gr.Error, match=says("no run cups")):
-            chooser._named("cups", 1)
+            chooser.label("cups", 1)

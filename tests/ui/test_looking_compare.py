@@ -139,10 +139,10 @@ def test_a_run_or_a_snapshot_that_has_vanished_is_told(own_root):
 
 
 @pytest.mark.parametrize(("question", "told"), [
-    ({}, "with is 'None': choose one of weights, without"), ({"with": "weights"}, "the question has no run"),
+    ({}, "with is 'None' | weights, without"), ({"with": "weights"}, "no run"),
     ({"with": "weights", "run": "../bottles", "step": None}, "cannot name a run"), ({**snapshot(None), "step": "0"}, "step is 0"),
-    ({"with": "without"}, "heads is no list"), ({"with": "without", "heads": []}, "no head is taken out: add the selected one"),
-    ({"with": "without", "heads": [[0, 7]]}, "head is 7: choose a whole number from 0 to 1"),
+    ({"with": "without"}, "heads is no list"), ({"with": "without", "heads": []}, "no head | add"),
+    ({"with": "without", "heads": [[0, 7]]}, "head is 7 | 0 to 1"),
 ])
 def test_a_question_that_makes_no_sense_gets_a_sentence(looking, shown, question, told):
     for answer in (compare.compare, partial(compare.compare_head)):

@@ -1,5 +1,6 @@
 """The Train tab: the price of a CONFIG or all that is wrong with it, what the text looks like, and the command that is run."""
 
+import re
 import shlex
 import statistics
 import sys
@@ -101,27 +102,29 @@ def test_the_price_follows_a_slider_at_once(jobs, config):
 def test_a_text_too_short_for_the_context_is_told_with_the_remedy(jobs):
     source = str(texts.save_text(jobs.root, "a.txt", b"forty characters in all, the last 4 kept"))
     told = price_of(jobs, "quick", "", {**CONFIG, "corpus": source, "tokenizer": "char"})
-    assert told == {"problems": ["the training part of the text has 36 tokens; context_length 64 needs at least 65: lower it or add text"]}
+    problem, = told["problems"]
+    assert re.search(says("36 tokens", "context_length 64", "65", "lower", "add text"), problem)
 
 
-@pytest.mark.parametrize(("name", "problem"), [("bottles", "there is a run bottles already"), ("../a", "cannot name a run")])
+@pytest.mark.parametrize(("name", "problem"), [("bottles", "bottles | already"), ("../a", "cannot name a run")])
 def test_a_name_that_cannot_be_used_is_told_before_the_start(library_jobs, name, problem):
     told, = price_of(library_jobs, "quick", name, CONFIG)["problems"]
-    assert problem in told
+    assert re.search(says(problem), told)
 
 
 @pytest.mark.parametrize("source", ["/etc/passwd", "../a.txt", ""])
 def test_a_text_that_is_not_on_the_page_has_no_price_and_no_preview(jobs, source):
     config = {**CONFIG, "corpus": source}
-    told = "that text is not on this page: choose one from the list, upload or paste it"
-    assert price_of(jobs, "quick", "", config) == {"problems": [told]}
+    told, = price_of(jobs, "quick", "", config)["problems"]
+    assert re.search(says("text", "this page", "list", "upload", "paste"), told)
     assert preview_of(jobs, config) == {"sentence": "", "opening": "", "notes": told}
 
 
 def test_a_gpu_asked_for_and_absent_is_told(jobs, config, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     told = price_of(jobs, "quick", "", {**config, "device": "cuda"})
-    assert told == {"problems": ["device cuda was asked for, but PyTorch finds no CUDA GPU here: set device to auto or cpu"]}
+    problem, = told["problems"]
+    assert re.search(says("device cuda", "auto", "cpu"), problem)
 
 
 @pytest.mark.usefixtures("known_speed")
