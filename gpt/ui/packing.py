@@ -1,13 +1,14 @@
 """Files to take home, made of a run: a zip of its folder, and its report.
 
-They lie where Gradio keeps what goes through it and removes it after a while, in a folder of their own: the server hands out what
-lies there (gpt/ui/guard.py), and nothing that a visitor has uploaded.
+They lie where Gradio keeps what goes through it, in a folder of their own: the server hands out what lies there (gpt/ui/guard.py), and
+nothing that a visitor has uploaded. What nobody has asked for in a while is removed when the next is made.
 """
 
 import contextlib
 import hashlib
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +18,7 @@ from gpt.run import Run, RunError
 from gpt.ui import report
 
 PACKED = "packed"  # the folder's name
+KEPT_SECONDS = 600
 PACKING = threading.Lock()
 
 
@@ -35,8 +37,9 @@ def packed_once(run: Run, folder: Path, kind: str, write: Callable[[Run, BinaryI
     takes the disk for itself. Raises RunError if there is no room."""
     with PACKING:
         path = folder / PACKED / contents_of(run) / f"{run.name}.{kind}"
+        remove_old(folder / PACKED)
         if path.exists():
-            path.touch()  # Gradio removes what is ten minutes old
+            path.touch()
             return path
         half = path.with_suffix(".half")
         with contextlib.ExitStack() as undone:
@@ -51,6 +54,15 @@ def packed_once(run: Run, folder: Path, kind: str, write: Callable[[Run, BinaryI
                                "that holds temporary files") from None
             undone.pop_all()
     return path
+
+
+def remove_old(packed: Path) -> None:
+    """Remove the files below `packed` that were made, or asked for again, more than KEPT_SECONDS ago."""
+    for path in packed.glob("*/*"):
+        with contextlib.suppress(OSError):  # another page over the same folder removes them too
+            if path.stat().st_mtime < time.time() - KEPT_SECONDS:
+                path.unlink()
+                path.parent.rmdir()  # fails, as it should, while another file of the same run lies there
 
 
 def contents_of(run: Run) -> str:

@@ -1,6 +1,7 @@
 """The Runs tab: all runs in a table, the selected ones' curves in one chart; resume, rename, report, download and delete."""
 
 import contextlib
+import secrets
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
         name = gr.Textbox(label="New name", max_lines=1, elem_id="new-name", scale=3, min_width=120)
         accept = gr.Button("Rename", variant="primary", elem_id="accept-name", min_width=60)
         leave = gr.Button("Cancel", elem_id="leave-name", min_width=60)
-    file = gr.DownloadButton(elem_id="zip", elem_classes="gpt-hidden")
+    delivered = component("delivery", elem_id="delivered")
     chart = component("figure", elem_id="runs-chart")
 
     def ticked(names: str) -> tuple[Any, ...]:
@@ -72,8 +73,7 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
 
     for button, name, pack in ((download, "Download", packing.zip_of), (report, "Report", packing.report_of)):
         begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **QUIETLY)
-        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(file.GRADIO_CACHE)), selected, file, **ANSWERED)
-        packed.success(None, js="() => document.getElementById('zip').click()")
+        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE)), selected, delivered, **ANSWERED)
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **QUIETLY)
 
@@ -174,7 +174,8 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
             return new
 
 
-def pack_one(jobs: Jobs, action: str, pack: Callable[[Run, Path], Path], folder: Path, selected: str) -> str:
-    """The path below `folder` of what `pack` makes of the run that is selected; `action` names the button that was pressed."""
+def pack_one(jobs: Jobs, action: str, pack: Callable[[Run, Path], Path], folder: Path, selected: str) -> dict[str, Any]:
+    """What `pack` makes of the selected run below `folder`, as the view "delivery" takes it; `action` names the button that was pressed."""
     with told_to_the_person():
-        return str(pack(one_of(jobs, selected, action), folder))
+        path = pack(one_of(jobs, selected, action), folder)
+    return {"path": str(path), "name": path.name, "press": secrets.token_hex(4)}

@@ -1,11 +1,13 @@
 """Files to take home of a run: its zip and its report."""
 
+import os
+import time
 import zipfile
 
 import pytest
 
 from gpt.run import Run, RunError, find_run
-from gpt.ui.packing import PACKED, report_of, zip_of
+from gpt.ui.packing import KEPT_SECONDS, PACKED, report_of, zip_of
 
 
 @pytest.fixture
@@ -39,6 +41,16 @@ def test_a_run_is_packed_again_only_if_it_has_changed(run, tmp_path):
     assert again != first
     with zipfile.ZipFile(again) as archive:
         assert archive.read("bottles/log.txt").endswith(b"one more line")
+
+
+def test_what_nobody_asked_for_in_a_while_is_removed_when_the_next_is_made(run, tmp_path):
+    old, other = zip_of(run, tmp_path), report_of(run, tmp_path)
+    (run.path / "log.txt").write_text("changed")
+    for path in (old, other):
+        os.utime(path, (time.time() - KEPT_SECONDS - 1,) * 2)
+    new = zip_of(run, tmp_path)
+    assert [path for path in (tmp_path / PACKED).rglob("*") if path.is_file()] == [new]
+    assert not old.parent.exists()
 
 
 def test_a_zip_that_finds_no_room_leaves_nothing_behind(run, tmp_path, monkeypatch):

@@ -94,6 +94,27 @@ gpt.focus = function (id, tries = 20) {
     } else if (tries) setTimeout(() => gpt.focus(id, tries - 1), 25);
 };
 
+// A file that the server has made, brought to whoever asked for it: {path, name, press}, where press differs each time.
+gpt.views.delivery = function (element, props, { watch }) {
+    const trouble = gpt.make("p", "gpt-error");
+    trouble.setAttribute("role", "status");
+    element.replaceChildren(trouble);
+    watch("value", async () => {
+        const { path, name } = props.value || {};
+        trouble.textContent = "";
+        if (!path) return;
+        const address = `gradio_api/file=${encodeURI(path)}`;
+        const found = await fetch(address, { method: "HEAD" }).then(({ ok }) => ok, () => false);
+        if (!found) {
+            trouble.textContent = `${name} is made, but the server does not hand it out: try again, or look into the server's log.`;
+            return;
+        }
+        const link = gpt.make("a");
+        [link.href, link.download] = [address, name];
+        link.click();
+    });
+};
+
 // A figure from Python, or the sentence of an empty view: {figure} or {empty}
 gpt.views.figure = function (element, props, { watch }) {
     const empty = gpt.make("p", "gpt-empty"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
