@@ -202,9 +202,9 @@ def levels(value: Any) -> Iterator[list[Any]]:
 
 def parsed(body: bytes) -> Any:
     """The JSON in `body`. Raises Refused if it is none, nested deeper than any request of this page (which Gradio would walk through by
-    recursion), or holds half a character, which no answer could repeat."""
+    recursion), or holds what no answer could repeat: half a character, or a whole number of more than 64 bits."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_int=whole_number)
         if any(depth > DEEPEST for depth, _ in enumerate(levels(value))):
             raise RecursionError
         if b"\\u" in body:  # only so can half of a pair of surrogates come
@@ -216,6 +216,14 @@ def parsed(body: bytes) -> Any:
         raise Refused(422, "the request holds half a character: send whole ones") from None
     except ValueError:
         raise Refused(400, "the request is no JSON: send a JSON object in UTF-8") from None
+
+
+def whole_number(digits: str) -> int:
+    """The number of these digits. Raises Refused if it has more than 64 bits."""
+    number = int(digits)
+    if not -2**63 <= number < 2**63:
+        raise Refused(422, f"the request holds the number {digits[:20]}...: send whole numbers of up to 64 bits")
+    return number
 
 
 async def read(receive: Receive, limit: int) -> bytes:

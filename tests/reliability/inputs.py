@@ -238,7 +238,7 @@ def bad_inputs(n: int, seed: int) -> dict[str, Any]:
 
             def note(what: str, told: str) -> None:
                 counts[what] += 1
-                examples.append(f"{what}: {told[:300]}")
+                examples.append(f"{what}: {told[:700]}")
 
             def check() -> None:
                 inside, beyond, begun = watch.changed()
@@ -262,7 +262,7 @@ def bad_inputs(n: int, seed: int) -> dict[str, Any]:
                 for what, wrong in (("accepted", taken), ("tracebacks", LEAK.search(text)), ("faults", "fault of the page" in text),
                                     ("without_a_sentence", status >= 400 and not is_a_sentence(text))):
                     if wrong:
-                        note(what, f"{kind} {status} {text}")
+                        note(what, f"{kind}: {page.asked} -> {status} {text}")
                 if i % GOOD_EVERY == GOOD_EVERY - 1:
                     check()
             check()

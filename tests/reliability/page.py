@@ -24,6 +24,7 @@ class Page:
         self.address = urlparse(url).netloc
         self._connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         self.slowest = 0.0
+        self.asked = ""  # what was asked last, in short
         config = json.loads(self.ask("GET", "/config")[1])
         self._calls = 0
         self.components = {one["id"]: one for one in config["components"]}
@@ -33,7 +34,7 @@ class Page:
     def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json",
             chunked: bool = False) -> tuple[int, str]:
         """(status, body). Raises OSError or http.client.HTTPException if there is no answer."""
-        began = time.monotonic()
+        began, self.asked = time.monotonic(), f"{method} {path[:100]} {(body or b'')[:300]!r}"
         try:
             sent = iter([body]) if chunked else body
             self._connection.request(method, quote(path, safe="/=?&%:", errors="surrogatepass"), sent, {"content-type": kind},

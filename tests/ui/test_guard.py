@@ -189,6 +189,13 @@ def test_events_that_are_no_failures_stay_as_they_are():
     assert told["duration"] > 0
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**400])
+def test_a_whole_number_that_no_answer_could_repeat_is_refused(number):
+    with pytest.raises(guard.Refused, match=says(str(number)[:20], "64 bits")):
+        parsed(json.dumps([{"a": number}]).encode())
+    assert parsed(json.dumps([2**63 - 1, -(2**63), 1e300]).encode()) == [2**63 - 1, -(2**63), 1e300]
+
+
 @pytest.mark.parametrize("depth", [DEEPEST + 2, 400])
 def test_what_is_nested_deeper_than_any_request_of_the_page_is_refused(depth):
     with pytest.raises(guard.Refused, match=says("nested")):
