@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 torch.set_num_threads(1)  # these models are so small that a second thread only waits
 os.environ["OMP_NUM_THREADS"] = "1"  # nor do the processes that tests begin need one
-WORKERS = 2
+WORKERS = min(4, max(2, os.cpu_count() or 2))
 FORK_SERVER = pytest.StashKey[ExitStack]()
 
 
@@ -51,7 +52,7 @@ def pytest_configure(config):
     if (gain := config.getoption("bfloat16_gain")) is not None:
         forkserver.replace_bfloat16_gain(gain)
         os.environ[forkserver.GAIN] = str(gain)
-    if config.getoption("dist") != "no" and not hasattr(config, "workerinput") and hasattr(os, "fork"):  # the process that has workers
+    if config.getoption("dist") != "no" and not hasattr(config, "workerinput") and sys.platform == "linux":  # the process that has workers
         config.stash[FORK_SERVER] = ExitStack()
         config.stash[FORK_SERVER].enter_context(forkserver.fork_server())
 

@@ -4,7 +4,8 @@
 has them already begins in hundredths. It runs the same modules as `__main__`, with arguments, environment, folder and files of its own.
 The few tests that are about starting itself start the real commands.
 
-The idea is that of `multiprocessing`'s fork server. That one runs functions; this one runs commands, with a `Popen` to hold on to.
+The idea is that of `multiprocessing`'s fork server. That one runs functions; this one runs commands, with a `Popen` to hold on to. It needs
+Linux, whose sockets keep the bounds of messages; elsewhere every command starts by itself.
 """
 
 import atexit
