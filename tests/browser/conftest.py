@@ -68,7 +68,7 @@ def open_page(browser, context, address):
     def open_one(width: int = 1280, height: int = 800, dark: bool = False) -> Page:
         if pages:  # another person's
             contexts.append(browser.new_context())
-        page = (contexts[-1] if pages else context).new_page()
+        page = new_page(contexts[-1] if pages else context, address)
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})
         watch(page, address, faults)
@@ -79,11 +79,19 @@ def open_page(browser, context, address):
 
     yield open_one
     if pages:
-        pages[0].evaluate("localStorage.clear(), sessionStorage.clear()")
         pages[0].close()
     for one in contexts:
         one.close()
     assert not faults, faults
+
+
+def new_page(context: BrowserContext, address: str) -> Page:
+    """A page, empty yet, in a browser that remembers nothing of what pages at `address` have kept."""
+    page = context.new_page()
+    devtools = context.new_cdp_session(page)
+    devtools.send("Storage.clearDataForOrigin", {"origin": address, "storageTypes": "local_storage"})
+    devtools.detach()
+    return page
 
 
 def watch(page: Page, address: str, faults: list[str]) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from gpt.config import CONFIG
 from gpt.run import find_run, list_runs
-from tests.browser.conftest import HOSTILE
+from tests.browser.conftest import HOSTILE, new_page
 from tests.browser.test_page import PATIENT, open_box, points, set_number, state, wait_for_points
 from tests.reliability.pressing import press_train
 from tests.serving import free_port, serve
@@ -49,13 +49,12 @@ def server(tmp_path_factory):
 @pytest.fixture
 def page(context, server) -> Page:
     """A page whose server may go away: what the browser says of failed requests is no fault. Afterwards the folder is empty again."""
-    page = context.new_page()
+    page = new_page(context, server.url)
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(server.url)
     page.wait_for_selector("#monitor .gpt-fact")
     page.wait_for_selector("#price .gpt-command")
     yield page
-    page.evaluate("localStorage.clear(), sessionStorage.clear()")
     page.close()
     for run in list_runs(server.root):
         if run.is_alive():

@@ -103,7 +103,7 @@ gpt.views.delivery = function (element, props, { watch }) {
         const { path, name } = props.value || {};
         trouble.textContent = "";
         if (!path) return;
-        const address = `gradio_api/file=${encodeURI(path)}`;
+        const address = `gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
         const found = await fetch(address, { method: "HEAD" }).then(({ ok }) => ok, () => false);
         if (!found) {
             trouble.textContent = `${name} is made, but the server does not hand it out: try again, or look into the server's log.`;
