@@ -5,6 +5,7 @@ import ipaddress
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -13,7 +14,7 @@ from gpt.cli import Parser
 from gpt.device import choose_device
 from gpt.estimate import machine_speed
 from gpt.run import DEFAULT_ROOT
-from gpt.ui import attention, generate, runs, train
+from gpt.ui import attention, generate, packing, runs, train
 from gpt.ui.access import SHORTEST_SECRET, Caps
 from gpt.ui.guard import Guard
 from gpt.ui.jobs import Jobs
@@ -69,8 +70,10 @@ def main(argv: list[str] | None = None) -> None:
             signal.signal(getattr(signal, name), lambda *_: ended.set())
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     page = launch(jobs, options.host, options.port, room, auth)
+    packed = Path(page.GRADIO_CACHE) / packing.PACKED
     while not ended.wait(LOOK_SECONDS):
         room.make()
+        packing.remove_old(packed)
     if options.keep_training:
         jobs.leave()
         print("Stopping: a run in progress goes on, and the next page shows it again.", flush=True)

@@ -11,9 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests import forkserver
-
-PROJECT = Path(__file__).resolve().parents[1]
-SECONDS_TO_BEGIN = 120
+from tests.forkserver import PROJECT, SECONDS_TO_BEGIN
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
 """Files to take home, made of a run: a zip of its folder, and its report.
 
 They lie where Gradio keeps what goes through it, in a folder of their own: the server hands out what lies there (gpt/ui/guard.py), and
-nothing that a visitor has uploaded. What nobody has asked for in a while is removed when the next is made.
+nothing that a visitor has uploaded. What nobody has asked for in a while is removed, as long as a page is served.
 """
 
 import contextlib
