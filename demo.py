@@ -11,9 +11,9 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from gpt.cli import Parser
-from gpt.device import choose_device
-from gpt.estimate import machine_speed
-from gpt.run import DEFAULT_ROOT
+from gpt.estimate.price import machine_speed
+from gpt.runs.run import DEFAULT_ROOT
+from gpt.training.device import choose_device
 from gpt.ui import attention, generate, packing, runs, train
 from gpt.ui.access import SHORTEST_SECRET, Caps
 from gpt.ui.guard import Guard

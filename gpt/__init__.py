@@ -1,4 +1,4 @@
-"""GPT-2 from scratch: a GPT to train, to talk to and to take apart.
+"""GPT-2 from scratch: a GPT to train, to read and to take apart. README.md in this folder says in which order to read it.
 
 The names below are loaded when they are first asked for: `from gpt import GPT2` waits for PyTorch, `from gpt import CONFIG` does not.
 """
@@ -6,14 +6,21 @@ The names below are loaded when they are first asked for: `from gpt import GPT2`
 from importlib import import_module
 from typing import Any
 
-_MODULE_OF = {
-    "SelfAttention": "attention", "CausalAttention": "attention", "MultiHeadAttention": "attention",
-    "LayerNorm": "layers", "FeedForward": "layers", "TransformerBlock": "layers", "GPT2": "model",
-    "CONFIG": "config", "PRESETS": "config", "validate": "config", "UserError": "errors",
-    "GPTDataset": "dataset", "Trainer": "trainer", "Session": "session", "Run": "run", "load_run": "run",
-    "Sampling": "generate", "generate_text": "generate", "text_to_token_ids": "generate", "token_ids_to_text": "generate",
-    "write": "generate", "attention_maps": "interpret", "inspect": "interpret", "trace": "interpret",
+_NAMES = {
+    "config": ("CONFIG", "PRESETS", "validate"),
+    "errors": ("UserError",),
+    "model.attention": ("SelfAttention", "CausalAttention", "MultiHeadAttention"),
+    "model.layers": ("LayerNorm", "FeedForward", "TransformerBlock"),
+    "model.gpt2": ("GPT2",),
+    "model.sampling": ("Sampling", "generate_text"),
+    "model.writing": ("text_to_token_ids", "token_ids_to_text", "write"),
+    "data.dataset": ("GPTDataset",),
+    "training.trainer": ("Trainer",),
+    "runs.session": ("Session",),
+    "runs.run": ("Run", "load_run"),
+    "interpret": ("attention_maps", "inspect", "trace"),
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = list(_MODULE_OF)
 
 

@@ -1,7 +1,7 @@
 """`python -m gpt.control pause --run a-run`: ask a run that trains, in whatever process on this machine, to do something."""
 
 from gpt.cli import Parser, user_errors_end_politely
-from gpt.run import COMMANDS, DEFAULT_ROOT, find_run
+from gpt.runs.run import COMMANDS, DEFAULT_ROOT, find_run
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gpt.calibration import free_bytes
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
-from gpt.device import prefer_to_be_killed
 from gpt.errors import UserError
-from gpt.estimate import most_helpful_knobs, training_bytes
-from gpt.keeper import SAVE_SECONDS
-from gpt.run import DEFAULT_ROOT, new_name
-from gpt.session import Session
+from gpt.estimate.calibration import free_bytes
+from gpt.estimate.price import most_helpful_knobs, training_bytes
+from gpt.runs.recorder import SAVE_SECONDS
+from gpt.runs.run import DEFAULT_ROOT, new_name
+from gpt.runs.session import Session
+from gpt.training.device import prefer_to_be_killed
 from gpt.visible import visible
 
 

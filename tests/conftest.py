@@ -14,12 +14,12 @@ import pytest
 import torch
 from hypothesis import settings
 
-import gpt.keeper
+import gpt.runs.recorder
 from gpt.config import CONFIG
-from gpt.dataset import TokenizedText
-from gpt.model import GPT2
-from gpt.session import Session
-from gpt.tokenizer import CharTokenizer
+from gpt.data.dataset import TokenizedText
+from gpt.data.tokenizer import CharTokenizer
+from gpt.model.gpt2 import GPT2
+from gpt.runs.session import Session
 from tests import forkserver
 from tests.sessions import finish
 
@@ -118,7 +118,7 @@ def config(tiny, text_file) -> dict:
 @pytest.fixture
 def short_samples(monkeypatch):
     """Runs write little at their evaluations: a test has many of them."""
-    monkeypatch.setattr(gpt.keeper, "SAMPLE_TOKENS", 8)
+    monkeypatch.setattr(gpt.runs.recorder, "SAMPLE_TOKENS", 8)
 
 
 @pytest.fixture

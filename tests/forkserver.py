@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 
 import torch
 
-import gpt.device
+import gpt.training.device
 import gpt.ui.jobs
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -39,7 +39,7 @@ GAIN = "GPT_TESTS_BFLOAT16_GAIN"  # another: what is to be taken for measured by
 SECONDS_TO_BEGIN = 120
 LARGEST_REQUEST = 150_000  # bytes: a command with its environment in one packet
 # What those commands import. They themselves are run, not imported; PyTorch imports torch._dynamo at a process's first optimizer step.
-IMPORTED = ("torch", "torch._dynamo", "demo", "gpt.session", "gpt.cli", "tqdm", "tests.reliability.faults", "tests.reliability.inputs",
+IMPORTED = ("torch", "torch._dynamo", "demo", "gpt.runs.session", "gpt.cli", "tqdm", "tests.reliability.faults", "tests.reliability.inputs",
             "tests.reliability.kills", "tests.reliability.report", "tests.reliability.watching")
 FORKED = (["demo.py"], ["-m", "gpt.pretrain"], ["-m", "tests.reliability"])  # beginnings of commands that are worth a fork
 
@@ -47,7 +47,7 @@ FORKED = (["demo.py"], ["-m", "gpt.pretrain"], ["-m", "tests.reliability"])  # b
 def replace_bfloat16_gain(gain: float | str | None) -> None:
     """Let precision=auto decide in this process as on a CPU that multiplies bfloat16 `gain` times faster than float32; None: as it is."""
     if gain is not None:
-        gpt.device.bfloat16_gain = lambda: float(gain)
+        gpt.training.device.bfloat16_gain = lambda: float(gain)
 
 
 def is_forked(words: Sequence[str], env: dict[str, str] | None) -> bool:
@@ -261,7 +261,7 @@ def main() -> None:
         importlib.import_module(name)
     torch.set_num_threads(1)
     replace_bfloat16_gain(os.environ.get(GAIN))
-    importlib.import_module("gpt.estimate").machine_speed("cpu")  # which every page measures once, to tell the price of a CONFIG
+    importlib.import_module("gpt.estimate.price").machine_speed("cpu")  # which every page measures once, to tell the price of a CONFIG
     if threading.active_count() > 1:
         raise RuntimeError(f"a process with threads cannot fork safely: {threading.enumerate()}")
     Server(os.environ[ADDRESS]).serve()

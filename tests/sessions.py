@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from gpt.interpret.probes import Probes
-from gpt.run import Run
-from gpt.session import Session
-from gpt.storage import load_tensors
+from gpt.runs.run import Run
+from gpt.runs.session import Session
+from gpt.runs.storage import load_tensors
 
 PROBES = Probes(torch.tensor([[0, 1, 0, 1]]), torch.tensor([[0, 1, 2]]))
 

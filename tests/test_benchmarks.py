@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gpt.config import PRESETS
-from gpt.corpus import read_corpus
-from gpt.model import GPT2
+from gpt.data.corpus import read_corpus
+from gpt.model.gpt2 import GPT2
 from tests.benchmarks import ablating, generation, memory, minute, ours, peer, scaling, time_to_loss, training_speed
 from tests.benchmarks.__main__ import ROWS, main, measure_all
 from tests.benchmarks.machine import PROJECT, hardware, matrix_rates, versions

@@ -3,7 +3,7 @@
 import pytest
 
 from gpt.control import main
-from gpt.writer import RunWriter
+from gpt.runs.writer import RunWriter
 
 
 @pytest.mark.parametrize(("words", "asked"), [

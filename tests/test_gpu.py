@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from gpt.attention import MultiHeadAttention
-from gpt.device import choose_device, choose_precision
-from gpt.generate import generate_text
-from gpt.model import GPT2
-from gpt.run import load_run
-from gpt.session import Session
-from gpt.trainer import Trainer
+from gpt.model.attention import MultiHeadAttention
+from gpt.model.gpt2 import GPT2
+from gpt.model.sampling import generate_text
+from gpt.runs.run import load_run
+from gpt.runs.session import Session
+from gpt.training.device import choose_device, choose_precision
+from gpt.training.trainer import Trainer
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")]
 

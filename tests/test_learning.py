@@ -3,7 +3,7 @@
 import torch
 
 from gpt.config import PRESETS
-from gpt.session import Session
+from gpt.runs.session import Session
 from tests.sessions import finish
 
 

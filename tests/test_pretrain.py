@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from gpt.config import CONFIG, PRESETS, as_flags
-from gpt.keeper import Keeper
 from gpt.pretrain import main, make_parser, session_from_flags
-from gpt.run import Run
-from gpt.session import Session
-from gpt.writer import RunWriter
+from gpt.runs.recorder import Keeper
+from gpt.runs.run import Run
+from gpt.runs.session import Session
+from gpt.runs.writer import RunWriter
 from tests.says import says
 
 
@@ -129,9 +129,9 @@ def test_a_signal_stops_a_run_which_is_saved_and_can_go_on(words, tmp_path):
 
 
 def test_a_second_signal_ends_at_once_and_the_run_goes_on_from_its_last_save(words, tmp_path):
-    code = ("import gpt.keeper, gpt.pretrain, sys, time\n"
-            "gpt.keeper.Keeper.finish = lambda self: (print('finishing', flush=True), time.sleep(100))\n"  # a save that takes long
-            "gpt.keeper.SAVE_SECONDS = 0.01\n"
+    code = ("import gpt.runs.recorder, gpt.pretrain, sys, time\n"
+            "gpt.runs.recorder.Keeper.finish = lambda self: (print('finishing', flush=True), time.sleep(100))\n"  # a save that takes long
+            "gpt.runs.recorder.SAVE_SECONDS = 0.01\n"
             "gpt.pretrain.main(sys.argv[1:])")
     env = os.environ | {"PYTHONUNBUFFERED": "1"}
     argv = [sys.executable, "-c", code, *words, "--max_steps", "100000"]

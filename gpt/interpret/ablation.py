@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gpt.interpret.trace import trace
-from gpt.model import GPT2, LOGITS_AT_ONCE, evaluating
+from gpt.model.gpt2 import GPT2, LOGITS_AT_ONCE, evaluating
 
 FLOPS_A_LAYER = 2e12  # of one layer's share in trying every head: ten to twenty seconds on two CPU cores
 FEWEST_WINDOWS = 2  # without a second sequence there is no standard error

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gpt.interpret.trace import Trace
-from gpt.model import evaluating
+from gpt.model.gpt2 import evaluating
 
 Against = int | Literal["mean"] | None  # another token, the mean of all, or nothing
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gpt.device import enough_memory
+from gpt.data.tokenizer import Tokenizer
 from gpt.errors import UserError
 from gpt.interpret.inspection import Inspection, inspect, inspect_ids
-from gpt.model import GPT2
-from gpt.tokenizer import Tokenizer
+from gpt.model.gpt2 import GPT2
+from gpt.training.device import enough_memory
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from gpt.interpret.probes import Probes
 from gpt.interpret.scores import ROLES, SCORES, excess
 from gpt.interpret.trace import attention_by_layer
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
 
 CLEAR = 0.3  # the excess from which on a head does what a score measures
 MOSTLY = 0.8  # of the sequences in which that has to be so

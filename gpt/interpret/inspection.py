@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gpt.device import enough_memory
+from gpt.data.tokenizer import Tokenizer, encode_prompt
 from gpt.errors import UserError
 from gpt.interpret.trace import Trace, trace
-from gpt.model import GPT2
-from gpt.tokenizer import Tokenizer, encode_prompt
+from gpt.model.gpt2 import GPT2
+from gpt.training.device import enough_memory
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gpt.interpret.trace import Trace
-from gpt.model import LOGITS_AT_ONCE
+from gpt.model.gpt2 import LOGITS_AT_ONCE
 
 
 @dataclass(frozen=True)

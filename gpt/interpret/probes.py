@@ -2,13 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from gpt.dataset import TokenizedText
-from gpt.storage import load_tensors, save_tensors
+from gpt.data.dataset import TokenizedText
 
 N_REPEATS, LONGEST_REPEAT = 6, 16  # sequences, and tokens in one copy
 SHORTEST_REPEAT = 3  # in copies of 2 tokens, what followed the first copy is the previous token
@@ -31,13 +29,13 @@ class Probes:
     def to(self, device: torch.device) -> "Probes":
         return Probes(self.repeats.to(device), self.windows.to(device))
 
-    def save(self, path: Path) -> None:
-        save_tensors(path, {"repeats": self.repeats.int().cpu(), "windows": self.windows.int().cpu()})
+    def tensors(self) -> dict[str, Tensor]:
+        """What a run's folder keeps of them, as int32."""
+        return {"repeats": self.repeats.int().cpu(), "windows": self.windows.int().cpu()}
 
     @classmethod
-    def load(cls, path: Path) -> "Probes":
-        """Raises OSError or DamagedFile."""
-        tensors, _ = load_tensors(path)
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> "Probes":
+        """The inverse of `tensors`. Raises KeyError if one is missing."""
         return cls(tensors["repeats"].long(), tensors["windows"].long())
 
 

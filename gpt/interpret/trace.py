@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpt.attention import Attended
-from gpt.model import GPT2, evaluating
+from gpt.model.attention import Attended
+from gpt.model.gpt2 import GPT2, evaluating
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gpt.interpret.trace import Trace
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
 
 SMALLEST_REST = 1e-3  # a row that leaves less than this outside its first column has nothing to renormalise
 

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt import housekeeping
 from gpt.errors import UserError
-from gpt.estimate import Estimate, estimate
-from gpt.locks import began as began_at
-from gpt.run import FINAL_STATES, Run, RunError, list_runs
-from gpt.storage import write_atomically
-from gpt.writer import KEPT_SAVES
+from gpt.estimate.price import Estimate, estimate
+from gpt.runs import cleanup
+from gpt.runs.locks import began as began_at
+from gpt.runs.run import FINAL_STATES, Run, RunError, list_runs
+from gpt.runs.storage import write_atomically
+from gpt.runs.writer import KEPT_SAVES
 
 Process = tuple[int, str]  # its number and when it began: together they mean one process
 OWNERS, HOMES = ".owners.json", ".visitors"
@@ -131,7 +131,7 @@ class Access:
         """Raise AccessError if `run` has grown so large that this visitor may have no more of it kept."""
         if self._may_all(visitor):
             return
-        taken, snapshots = housekeeping.size_of(run.path), len(run.snapshots())
+        taken, snapshots = cleanup.size_of(run.path), len(run.snapshots())
         if taken > self.caps.disk:
             raise AccessError(f"run {run.name} takes {taken / 1e6:,.0f} MB of disk, and a visitor's may take {self.caps.disk / 1e6:g} MB: "
                               "begin another run")
@@ -171,7 +171,7 @@ class Access:
             finished = [kept for kept in there if kept.status()["state"] in FINAL_STATES and not kept.is_alive()]
             gone = finished[::-1][:max(0, len(there) - (self.caps.runs - 1))]
             for kept in gone:
-                housekeeping.delete(kept)
+                cleanup.delete(kept)
             owners, names = self._owners(), {kept.name for kept in there} - {kept.name for kept in gone}
             begun = {"who": digest(visitor), "created": None, "process": process}
             self._write({name: entry for name, entry in owners.items() if name in names} | {run: begun})

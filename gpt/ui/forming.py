@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from gpt.errors import UserError
-from gpt.experiment import CORPUS, tell
-from gpt.experiment import take_out as experiment_out
-from gpt.forming import read_scores
+from gpt.interpret.experiment import CORPUS, tell
+from gpt.interpret.experiment import take_out as experiment_out
+from gpt.interpret.forming import read_scores
 from gpt.interpret.heads import ONE_LAYER, HeadScores
 from gpt.interpret.scores import ROLES, SCORES
-from gpt.run import FINAL_STATES, Run, RunError, find_run
+from gpt.runs.run import FINAL_STATES, Run, RunError, find_run
 from gpt.ui import figures, library
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking.questions import Question

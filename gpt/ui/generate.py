@@ -9,9 +9,10 @@ from typing import Any
 import gradio as gr
 
 from gpt.config import ConfigError
+from gpt.data.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_label
 from gpt.errors import UserError
-from gpt.generate import SAMPLING_FIELDS, Likely, Piece, Sampling, write
-from gpt.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_label
+from gpt.model.sampling import SAMPLING_FIELDS, Sampling
+from gpt.model.writing import Likely, Piece, write
 from gpt.ui import library
 from gpt.ui.controls import control, typed
 from gpt.ui.jobs import Jobs

@@ -11,9 +11,9 @@ from pathlib import Path
 import filelock
 
 from gpt.config import CONFIG, PRESETS, as_flags, validate
-from gpt.device import choose_device
-from gpt.run import FINAL_STATES, Run, RunError, check_command, check_name, find_run, list_runs
-from gpt.session import machine_lock
+from gpt.runs.run import FINAL_STATES, Run, RunError, check_command, check_name, find_run, list_runs
+from gpt.runs.session import machine_lock
+from gpt.training.device import choose_device
 from gpt.ui.access import Access, Caps
 
 PROJECT = Path(__file__).resolve().parents[2]  # the folder from which `python -m gpt.pretrain` runs

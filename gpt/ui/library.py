@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
+from gpt.data.tokenizer import encode_prompt, load_tokenizer
 from gpt.errors import UserError
-from gpt.run import FINAL_STATES, Run, RunError, find_run, list_runs, load_run
-from gpt.tokenizer import encode_prompt, load_tokenizer
+from gpt.runs.run import FINAL_STATES, Run, RunError, find_run, list_runs, load_run
 from gpt.ui.controls import ANSWERED, QUIETLY, told_to_the_person
 
 IN_USE_SECONDS = 3600.0

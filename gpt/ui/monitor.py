@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gpt.run import FINAL_STATES, Run, RunError, list_runs
+from gpt.runs.run import FINAL_STATES, Run, RunError, list_runs
 from gpt.ui import figures
 from gpt.ui.jobs import PROJECT, Jobs
 from gpt.visible import visible

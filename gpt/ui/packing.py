@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gpt import housekeeping
-from gpt.run import Run, RunError
+from gpt.runs import cleanup
+from gpt.runs.run import Run, RunError
 from gpt.ui import report
 
 PACKED = "packed"  # the folder's name
@@ -24,7 +24,7 @@ PACKING = threading.Lock()
 
 def zip_of(run: Run, folder: Path) -> Path:
     """The path, below Gradio's `folder`, of a zip of the run."""
-    return packed_once(run, folder, "zip", housekeeping.write_zip)
+    return packed_once(run, folder, "zip", cleanup.write_zip)
 
 
 def report_of(run: Run, folder: Path) -> Path:

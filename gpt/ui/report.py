@@ -11,13 +11,13 @@ from typing import Any
 
 from gpt.cli import Parser, user_errors_end_politely
 from gpt.config import CONFIG, FIELDS
+from gpt.data.tokenizer import token_label
 from gpt.errors import UserError
 from gpt.interpret import inspect
 from gpt.interpret.heads import score_heads
 from gpt.interpret.scores import SCORES
-from gpt.run import DEFAULT_ROOT, Run, RunError, find_run, load_run
-from gpt.storage import write_atomically
-from gpt.tokenizer import token_label
+from gpt.runs.run import DEFAULT_ROOT, Run, RunError, find_run, load_run
+from gpt.runs.storage import write_atomically
 from gpt.ui import figures, maps
 from gpt.ui.jobs import training_words
 from gpt.ui.looking import roles

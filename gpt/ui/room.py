@@ -3,7 +3,7 @@
 import threading
 from datetime import datetime
 
-from gpt.housekeeping import make_room, size, size_of
+from gpt.runs.cleanup import make_room, size, size_of
 from gpt.ui import library, monitor
 from gpt.ui.jobs import Jobs
 

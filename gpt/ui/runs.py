@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from gpt import housekeeping
-from gpt.run import Run, RunError, find_run, list_runs
+from gpt.runs import cleanup
+from gpt.runs.run import Run, RunError, find_run, list_runs
 from gpt.ui import figures, packing
 from gpt.ui.controls import ANSWERED, QUIETLY, tell, told_to_the_person
 from gpt.ui.jobs import Jobs
@@ -148,7 +148,7 @@ def delete_runs(jobs: Jobs, asked: str, visitor: str = "") -> None:
             with jobs.access.lock:
                 run = find_run(jobs.root, name)
                 jobs.access.check(visitor, name)
-                housekeeping.delete(run)
+                cleanup.delete(run)
                 jobs.access.deleted(name)
 
 
@@ -169,7 +169,7 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
             jobs.access.check(visitor, run.name)
             if run.name == jobs.child():
                 raise RunError(f"run {run.name} is training: wait until it has ended, or stop it first")
-            new = housekeeping.rename(run, name).name
+            new = cleanup.rename(run, name).name
             jobs.access.renamed(run.name, new)
             return new
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gpt.housekeeping import size, size_of
-from gpt.run import Run, RunError
+from gpt.runs.cleanup import size, size_of
+from gpt.runs.run import Run, RunError
 from gpt.ui.monitor import STATES, duration
 from gpt.visible import visible
 

@@ -5,8 +5,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from gpt.corpus import BUILT_IN, CorpusError, read_corpus
-from gpt.tokenizer import make_tokenizer
+from gpt.data.corpus import BUILT_IN, CorpusError, read_corpus
+from gpt.data.tokenizer import make_tokenizer
 
 LARGEST = 20_000_000  # bytes of an uploaded or pasted text
 FOLDER = ".texts"

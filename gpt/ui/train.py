@@ -8,12 +8,12 @@ from typing import Any
 import gradio as gr
 
 from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, validate
-from gpt.corpus import BUILT_IN
-from gpt.dataset import require_length
+from gpt.data.corpus import BUILT_IN
+from gpt.data.dataset import require_length
 from gpt.errors import UserError
-from gpt.estimate import estimate
-from gpt.housekeeping import size
-from gpt.run import find_run, new_name
+from gpt.estimate.price import estimate
+from gpt.runs.cleanup import size
+from gpt.runs.run import find_run, new_name
 from gpt.ui import forming, kept, monitor, texts
 from gpt.ui.access import process_known
 from gpt.ui.controls import ANSWERED, QUIETLY, controls_of, tell, text_of, told_to_the_person, typed

@@ -12,8 +12,8 @@ import traceback
 from pathlib import Path
 
 from gpt.cli import Parser, user_errors_end_politely
-from gpt.corpus import read_corpus
-from gpt.device import choose_device
+from gpt.data.corpus import read_corpus
+from gpt.training.device import choose_device
 from tests.benchmarks import ablating, generation, gpu, looking, memory, minute, scaling, time_to_loss, training_speed, watching
 from tests.benchmarks.machine import hardware, matrix_rates, versions
 from tests.benchmarks.report import as_json, table, write_json

@@ -8,7 +8,7 @@ import torch
 
 from gpt.interpret.ablation import ablated, fitting, head_means, importance, measure, sweep_layer
 from gpt.interpret.probes import LONGEST_WINDOW, N_WINDOWS
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
 from tests.benchmarks.looking import LARGE, QUICK, model_of
 from tests.benchmarks.row import NO_TARGET, Result, Row, Setup, say, yes_no
 from tests.benchmarks.timing import seconds_of

@@ -1,7 +1,7 @@
 """Tokens written per second, one text at a time, with a key-value cache: the same sizes, float32 and sampling on both sides.
 
 Both models have random weights, which cost as much as learned ones, and no token ends a text, so both write exactly what was
-asked. That both write the same greedy text with the same weights is shown by tests/test_model.py.
+asked. That both write the same greedy text with the same weights is shown by tests/model/test_gpt2.py.
 """
 
 from functools import partial
@@ -9,9 +9,9 @@ from functools import partial
 import torch
 
 from gpt.config import PRESETS
-from gpt.device import choose_device
-from gpt.generate import generate_text
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
+from gpt.model.sampling import generate_text
+from gpt.training.device import choose_device
 from tests.benchmarks import peer
 from tests.benchmarks.row import Result, Row, Setup, at_least, ratios, yes_no
 from tests.benchmarks.timing import in_turn, seconds_of

@@ -4,8 +4,8 @@ import statistics
 import time
 
 from gpt.config import PRESETS
-from gpt.estimate import flops_per_token
-from gpt.trainer import tokens_per_step
+from gpt.estimate.price import flops_per_token
+from gpt.training.trainer import tokens_per_step
 from tests.benchmarks import ours
 from tests.benchmarks.row import NOT_MEASURED, Result, Row, Setup, say, yes_no
 from tests.benchmarks.timing import in_fresh_process, seconds_of, take
@@ -36,7 +36,7 @@ def shakespeare(setup: Setup, changes: dict = SHAKESPEARE) -> Result:
 def utilisation(setup: Setup, changes: dict = LARGE, blocks: int = 5, seconds: float = 3.0, warm: int = 10) -> Result:
     """Model FLOPs of real Trainer steps on random tokens, over the bfloat16 rate that this GPU showed in one matrix product.
 
-    The count is gpt.estimate.flops_per_token: 6 for each weight, and attention as if it were not causal, as PaLM counts it.
+    The count is gpt.estimate.price.flops_per_token: 6 for each weight, and attention as if it were not causal, as PaLM counts it.
     """
     if setup.device.type != "cuda":
         return _no_gpu()

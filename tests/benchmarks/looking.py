@@ -12,12 +12,12 @@ import torch
 from playwright.sync_api import Page, sync_playwright
 
 from gpt.config import CONFIG, PRESETS
-from gpt.device import choose_device
 from gpt.interpret import trace
 from gpt.interpret.heads import score_heads
 from gpt.interpret.probes import Probes
-from gpt.model import GPT2
-from gpt.session import Session
+from gpt.model.gpt2 import GPT2
+from gpt.runs.session import Session
+from gpt.training.device import choose_device
 from gpt.ui import maps
 from tests.benchmarks.row import NO_TARGET, Result, Row, Setup, yes_no
 from tests.benchmarks.timing import seconds_of

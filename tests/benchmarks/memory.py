@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from gpt.config import PRESETS
-from gpt.estimate import training_bytes
+from gpt.estimate.price import training_bytes
 from tests.benchmarks import ours
 from tests.benchmarks.row import Result, Row, Setup, yes_no
 from tests.benchmarks.timing import in_fresh_process, take

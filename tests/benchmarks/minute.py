@@ -1,6 +1,6 @@
 """What a minute is worth: the loss on the whole validation split after at most 60 s of wall time.
 
-A run of gpt.session.Session in a folder of its own, as `python -m gpt.pretrain` makes it. The minute holds everything from the
+A run of gpt.runs.session.Session in a folder of its own, as `python -m gpt.pretrain` makes it. The minute holds everything from the
 reading of the text: training the tokenizer (BPE on the training part alone), every step, sample and save, the first and the last
 evaluation, and loading the best weights back. Starting Python and importing PyTorch come before it. After the minute the loaded
 weights are evaluated once more by another loop, in float32, as a check.
@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any
 
 from gpt.config import CONFIG, PRESETS
-from gpt.corpus import Corpus
-from gpt.dataset import TokenizedText
-from gpt.run import load_run
-from gpt.session import Session
+from gpt.data.corpus import Corpus
+from gpt.data.dataset import TokenizedText
+from gpt.runs.run import load_run
+from gpt.runs.session import Session
 from tests.benchmarks import ours
 from tests.benchmarks.row import Result, Row, Setup, say, yes_no
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from gpt.corpus import Corpus
-from gpt.dataset import TokenizedText
-from gpt.device import choose_device
-from gpt.model import GPT2, evaluating
-from gpt.tokenizer import make_tokenizer
-from gpt.trainer import Trainer, evaluation_batches
+from gpt.data.corpus import Corpus
+from gpt.data.dataset import TokenizedText
+from gpt.data.tokenizer import make_tokenizer
+from gpt.model.gpt2 import GPT2, evaluating
+from gpt.training.device import choose_device
+from gpt.training.trainer import Trainer, evaluation_batches
 from tests.benchmarks.timing import random_text
 
 NEVER = 1_000_000  # eval_every of a run that shall not evaluate between its first step and its end

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gpt.corpus import Corpus
-from gpt.device import choose_device
-from gpt.trainer import evaluation_batches
+from gpt.data.corpus import Corpus
+from gpt.training.device import choose_device
+from gpt.training.trainer import evaluation_batches
 from tests.benchmarks.ours import WINDOWS_AT_ONCE, encode
 from tests.benchmarks.timing import random_text
 

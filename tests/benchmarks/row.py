@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gpt.corpus import Corpus
+from gpt.data.corpus import Corpus
 
 NOT_MEASURED, NO_TARGET = "not measured", "no target"
 

@@ -1,7 +1,7 @@
 """How the time of a training step grows with each size, beside how its arithmetic grows.
 
 One size changes at a time, the others stay at the preset quick; tokens per step stay the same, so the seconds of a step are seconds
-per token. AdamW everywhere: gpt.estimate.flops_per_token, which is the theory, does not count Muon's own products. Where the
+per token. AdamW everywhere: gpt.estimate.price.flops_per_token, which is the theory, does not count Muon's own products. Where the
 measured slope d log(time) / d log(size) is above the theory's, something beside the arithmetic grows; below it, something fixed
 still weighs.
 """
@@ -12,8 +12,8 @@ import statistics
 from typing import Any
 
 from gpt.config import PRESETS
-from gpt.estimate import flops_per_token
-from gpt.trainer import tokens_per_step
+from gpt.estimate.price import flops_per_token
+from gpt.training.trainer import tokens_per_step
 from tests.benchmarks import ours
 from tests.benchmarks.report import markdown, number
 from tests.benchmarks.row import NO_TARGET, Result, Row, Setup, say

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gpt.dataset import TokenizedText
+from gpt.data.dataset import TokenizedText
 
 
 def synchronise(device: torch.device) -> None:

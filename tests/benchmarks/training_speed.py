@@ -7,8 +7,8 @@ that a user writes. The tokens are random: speed does not depend on what they sa
 import statistics
 
 from gpt.config import PRESETS
-from gpt.estimate import flops_per_token
-from gpt.trainer import tokens_per_step
+from gpt.estimate.price import flops_per_token
+from gpt.training.trainer import tokens_per_step
 from tests.benchmarks import ours, peer
 from tests.benchmarks.row import Result, Row, Setup, at_least, ratios, yes_no
 from tests.benchmarks.timing import in_turn, seconds_of, take

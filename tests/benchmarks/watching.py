@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from gpt.config import PRESETS
-from gpt.session import Session
-from gpt.trainer import tokens_per_step
+from gpt.runs.session import Session
+from gpt.training.trainer import tokens_per_step
 from tests.benchmarks import ours
 from tests.benchmarks.machine import PROJECT
 from tests.benchmarks.row import Result, Row, Setup, at_least, ratios, say, yes_no

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from gpt.config import CONFIG
-from gpt.session import Session
+from gpt.runs.session import Session
 from tests.serving import served
 
 PATIENT = 60_000  # milliseconds a step may take on a busy machine

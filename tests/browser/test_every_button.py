@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from gpt.run import list_runs
+from gpt.runs.run import list_runs
 from tests.browser.test_page import PATIENT, choose_run, open_box, set_number, show, state
 from tests.serving import PROJECT, served
 from tests.ui.conftest import until

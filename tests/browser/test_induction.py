@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
-from gpt.run import Run
+from gpt.runs.run import Run
 from tests.browser.test_page import PATIENT, state
 
 TO_ITS_END = 4 * PATIENT  # milliseconds: the training takes 8 to 18 s on two cores that have nothing else to do

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from gpt.run import list_runs
+from gpt.runs.run import list_runs
 from tests.browser.conftest import HOSTILE, PATIENT
 
 

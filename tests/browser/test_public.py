@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from gpt.run import list_runs
+from gpt.runs.run import list_runs
 from gpt.ui.access import OWNERS
 from tests.browser.test_page import PATIENT, open_box, set_number, show, state
 from tests.conftest import TEXT

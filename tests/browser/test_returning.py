@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gpt.config import CONFIG
-from gpt.run import find_run, list_runs
+from gpt.runs.run import find_run, list_runs
 from tests.browser.conftest import HOSTILE, new_page
 from tests.browser.test_page import PATIENT, open_box, points, set_number, state, wait_for_points
 from tests.reliability.pressing import press_train

@@ -7,8 +7,8 @@ import zipfile
 import pytest
 from playwright.sync_api import Page, expect
 
-from gpt.housekeeping import size, size_of
-from gpt.run import list_runs
+from gpt.runs.cleanup import size, size_of
+from gpt.runs.run import list_runs
 from tests.browser.test_page import OVERLAPS, PATIENT, show
 
 

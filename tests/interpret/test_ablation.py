@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gpt.generate import generate_text
 from gpt.interpret.ablation import (
     FEWEST_WINDOWS,
     Effect,
@@ -23,7 +22,8 @@ from gpt.interpret.ablation import (
     token_losses,
 )
 from gpt.interpret.trace import trace
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
+from gpt.model.sampling import generate_text
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6], [5, 3, 5, 8, 9, 7, 9, 3], [2, 7, 1, 8, 2, 8, 1, 8]])
 WINDOWS = torch.cat((IDS, torch.tensor([[5], [2], [2]])), dim=1)  # (3, 8 + 1)

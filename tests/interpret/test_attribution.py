@@ -7,7 +7,7 @@ import torch
 
 from gpt.interpret.attribution import attribute
 from gpt.interpret.trace import trace
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 KINDS = [dict(zip(("position", "tie_weights", "qk_norm", "activation"), values, strict=True))

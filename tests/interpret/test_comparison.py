@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, Tokenizer
 from gpt.errors import UserError
 from gpt.interpret import attention_maps, inspect, inspect_ids
 from gpt.interpret.comparison import compare, costs_to_the_end, same_tokens, token_losses
-from gpt.model import GPT2
-from gpt.tokenizer import ByteTokenizer, CharTokenizer, Tokenizer
+from gpt.model.gpt2 import GPT2
 from tests.says import says
 
 PROMPT = "7 green"

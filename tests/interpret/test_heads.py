@@ -8,13 +8,13 @@ import pytest
 import torch
 
 import gpt.interpret.heads
-from gpt.dataset import TokenizedText
+from gpt.data.dataset import TokenizedText
 from gpt.interpret import attention_maps
 from gpt.interpret.heads import HeadScores, score_heads, summed_up
 from gpt.interpret.probes import Probes, make_probes
 from gpt.interpret.scores import ROLES, SCORES
-from gpt.model import GPT2
-from tests.test_model import CLASSIC, reference, twin  # noqa: F401
+from gpt.model.gpt2 import GPT2
+from tests.model.test_gpt2 import CLASSIC, reference, twin  # noqa: F401
 
 
 @pytest.fixture

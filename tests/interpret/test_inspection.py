@@ -6,7 +6,7 @@ import torch
 
 from gpt.errors import UserError
 from gpt.interpret import attention_maps, inspect, inspect_ids, trace
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
 from tests.says import says
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from gpt.dataset import TokenizedText
+from gpt.data.dataset import TokenizedText
 from gpt.interpret.heads import MOSTLY
 from gpt.interpret.probes import LONGEST_REPEAT, LONGEST_WINDOW, N_REPEATS, N_WINDOWS, SHORTEST_REPEAT, Probes, make_probes
-from gpt.run import Run, RunError
+from gpt.runs.run import Run, RunError
 from tests.says import says
 
 
@@ -84,10 +84,9 @@ def test_the_same_seed_makes_the_same_probes_and_no_other_random_state_is_touche
 
 
 @pytest.mark.parametrize("context_length", [3, 64])
-def test_probes_come_back_from_a_file(tmp_path, context_length):
+def test_probes_come_back_from_what_a_run_keeps(context_length):
     probes = make_probes(LONG, context_length, seed=1)
-    probes.save(tmp_path / "probes.safetensors")
-    again = Probes.load(tmp_path / "probes.safetensors")
+    again = Probes.from_tensors(probes.tensors())
     assert torch.equal(again.repeats, probes.repeats)
     assert torch.equal(again.windows, probes.windows)
 

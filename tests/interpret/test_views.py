@@ -6,7 +6,7 @@ import torch
 
 from gpt.interpret import trace
 from gpt.interpret.views import SMALLEST_REST, VIEWS, strongest_keys, without_first
-from gpt.model import GPT2
+from gpt.model.gpt2 import GPT2
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 T = IDS.shape[1]

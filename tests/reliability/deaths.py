@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import gpt.storage
+import gpt.runs.storage
 
 OPERATIONS = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")  # as Python's audit hooks call them
 
@@ -24,8 +24,8 @@ def die_before_operation(n: int, folder: Path) -> None:
 
 
 def die_in_write(n: int) -> None:
-    """Die when half of the `n`-th thing that gpt.storage writes from now on is written."""
-    is_due, save_whole = _countdown(n), gpt.storage.save_file
+    """Die when half of the `n`-th thing that gpt.runs.storage writes from now on is written."""
+    is_due, save_whole = _countdown(n), gpt.runs.storage.save_file
 
     class Torn:
         """A file of which one write ends half-way."""
@@ -55,8 +55,8 @@ def die_in_write(n: int) -> None:
             os.truncate(path, path.stat().st_size // 2)
             _die()
 
-    gpt.storage.open = lambda *args, **options: Torn(builtins.open(*args, **options))  # noqa: SIM115 - it closes itself
-    gpt.storage.save_file = save_half
+    gpt.runs.storage.open = lambda *args, **options: Torn(builtins.open(*args, **options))  # noqa: SIM115 - it closes itself
+    gpt.runs.storage.save_file = save_half
 
 
 def _countdown(n: int) -> Callable[[], bool]:

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gpt.run import Run, RunError, load_run
-from gpt.session import Session
+from gpt.runs.run import Run, RunError, load_run
+from gpt.runs.session import Session
 from tests.reliability.lab import differences, ended, in_a_child, small_config, timeless, train
 from tests.sessions import wait_until
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt.config import CONFIG, FIELDS, problems_of
-from gpt.generate import SAMPLING_FIELDS
+from gpt.model.sampling import SAMPLING_FIELDS
 from gpt.ui.controls import typed
 from tests.reliability.hostile import LARGE, NUMBERS, PATHS, bad_body, bad_file, bad_value
 from tests.reliability.page import API, Good, Page

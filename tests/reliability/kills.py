@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpt.run import Run, load_run, step_of
+from gpt.runs.run import Run, load_run, step_of
 from tests.reliability.deaths import die_before_operation, die_in_write
 from tests.reliability.lab import SAVE_SECONDS, differences, ended, in_a_child, small_config, train
 

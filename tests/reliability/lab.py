@@ -14,12 +14,12 @@ from typing import Any
 import torch
 import torch._dynamo  # PyTorch imports it at a process's first step: once here is faster than in every child
 
-import gpt.keeper
+import gpt.runs.recorder
 from gpt.config import CONFIG
 from gpt.errors import UserError
-from gpt.run import Run
-from gpt.session import Session
-from gpt.storage import load_tensors
+from gpt.runs.run import Run
+from gpt.runs.session import Session
+from gpt.runs.storage import load_tensors
 
 TEXT = "\n".join(f"{n} green bottles hanging on the wall" for n in range(60))
 # All that has state of its own: dropout, two optimizers, gradients of two batches, rows that are means of several steps.
@@ -45,9 +45,9 @@ def in_a_child(work: Callable[..., Any], *arguments: Any) -> int:
     if process:
         return process
     try:
-        gpt.keeper.SAVE_SECONDS = SAVE_SECONDS
-        gpt.keeper.SAMPLE_TOKENS = SAMPLE_TOKENS
-        gpt.keeper.SAVING_SHARE = 1.0  # save that often however long it takes
+        gpt.runs.recorder.SAVE_SECONDS = SAVE_SECONDS
+        gpt.runs.recorder.SAMPLE_TOKENS = SAMPLE_TOKENS
+        gpt.runs.recorder.SAVING_SHARE = 1.0  # save that often however long it takes
         work(*arguments)
         os._exit(0)
     except UserError:

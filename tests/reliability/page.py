@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlparse
 
 from gpt.config import CONFIG
-from gpt.generate import SAMPLING_FIELDS
+from gpt.model.sampling import SAMPLING_FIELDS
 
 API = "/gradio_api"
 TEXT = "\n".join(f"{n} green bottles hanging on the wall" for n in range(60))

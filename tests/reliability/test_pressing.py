@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpt.run import Run, list_runs
+from gpt.runs.run import Run, list_runs
 from tests.reliability.pressing import press_train
 from tests.serving import free_port, serve, served
 from tests.ui.conftest import until

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt.config import CONFIG
-from gpt.run import Run, find_run
+from gpt.runs.run import Run, find_run
 from tests.benchmarks.clients import Page
 from tests.benchmarks.watching import polled
 from tests.reliability.pressing import press_train

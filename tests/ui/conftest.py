@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gpt.ui.jobs
-from gpt.session import Session
+from gpt.runs.session import Session
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking.looks import Looks
 from tests import forkserver

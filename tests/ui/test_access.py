@@ -10,8 +10,8 @@ import gradio as gr
 import pytest
 
 from gpt.config import CONFIG, FIELDS, PRESETS
-from gpt.estimate import Estimate, Work
-from gpt.run import find_run
+from gpt.estimate.price import Estimate, Work
+from gpt.runs.run import find_run
 from gpt.ui import texts, train
 from gpt.ui.access import HOMES, OWNERS, Access, AccessError, Caps, digest, process_known
 from gpt.ui.jobs import Jobs
@@ -37,7 +37,7 @@ def cost(**changes) -> Estimate:
 @pytest.fixture
 def known_speed(monkeypatch):
     """The time of a run is not what these tests measure."""
-    monkeypatch.setattr("gpt.estimate.machine_speed", lambda device, precision="auto": Work(products=1e-10))
+    monkeypatch.setattr("gpt.estimate.price.machine_speed", lambda device, precision="auto": Work(products=1e-10))
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ class TestControl:
     def test_others_runs_cannot_be_controlled(self, public, monkeypatch, command):
         asked = []
         monkeypatch.setattr(public, "running", lambda: "bottles")
-        monkeypatch.setattr("gpt.run.Run.ask", lambda run, word: asked.append((run.name, word)))
+        monkeypatch.setattr("gpt.runs.run.Run.ask", lambda run, word: asked.append((run.name, word)))
         with pytest.raises(gr.Error, match=says("bottles", "yours")):
             train.toggle_pause(public, BERT) if command == "pause" else train.ask(public, command, BERT)
         assert asked == []
@@ -286,7 +286,7 @@ class TestControl:
         jobs, asked = Jobs(copytree(root, tmp_path / "checkpoints"), caps, PASSWORD), []
         monkeypatch.setattr(jobs, "running", lambda: "bottles")
         monkeypatch.setattr("gpt.ui.monitor.watched", lambda jobs: find_run(jobs.root, "bottles"))
-        monkeypatch.setattr("gpt.run.Run.ask", lambda run, word: asked.append(word))
+        monkeypatch.setattr("gpt.runs.run.Run.ask", lambda run, word: asked.append(word))
         monkeypatch.setattr(jobs, "extend", lambda name, steps: asked.append(steps))
         monkeypatch.setattr(train, "tell", lambda sentence: None)
         jobs.access.began(ANNA, "bottles", HERE)

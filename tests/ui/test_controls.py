@@ -7,7 +7,7 @@ import pytest
 
 from gpt.config import CONFIG, FIELDS, Field
 from gpt.errors import UserError
-from gpt.generate import SAMPLING_FIELDS
+from gpt.model.sampling import SAMPLING_FIELDS
 from gpt.ui.controls import FINEST, control, controls_of, in_a_toast, text_of, told_to_the_person, typed
 from tests.says import says
 

@@ -7,12 +7,12 @@ from shutil import copytree
 
 import pytest
 
-from gpt.forming import read_scores
+from gpt.interpret.forming import read_scores
 from gpt.interpret.scores import SCORES
-from gpt.run import find_run
+from gpt.runs.run import find_run
 from gpt.ui import figures
 from gpt.ui.forming import CHOICES, STRONGEST, figure, forming, key, take_out
-from tests.test_experiment import FALLING, FLAT, GROWN, LOW, heads, losses
+from tests.interpret.test_experiment import FALLING, FLAT, GROWN, LOW, heads, losses
 
 
 def asked(score: str = STRONGEST, run: str = "bottles") -> dict:

@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-import gpt.generate
-from gpt.generate import Sampling, write
-from gpt.run import load_run
+import gpt.model.sampling
+from gpt.model.sampling import Sampling
+from gpt.model.writing import write
+from gpt.runs.run import load_run
 from gpt.ui import generate
 from gpt.ui.generate import written
 from gpt.visible import visible
@@ -93,13 +94,13 @@ def test_greedy_writing_always_takes_the_likeliest(ask):
     ("bottles", PROMPT, {}), ("bottles", "12 green bottles", {"temperature": 3}),
     ("bytes", "\U0001f600 7", {"max_new_tokens": 40, "top_k": 50})])
 def test_what_the_model_read_at_each_step_can_be_told_from_what_is_shown(ask, monkeypatch, run, prompt, settings):
-    read, next_logits = [], gpt.generate.next_logits
+    read, next_logits = [], gpt.model.sampling.next_logits
 
     def noted(model, ids, caches, context_length):
         read.append(ids[0, -context_length:].tolist())
         return next_logits(model, ids, caches, context_length)
 
-    monkeypatch.setattr(gpt.generate, "next_logits", noted)
+    monkeypatch.setattr(gpt.model.sampling, "next_logits", noted)
     shown = ask(prompt, run, **settings)[-1]
     tokens = [piece["token"] for piece in pieces_of(shown) if piece["token"] is not None]
     assert [(shown["read"] + tokens[:i])[-shown["most"]:] for i in range(len(tokens))] == read

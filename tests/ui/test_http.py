@@ -13,8 +13,8 @@ from gradio_client.exceptions import AppError
 
 import demo
 from gpt.config import CONFIG
-from gpt.generate import Sampling
-from gpt.run import list_runs
+from gpt.model.sampling import Sampling
+from gpt.runs.run import list_runs
 from gpt.ui.attention import ANSWERS, ANSWERS_WITH_OTHERS
 from gpt.ui.jobs import Jobs
 from tests.says import says

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, Field, validate
-from gpt.corpus import BUILT_IN
+from gpt.data.corpus import BUILT_IN
+from gpt.data.tokenizer import ByteTokenizer
 from gpt.pretrain import make_parser, session_from_flags
-from gpt.run import Run, RunError, find_run, list_runs, load_run
-from gpt.session import Session, machine_lock
-from gpt.tokenizer import ByteTokenizer
+from gpt.runs.run import Run, RunError, find_run, list_runs, load_run
+from gpt.runs.session import Session, machine_lock
+from gpt.runs.writer import RunWriter
 from gpt.ui.jobs import PROJECT, Jobs, resuming_words, training_words
 from gpt.ui.train import ask
-from gpt.writer import RunWriter
 from tests.says import says
 from tests.ui.conftest import until
 

@@ -7,10 +7,10 @@ import gradio as gr
 import pytest
 import torch
 
-from gpt.run import RunError, find_run
-from gpt.storage import load_tensors, save_tensors
+from gpt.runs.run import RunError, find_run
+from gpt.runs.storage import load_tensors, save_tensors
+from gpt.runs.writer import RunWriter
 from gpt.ui.library import BEST, MOST_ASKED_FOR, Chooser, load, prompt_for, snapshot_at
-from gpt.writer import RunWriter
 from tests.says import says
 
 FIRST = "A prompt of the page's own: Ŵ"  # the run `bottles` never saw most of it

@@ -11,8 +11,8 @@ import torch
 
 from gpt.interpret import inspect
 from gpt.interpret.views import VIEWS
-from gpt.run import find_run, load_run
-from gpt.storage import load_tensors, save_tensors
+from gpt.runs.run import find_run, load_run
+from gpt.runs.storage import load_tensors, save_tensors
 from gpt.ui import maps
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking import heads, looks

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpt.interpret.heads import score_heads
-from gpt.run import find_run, load_run
+from gpt.runs.run import find_run, load_run
 from gpt.ui import maps
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking import compare

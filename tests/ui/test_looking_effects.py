@@ -9,12 +9,12 @@ from shutil import copytree, ignore_patterns
 import numpy as np
 import pytest
 
-from gpt.generate import text_to_token_ids
+from gpt.data.tokenizer import ByteTokenizer
 from gpt.interpret import ablation
 from gpt.interpret.ablation import Effect
-from gpt.run import find_run, load_run
-from gpt.storage import load_tensors, save_tensors
-from gpt.tokenizer import ByteTokenizer
+from gpt.model.writing import text_to_token_ids
+from gpt.runs.run import find_run, load_run
+from gpt.runs.storage import load_tensors, save_tensors
 from gpt.ui.attention import ANSWERS
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking.effects import in_words, names_of, pieces
@@ -180,7 +180,7 @@ def test_one_sequence_has_no_standard_error(root, tmp_path):
     assert "one sequence, too few for a standard error, of 2 tokens" in told
     own = copytree(root, tmp_path / "one")
     probes = find_run(own, "bottles").probes()
-    type(probes)(probes.repeats, probes.windows[:1]).save(own / "bottles" / "probes.safetensors")
+    save_tensors(own / "bottles" / "probes.safetensors", type(probes)(probes.repeats, probes.windows[:1]).tensors())
     asking = Asking(own)
     assert [error for _, error in asking("sweep", layer=0, replace="mean")["changes"]] == [None, None]
     assert math.isfinite(asking("importance")["importance"][0][0])

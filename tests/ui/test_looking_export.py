@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from gpt.interpret import inspect
-from gpt.run import load_run
+from gpt.runs.run import load_run
 from gpt.ui.looking import export
 from gpt.ui.looking.looks import Looks
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from gpt.generate import Sampling, write
 from gpt.interpret import attention_maps
-from gpt.run import find_run, load_run
-from gpt.storage import load_tensors, save_tensors
+from gpt.model.sampling import Sampling
+from gpt.model.writing import write
+from gpt.runs.run import find_run, load_run
+from gpt.runs.storage import load_tensors, save_tensors
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking import lens, looks
 from gpt.ui.looking.looks import Looks

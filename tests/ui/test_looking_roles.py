@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from gpt.interpret.heads import HeadScores, score_heads
-from gpt.run import Run, load_run
+from gpt.runs.run import Run, load_run
+from gpt.runs.writer import RunWriter
 from gpt.ui.jobs import Jobs
 from gpt.ui.looking import roles
 from gpt.ui.looking.looks import Looks
-from gpt.writer import RunWriter
 from tests.ui.conftest import unpacked
 
 PROMPT = "7 green"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gpt.interpret.scores import ROLES
-from gpt.run import Run, find_run
+from gpt.runs.run import Run, find_run
 from gpt.ui.jobs import Jobs
 from gpt.ui.library import Chooser
 from gpt.ui.looking import animation, film, heads, looks, timeline

@@ -5,13 +5,13 @@ import os
 
 import pytest
 
-from gpt.run import find_run
+from gpt.runs.run import find_run
+from gpt.runs.writer import RunWriter
 from gpt.ui import monitor
 from gpt.ui.access import Caps, process_known
 from gpt.ui.figures import loss_chart
 from gpt.ui.jobs import Jobs
 from gpt.ui.monitor import MOST_ROWS, MOST_SAMPLES, duration, facts, poll, sentence, thinned, watched
-from gpt.writer import RunWriter
 
 STEP = {"step": 1, "tokens": 32, "seconds": 0.5, "loss": 3.5}
 

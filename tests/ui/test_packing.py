@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from gpt.run import Run, RunError, find_run
+from gpt.runs.run import Run, RunError, find_run
 from gpt.ui.packing import KEPT_SECONDS, PACKED, report_of, zip_of
 
 
@@ -58,7 +58,7 @@ def test_a_zip_that_finds_no_room_leaves_nothing_behind(run, tmp_path, monkeypat
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gpt.housekeeping.write_zip", write_half)
+    monkeypatch.setattr("gpt.runs.cleanup.write_zip", write_half)
     with pytest.raises(RunError) as refused:
         zip_of(run, tmp_path / "zips")
     assert all(fact in str(refused.value) for fact in ("bottles", "No space left on device", "make room"))

@@ -8,10 +8,10 @@ from shutil import copytree
 import pytest
 
 from gpt.interpret.heads import score_heads
-from gpt.run import Run, RunError, load_run
+from gpt.runs.run import Run, RunError, load_run
+from gpt.runs.writer import RunWriter
 from gpt.ui import report
 from gpt.ui.report import contents, report_of, samples
-from gpt.writer import RunWriter
 from tests.says import says
 
 SPITE = "</script><script>alert(1)</script><!-- \u202e"

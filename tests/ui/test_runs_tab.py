@@ -8,13 +8,13 @@ import gradio as gr
 import pytest
 
 import demo
-from gpt.housekeeping import size, size_of
-from gpt.run import Run, list_runs
+from gpt.runs.cleanup import size, size_of
+from gpt.runs.run import Run, list_runs
+from gpt.runs.writer import RunWriter
 from gpt.ui import library, monitor, runs
 from gpt.ui.jobs import Jobs
 from gpt.ui.room import Room
 from gpt.ui.table import COLUMNS, best_evaluation, curve, table_row
-from gpt.writer import RunWriter
 from tests.says import says
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gpt.corpus import BUILT_IN, CorpusError
+from gpt.data.corpus import BUILT_IN, CorpusError
 from gpt.ui import texts
 from gpt.ui.texts import FOLDER, LARGEST, check_source, choices, preview, save_text
 from tests.says import says

@@ -12,20 +12,20 @@ import pytest
 import torch
 
 from gpt.config import CONFIG, PRESETS
-from gpt.estimate import Work
-from gpt.flops import count_parameters
-from gpt.housekeeping import size
-from gpt.run import new_name
+from gpt.estimate.price import Work
+from gpt.model.flops import count_parameters
+from gpt.runs.cleanup import size
+from gpt.runs.run import new_name
+from gpt.runs.writer import RunWriter
 from gpt.ui import texts, train
 from gpt.ui.train import preview_of, price_of
-from gpt.writer import RunWriter
 from tests.says import says
 
 
 @pytest.fixture
 def known_speed(monkeypatch):
     """The time of a run is not what these tests measure."""
-    monkeypatch.setattr("gpt.estimate.machine_speed", lambda device, precision="auto": Work(products=1e-10))
+    monkeypatch.setattr("gpt.estimate.price.machine_speed", lambda device, precision="auto": Work(products=1e-10))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_parameters_and_arithmetic_are_told_by_the_same_four_parts(jobs, config)
 @pytest.mark.usefixtures("known_speed")
 def test_a_config_too_large_for_this_machine_is_told_with_the_remedy(jobs, config, monkeypatch):
     assert price_of(jobs, "quick", "a", config)["warning"] == ""
-    monkeypatch.setattr("gpt.estimate.free_bytes", lambda device: 200_000_000)
+    monkeypatch.setattr("gpt.estimate.price.free_bytes", lambda device: 200_000_000)
     told = price_of(jobs, "quick", "a", {**config, "batch": 1024, "precision": "float32", "device": "cpu"})
     needed = next(number for number, label in told["numbers"] if label == "to train")
     assert told["warning"] == (f"This needs about {needed} of memory, and this machine has 200 MB free: "

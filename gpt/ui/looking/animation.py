@@ -3,7 +3,7 @@
 from typing import Any
 
 from gpt.errors import UserError
-from gpt.run import Run
+from gpt.runs.run import Run
 from gpt.ui import maps
 from gpt.ui.looking import film
 from gpt.ui.looking.looks import Looks, Seen

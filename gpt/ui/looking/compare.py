@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from gpt.data.tokenizer import token_label
 from gpt.errors import UserError
 from gpt.interpret import comparison
 from gpt.interpret.ablation import ablated, head_means
 from gpt.interpret.comparison import Comparison
-from gpt.run import Run, find_run, list_runs
-from gpt.tokenizer import token_label
+from gpt.runs.run import Run, find_run, list_runs
 from gpt.ui import maps
 from gpt.ui.figures import LINES, MUTED
 from gpt.ui.looking.looks import Looks, Seen

@@ -4,12 +4,12 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from gpt.device import enough_memory
+from gpt.data.tokenizer import Tokenizer, stream_text, token_label
 from gpt.errors import UserError
-from gpt.generate import generate_text
 from gpt.interpret import ablation
 from gpt.interpret.ablation import Effect
-from gpt.tokenizer import Tokenizer, stream_text, token_label
+from gpt.model.sampling import generate_text
+from gpt.training.device import enough_memory
 from gpt.ui.looking.looks import Seen
 from gpt.ui.looking.questions import Question
 from gpt.visible import visible

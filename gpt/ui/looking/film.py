@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from gpt.run import FINAL_STATES, Run
+from gpt.runs.run import FINAL_STATES, Run
 
 MOST_PICTURES = 12  # on a strip
 

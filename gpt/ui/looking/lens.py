@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from gpt.data.tokenizer import token_label
 from gpt.interpret.attribution import Part, attribute
 from gpt.interpret.lens import Lens, expected, following, logit_lens, probability
-from gpt.tokenizer import token_label
 from gpt.ui import maps
 from gpt.ui.looking.looks import Seen
 from gpt.ui.looking.questions import Question

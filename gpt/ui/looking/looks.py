@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from gpt.data.tokenizer import Tokenizer, token_label
 from gpt.errors import UserError
 from gpt.interpret import Inspection, inspect, inspect_ids
 from gpt.interpret.lens import probability
-from gpt.run import Run, find_run
-from gpt.tokenizer import Tokenizer, token_label
+from gpt.runs.run import Run, find_run
 from gpt.ui import library, maps
 from gpt.ui.controls import text_of
 from gpt.ui.jobs import Jobs

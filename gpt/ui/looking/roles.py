@@ -7,7 +7,7 @@ from typing import Any
 from gpt.errors import UserError
 from gpt.interpret.heads import CLEAR, HeadScores, score_heads
 from gpt.interpret.scores import SCORES
-from gpt.run import Run, damage_is_told
+from gpt.runs.run import Run, damage_is_told
 from gpt.ui import maps
 from gpt.ui.looking.looks import Seen
 from gpt.ui.looking.questions import Question

@@ -1,0 +1,125 @@
+"""Where text comes from: a file, a folder, text generated here, or text that lies on every machine with Python."""
+
+import hashlib
+import os
+import random
+import string
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpt.data.stories import stories
+from gpt.errors import UserError
+
+VALIDATION_SHARE = 0.1  # the last tenth of a text is never trained on
+GENERATED_SIZE = 2_000_000  # characters of a generated text
+
+
+class CorpusError(UserError):
+    """A text that is not there or holds nothing."""
+
+
+@dataclass
+class Corpus:
+    """A text, where it came from, a prompt that suits it, and what a reader should know about it (`notes`)."""
+
+    name: str
+    text: str
+    prompt: str
+    notes: list[str] = field(default_factory=list)
+
+    def split(self) -> tuple[str, str]:
+        """(training text, validation text): the first nine tenths and the rest."""
+        cut = int(len(self.text) * (1 - VALIDATION_SHARE))
+        return self.text[:cut], self.text[cut:]
+
+    def identity(self) -> dict:
+        """What the run folder keeps: enough to notice later that the text has changed."""
+        data = self.text.encode("utf-8")
+        return {"name": self.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
+                "prompt": self.prompt, "notes": self.notes}
+
+
+def repeats(size: int, seed: int) -> str:
+    """At least `size` characters of lines in which 8 to 24 random letters stand twice: the second half of each can be
+    predicted by looking back, which is what induction heads learn to do (Olsson et al. 2022, 2209.11895). The letters of a
+    word differ, so that the current one alone says where to look: where they may recur, no head had formed after 500 steps."""
+    rng = random.Random(seed)
+    lines, length = [], 0
+    while length < size:
+        word = "".join(rng.sample(string.ascii_lowercase, k=rng.randint(8, 24)))
+        lines.append(f"{word}{word}\n")
+        length += len(lines[-1])
+    return "".join(lines)
+
+
+def _python_source(size: int, seed: int) -> str:
+    """The top-level modules of the standard library of the Python that runs this, in alphabetical order."""
+    folder = Path(sysconfig.get_path("stdlib"))
+    return "\n\n".join(_decode(path.read_bytes())[0] for path in sorted(folder.glob("*.py")))
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A text that needs no file: what it is, and `make(size, seed)`."""
+
+    sentence: str
+    prompt: str
+    make: Callable[[int, int], str]
+
+
+BUILT_IN = {
+    "stories": BuiltIn("Short stories generated here; names are invented afresh in each and recur in it.", "Once there was", stories),
+    "repeats": BuiltIn("Lines of random letters written twice: only looking back helps.", "qwertyuiopqwer", repeats),
+    "python": BuiltIn("The top-level modules of the standard library of the Python that runs this.", "def ", _python_source),
+}
+
+
+def read_corpus(source: str, seed: int = 0) -> Corpus:
+    """The text named `source`: a built-in one, a text file, or all .txt files of a folder. Raises CorpusError."""
+    if source in BUILT_IN:
+        built_in = BUILT_IN[source]
+        return Corpus(source, built_in.make(GENERATED_SIZE, seed), built_in.prompt)
+    path = Path(source)
+    if source and os.path.isdir(source):  # Path.is_dir raises for a name too long, os.path.isdir does not
+        paths = sorted(file for file in path.rglob("*.txt") if file.is_file())
+        if not paths:
+            raise CorpusError(f"the folder {source} holds no .txt file: put one in, or name a file")
+    else:
+        paths = [path]
+    texts, notes = [], []
+    for path in paths:
+        try:
+            text, damaged = _decode(path.read_bytes())
+        except (OSError, ValueError) as error:
+            names = ", ".join(BUILT_IN)
+            reason = getattr(error, "strerror", None) or error
+            raise CorpusError(f"the text {source[:200]!r} cannot be read ({reason}): "
+                              f"give a text file, a folder, or one of {names}") from error
+        texts.append(text)
+        if damaged:
+            notes.append(f"{path.name} is not all UTF-8: {damaged:,} bytes could not be read and were replaced")
+    text = "\n\n".join(texts)
+    if not text.strip():
+        raise CorpusError(f"the text {source!r} is empty: give one with a few hundred characters at least")
+    return Corpus(Path(source).name, text, _opening(text), notes)
+
+
+def _decode(data: bytes) -> tuple[str, int]:
+    """Bytes -> text with plain newlines, and how many bytes were no UTF-8 and became U+FFFD. Raises ValueError for data with
+    zero bytes near its beginning: UTF-16, or no text at all."""
+    if b"\0" in data[:8192]:
+        raise ValueError("it is no plain text: save it as .txt in UTF-8")
+    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    try:
+        return data.decode("utf-8"), 0
+    except UnicodeDecodeError:
+        readable = data.decode("utf-8", errors="ignore")
+        return data.decode("utf-8", errors="replace"), len(data) - len(readable.encode("utf-8"))
+
+
+def _opening(text: str) -> str:
+    """The first words of a text, at most 20 characters: a prompt that every tokenizer of this text can read."""
+    first_line = text.strip().split("\n", 1)[0]
+    return first_line[:20].rsplit(" ", 1)[0] if len(first_line) > 20 else first_line

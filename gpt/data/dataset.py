@@ -1,0 +1,100 @@
+"""From text to batches: windows of tokens, and the same windows one token later as targets."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gpt.data.tokenizer import Tokenizer
+from gpt.errors import UserError
+
+
+def require_length(what: str, n_tokens: int, context_length: int) -> None:
+    if n_tokens < context_length + 1:
+        raise UserError(f"{what} has {n_tokens} tokens; context_length {context_length} needs at least {context_length + 1}: "
+                        "lower it or add text")
+
+
+class GPTDataset(Dataset):
+    """Pairs (input, target) of (context_length,) token ids; the target is the input shifted by one token.
+
+    Window i begins at token i * stride, so a stride of context_length gives windows that do not overlap. Both are views
+    on one tensor: nothing is copied. For a DataLoader, or to look at a window: training draws its windows with WindowSampler,
+    below. Raises UserError if the text is too short for one window.
+    """
+
+    def __init__(self, text: str, tokenizer: Tokenizer, context_length: int, stride: int):
+        self.tokens = torch.tensor(tokenizer.encode(text), dtype=torch.long)
+        self.context_length, self.stride = context_length, stride
+        require_length("the text", len(self.tokens), context_length)
+
+    def __len__(self) -> int:
+        return (len(self.tokens) - self.context_length - 1) // self.stride + 1
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        if not 0 <= i < len(self):
+            raise IndexError(f"window {i} of {len(self)}")
+        window = self.tokens[i * self.stride:i * self.stride + self.context_length + 1]
+        return window[:-1], window[1:]
+
+
+class WindowSampler:
+    """Which windows each step trains on: a pure function of (seed, step), so a run can go on from any step.
+
+    An epoch cuts the text into windows that do not overlap and visits them in random order; each epoch cuts at another
+    place, so that a token is not always predicted from the same context.
+    """
+
+    def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int):
+        require_length("the training text", len(tokens), context_length)
+        self.tokens, self.context_length, self.batch, self.seed = tokens, context_length, batch, seed
+        self.windows_per_epoch = max(1, len(tokens) // context_length - 1)  # one fewer than fit: room to shift the cut
+        self._offsets = torch.arange(context_length + 1, device=tokens.device)
+        self._epoch, self._starts = -1, None
+
+    def __call__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Batch number `index` -> inputs and targets, each (B, T), drawn by one gather on the tokens' device."""
+        first, end = index * self.batch, (index + 1) * self.batch
+        pieces = []
+        while first < end:  # once, or more often where a batch crosses from one epoch into the next
+            epoch, place = divmod(first, self.windows_per_epoch)
+            pieces.append(self._shuffled(epoch)[place:place + end - first])
+            first += len(pieces[-1])
+        windows = self.tokens[torch.cat(pieces)[:, None] + self._offsets]  # (B, 1) + (T + 1,) -> (B, T + 1)
+        return windows[:, :-1], windows[:, 1:]
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        """(windows_per_epoch,) first tokens of the windows of one epoch, in the order they are read."""
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            T, n = self.context_length, len(self.tokens)
+            slack = n - 1 - self.windows_per_epoch * T  # the windows fit with this many tokens to spare
+            shift = int(torch.randint(slack + 1, (1,), generator=generator))
+            starts = shift + T * torch.randperm(self.windows_per_epoch, generator=generator)
+            self._epoch, self._starts = epoch, starts.to(self.tokens.device)
+        return self._starts
+
+
+@dataclass
+class TokenizedText:
+    """Training and validation tokens of one text, (N,) each, and the length of every token in bytes, (V,)."""
+
+    train: Tensor
+    validation: Tensor
+    byte_lengths: Tensor
+
+    @classmethod
+    def encode(cls, train_text: str, validation_text: str, tokenizer: Tokenizer) -> "TokenizedText":
+        train, validation = (torch.tensor(tokenizer.encode(text), dtype=torch.long) for text in (train_text, validation_text))
+        lengths = [len(tokenizer.token_bytes(token)) for token in range(tokenizer.n_vocab)]
+        return cls(train, validation, torch.tensor(lengths))
+
+    def check(self, context_length: int) -> None:
+        """Raise UserError if the text is too short to train on or to evaluate with."""
+        require_length("the training part of the text", len(self.train), context_length)
+        if len(self.validation) < 2:
+            raise UserError(f"the validation part of the text has {len(self.validation)} tokens; it needs at least 2: add text")
+
+    def to(self, device: torch.device) -> "TokenizedText":
+        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device))

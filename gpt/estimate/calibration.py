@@ -1,0 +1,89 @@
+"""What this machine can do: the seconds of a few tiny training steps, and the memory that is free."""
+
+import functools
+import itertools
+import time
+from pathlib import Path
+
+import torch
+
+from gpt.config import CONFIG
+from gpt.data.dataset import TokenizedText
+from gpt.model.gpt2 import GPT2
+from gpt.training.device import choose_device
+from gpt.training.trainer import Trainer
+
+_TINY = {"n_heads": 1, "emb_dim": 8, "context_length": 8, "batch": 1, "vocab_size": 16}
+PROBES = tuple({**CONFIG, "tokenizer": "char", **changes} for changes in (  # together they show every kind of work; see estimate.Work
+    {"n_layers": 2, "vocab_size": 256},  # the default's own width
+    {**_TINY, "n_layers": 5},  # what a layer costs at any size
+    {**_TINY, "n_layers": 1},  # and a step
+    {"n_layers": 1, "emb_dim": 64, "vocab_size": 2048},  # softmax and loss over a vocabulary
+    {"n_layers": 1, "emb_dim": 256, "vocab_size": 64, "optimizer": "adamw", "batch": 8},  # matrix products
+    {"n_layers": 2, "emb_dim": 64, "vocab_size": 64},  # element-wise work
+))
+GPU_TIMES = 8  # so many times wider, and with so many times the windows, are all but the tiny ones on a GPU: else it had nothing to do
+PROBE_SECONDS = 0.08  # for the steps of one probe, of which there are at least two
+MOST_SECONDS = 2.0  # a machine that is busy with something else may take far longer: then what was measured so far must do
+FRESH_NUMBERS = 2**23  # 32 MiB: tensors from this size on glibc's malloc always takes anew from the system and gives back (mallopt(3))
+
+
+@functools.cache
+def probe_seconds(device: str, precision: str) -> list[tuple[dict, float]]:
+    """Each of PROBES with the seconds of its fastest step, trained for real on this machine; measured once a process."""
+    measured, begin = [], time.perf_counter()
+    with torch.random.fork_rng():  # whoever asks for a price keeps their random numbers
+        for probe in PROBES:
+            larger = GPU_TIMES if device == "cuda" and probe["emb_dim"] > _TINY["emb_dim"] else 1
+            config = {**probe, "emb_dim": larger * probe["emb_dim"], "batch": larger * probe["batch"],
+                      "device": device, "precision": precision}
+            measured.append((config, _fastest_step(config)))
+            if time.perf_counter() - begin > MOST_SECONDS:
+                break
+    return measured
+
+
+def _fastest_step(config: dict) -> float:
+    """The fastest is the one that other programs disturbed least; the first sets kernels up and does not count."""
+    tokens = torch.zeros(8 * config["batch"] * config["context_length"], dtype=torch.long)
+    text = TokenizedText(tokens, tokens[:config["context_length"] + 1], torch.ones(config["vocab_size"], dtype=torch.long))
+    device = choose_device(config["device"])
+    ends = []
+    for event in Trainer({**config, "max_steps": 10**6, "eval_every": 10**6}, GPT2(config).to(device), text).events():
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        if event.kind == "step":
+            ends.append(time.perf_counter())
+            if len(ends) > 2 and ends[-1] - ends[0] > PROBE_SECONDS:
+                break
+    return min(after - before for before, after in itertools.pairwise(ends))
+
+
+@functools.cache
+def fresh_seconds(device: str) -> float:
+    """Seconds that each number of a large tensor costs because its memory is new: the system must first make pages for it.
+    PyTorch keeps a GPU's memory for itself, and there it costs nothing."""
+    if device != "cpu":
+        return 0.0
+
+    def fill(tensor: torch.Tensor) -> float:
+        start = time.perf_counter()
+        tensor.fill_(1.0)
+        return time.perf_counter() - start
+
+    times = []
+    for _ in range(3):
+        tensor = torch.empty(FRESH_NUMBERS)
+        times.append(fill(tensor) - fill(tensor))
+    return max(min(times), 0.0) / FRESH_NUMBERS
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that training could still take on this machine, or None where that is not known: resident on Linux, else a GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
+    except (OSError, StopIteration):
+        return None

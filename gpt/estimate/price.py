@@ -1,0 +1,220 @@
+"""The price of a CONFIG before anything is built: parameters, memory and time on this machine."""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from gpt.data.corpus import VALIDATION_SHARE
+from gpt.estimate.calibration import FRESH_NUMBERS, free_bytes, fresh_seconds, probe_seconds
+from gpt.model.flops import count_parameters, flops_by_part, flops_per_token, newton_schulz_flops
+from gpt.model.gpt2 import LOGITS_AT_ONCE, padded_vocab_size
+from gpt.model.sampling import SAMPLE_TOKENS
+from gpt.training.device import choose_device, choose_precision
+from gpt.training.trainer import TOKENS_AT_ONCE, planned_steps, tokens_per_step
+
+# Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of fresh processes; tests/estimate/test_price.py holds the sum to 20 %.
+PROCESS_BYTES = 360e6  # resident before there is a model: Python, PyTorch, its optimizers and kernels
+BPE_BYTES = 130e6  # and after byte-pair encoding has been learned from a text of a million characters
+HEAP = 1.15  # what malloc holds for each byte of short-lived tensors: 1.08 to 1.24, since freed memory is scattered
+KNOBS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # that memory depends on, least harm first
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`parameters` and `flops` (of one token, forward and backward) by part of the model; bytes of the weights and of the
+    optimizer's state; peak memory of training, on a GPU PyTorch's own, and what is free (None if unknown); floating point
+    operations of one step; steps (0 if only the clock ends the run); seconds of the run, of one step and of one evaluation, which
+    no clock interrupts; the settings to lower if memory is short."""
+
+    parameters: dict[str, int]
+    flops: dict[str, float]
+    weight_bytes: float
+    optimizer_bytes: float
+    training_bytes: float
+    free_bytes: int | None
+    flops_per_step: float
+    steps: int
+    seconds: float
+    step_seconds: float
+    evaluation_seconds: float
+    knobs: tuple[str, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(self.parameters.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.free_bytes is None or self.training_bytes <= self.free_bytes
+
+
+def flops_per_step(config: dict) -> float:
+    """One optimizer step: its tokens, and Muon's Newton-Schulz products where Muon is used."""
+    return tokens_per_step(config) * flops_per_token(config) + newton_schulz_flops(config)
+
+
+# Memory
+
+def kept_widths(config: dict, on_gpu: bool) -> tuple[list[int], list[int]]:
+    """Widths, in numbers a token, of the tensors that the backward pass needs of one layer: those in float32 whatever the
+    precision, and those in the format of the products. As Korthikanti et al. 2022 (2205.05198) count, but the fused kernels
+    keep no attention weights; PyTorch's for CPUs has no dropout, and without it three sets of T weights a head are kept."""
+    C, T, H = config["emb_dim"], config["context_length"], config["n_heads"]
+    always = [C, C]  # the residual stream, before both norms
+    products = [C, 3 * C, C, C, 4 * C, 4 * C]  # norm -> queries, keys and values -> heads; norm -> before and after the nonlinearity
+    if config["qk_norm"] or config["position"] == "rope":
+        products.append(2 * C)  # queries and keys, changed
+    if config["dropout_rate"]:
+        always += [C // 4, C // 4] if on_gpu else [C, C]  # what dropout silenced: a byte each, or a number
+        products += [] if on_gpu else [T * H] * 3
+    return always, products
+
+
+def activation_bytes(config: dict, on_gpu: bool, precision: str) -> float:
+    """What one batch keeps from its forward pass for its backward pass, and three sets of logits: themselves, their
+    logarithmic softmax and their gradient, of at most LOGITS_AT_ONCE."""
+    tokens = config["batch"] * config["context_length"]
+    always, products = kept_widths(config, on_gpu)
+    a_layer = 4 * sum(always) + (4 if precision == "float32" else 2) * sum(products)
+    logits = 3 * min(tokens * padded_vocab_size(config), LOGITS_AT_ONCE)
+    return tokens * (config["n_layers"] * a_layer + 4 * 2 * config["emb_dim"]) + 4 * logits
+
+
+def evaluation_bytes(config: dict) -> float:
+    """Evaluation keeps nothing, but reads many windows at once: the widest place of a layer, and two sets of logits."""
+    tokens = evaluated_at_once(config)
+    widest = 15 if config["activation"] == "relu2" else 11  # times C: what feed-forward holds at once, and the stream
+    return 4 * (tokens * widest * config["emb_dim"] + 2 * min(tokens * padded_vocab_size(config), LOGITS_AT_ONCE))
+
+
+def evaluated_at_once(config: dict) -> int:
+    """Tokens of one batch of an evaluation, as Trainer.evaluation cuts them."""
+    T = config["context_length"]
+    return max(T, min(TOKENS_AT_ONCE, config["eval_tokens"] or TOKENS_AT_ONCE) // T * T)
+
+
+def optimizer_bytes(config: dict) -> float:
+    """AdamW keeps two numbers a parameter, Muon one for each number of its matrices."""
+    matrices = config["n_layers"] * 12 * config["emb_dim"] ** 2 if config["optimizer"] == "muon" else 0
+    return 4 * (2 * sum(count_parameters(config).values()) - matrices)
+
+
+def training_bytes(config: dict) -> float:
+    """Peak memory of training: weights, optimizer state, and the most that one phase of a step takes beside them. On a CPU it is
+    the resident memory of the whole process, on a GPU what PyTorch takes there."""
+    device = choose_device(config["device"])
+    return peak_bytes(config, device.type == "cuda", choose_precision(config["precision"], device)[0])
+
+
+def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
+    """Two phases can be the largest: when the loss is known, all that was kept for the backward pass; or, between two steps,
+    the optimizer's update, while malloc still holds what the evaluation needed."""
+    weights, state = 4 * sum(count_parameters(config).values()), optimizer_bytes(config)
+    heap, gradients = 1 if on_gpu else HEAP, weights
+    casts = 0 if precision == "float32" else weights / 2  # autocast keeps its copy of each weight until the forward pass ends
+    backward = heap * activation_bytes(config, on_gpu, precision) + casts + (gradients if config["grad_accum"] > 1 else 0)
+    widest = 16 * config["n_layers"] * config["emb_dim"] ** 2 if config["optimizer"] == "muon" else 0  # all matrices of one shape
+    update = gradients + 6 * widest  # orthogonalise holds momentum, stack, transpose, product and their like at once
+    if on_gpu:
+        return weights + state + max(backward, evaluation_bytes(config), update)
+    process = PROCESS_BYTES + (BPE_BYTES if config["tokenizer"] == "bpe" else 0)
+    return process + weights + state + max(backward, heap * evaluation_bytes(config) + update)
+
+
+def most_helpful_knobs(config: dict) -> tuple[str, ...]:
+    """One or two settings that, halved, save the most memory, or at least half as much and do the model less harm."""
+    can = [name for name in KNOBS if config[name] > 1 and (name != "vocab_size" or config["tokenizer"] == "bpe")]
+    saved = {name: training_bytes(config) - training_bytes({**config, name: config[name] // 2}) for name in can}
+    return tuple(name for name in can if saved[name] >= max(saved.values()) / 2)[:2]
+
+
+# Time
+
+class Work(NamedTuple):
+    """What takes time, in kinds that a machine does at rates of their own; as Speed, seconds for one of each.
+
+    The time of any run of kernels is about that of its products, of its element-wise work, which is bound by memory and goes
+    with the numbers that the backward pass keeps, and of starting kernels, which no size changes (after Williams et al. 2009).
+    """
+
+    steps: float = 0.0
+    layers: float = 0.0  # layers, forward and backward
+    products: float = 0.0  # floating point operations
+    elements: float = 0.0  # numbers
+    logits: float = 0.0  # numbers
+    fresh: float = 0.0  # numbers of tensors so large that their memory is new each time
+
+    def times(self, factor: float) -> "Work":
+        return Work(*(factor * amount for amount in self))
+
+    def plus(self, other: "Work") -> "Work":
+        return Work(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+def pass_work(config: dict, tokens: int, on_gpu: bool) -> Work:
+    """Forward and backward passes over `tokens` tokens at once."""
+    L, V = config["n_layers"], padded_vocab_size(config)
+    widths = [width for kind in kept_widths(config, on_gpu) for width in kind]
+    attended = config["n_heads"] * config["context_length"]  # weights of attention, computed and thrown away
+    fresh = sum(width for width in widths if tokens * width >= FRESH_NUMBERS) * L + (2 * V if tokens * V >= FRESH_NUMBERS else 0)
+    again = 2 * V * config["emb_dim"] if tokens * V > LOGITS_AT_ONCE else 0  # then the loss computes its logits twice
+    return Work(1, L, tokens * (flops_per_token(config) + again), tokens * L * (sum(widths) + attended), tokens * V,
+                2 * tokens * fresh)  # each number kept, and its gradient
+
+
+def step_work(config: dict, on_gpu: bool) -> Work:
+    """One optimizer step: its batches, and the update of each parameter."""
+    batch = pass_work(config, config["batch"] * config["context_length"], on_gpu)
+    update = Work(products=newton_schulz_flops(config), elements=sum(count_parameters(config).values()))
+    return batch.times(config["grad_accum"]).plus(update)
+
+
+def evaluation_work(config: dict, tokens: float, on_gpu: bool) -> Work:
+    """One evaluation on `tokens` tokens and the sample after it. A forward pass is a third of forward and backward."""
+    at_once = min(evaluated_at_once(config), math.ceil(tokens))
+    sample = pass_work(config, 1, on_gpu).times(SAMPLE_TOKENS)
+    return pass_work(config, at_once, on_gpu).times(tokens / at_once).plus(sample).times(1 / 3)
+
+
+@functools.cache
+def _speed(device: str, precision: str) -> Work:
+    """The rates that tell the probes' times best: relative least squares, and no rate below zero."""
+    measured = probe_seconds(device, precision)
+    shares = torch.tensor([step_work(config, device == "cuda")[:-1] for config, _ in measured], dtype=torch.float64)
+    shares /= torch.tensor([seconds for _, seconds in measured], dtype=torch.float64)[:, None]
+    scale = shares.amax(dim=0)  # kinds of work differ by powers of ten
+    solved = torch.linalg.lstsq(shares / scale, torch.ones(len(measured), 1, dtype=torch.float64)).solution[:, 0] / scale
+    return Work(*solved.clamp(min=0).tolist(), fresh_seconds(device))
+
+
+def machine_speed(device: str, precision: str = "auto") -> Work:
+    """Seconds for one unit of each kind of work on a device of this machine; measured once, in under a second."""
+    chosen = choose_device(device)
+    return _speed(chosen.type, choose_precision(precision, chosen)[0])
+
+
+def seconds_of(work: Work, speed: Work) -> float:
+    return sum(amount * rate for amount, rate in zip(work, speed, strict=True))
+
+
+def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimate:
+    """The price of training `config` on `n_train_tokens` tokens on this machine. `config` must be valid."""
+    config = {**config, "device": device}
+    chosen, speed = choose_device(device), machine_speed(device, config["precision"])
+    on_gpu = chosen.type == "cuda"
+    steps = planned_steps(config, n_train_tokens)
+    n_validation = n_train_tokens * VALIDATION_SHARE / (1 - VALIDATION_SHARE)
+    evaluated = min(config["eval_tokens"] or n_validation, n_validation)
+    first = evaluation_work(config, min(evaluated, TOKENS_AT_ONCE), on_gpu)
+    step, evaluation = step_work(config, on_gpu), evaluation_work(config, evaluated, on_gpu)
+    evaluations = evaluation.times(steps / config["eval_every"]).plus(first)
+    seconds = seconds_of(step.times(steps).plus(evaluations), speed)
+    if limit := 60 * config["max_minutes"]:
+        seconds = min(seconds, limit) if steps else limit
+    parameters = count_parameters(config)
+    return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config), training_bytes(config),
+                    free_bytes(chosen), flops_per_step(config), steps, seconds, seconds_of(step, speed), seconds_of(evaluation, speed),
+                    most_helpful_knobs(config))

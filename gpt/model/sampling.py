@@ -1,0 +1,147 @@
+"""Sampling: from logits to the next token, again and again."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from gpt.config import ConfigError, Field, problems_of
+from gpt.data.tokenizer import require_tokens
+from gpt.model.attention import KVCache
+from gpt.model.gpt2 import GPT2, evaluating
+
+COLDEST = 1e-6  # a lower temperature is as good as 0, and dividing by it would overflow
+SAMPLE_TOKENS = 48  # that a run writes at each of its evaluations
+SAMPLING_FIELDS = (
+    Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=2000, step=10),
+    Field("temperature", 0.8, "Below 1 likely tokens become likelier; 0 always takes the likeliest.", minimum=0, maximum=5, step=0.05),
+    Field("top_k", 0, "Choose among this many likeliest tokens; 0 among all.", minimum=0, maximum=100_000, step=1),
+    Field("top_p", 1.0, "Choose among the likeliest tokens that together have this probability.", minimum=0, maximum=1, step=0.01),
+    Field("min_p", 0.0, "Leave out tokens less likely than this share of the likeliest one's probability.", minimum=0, maximum=1, step=0.01),
+    Field("repetition_penalty", 1.0, "Above 1, tokens already in the text become less likely.", minimum=0.1, maximum=10, step=0.05),
+    Field("seed", 1, "The same seed, prompt and settings write the same text.", minimum=0, maximum=2**31 - 1, step=1),
+    Field("stop", "", "Stop when this text has been written; it is left out."),
+)
+
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose tokens; SAMPLING_FIELDS says what each setting does. Raises ConfigError if a value is out of range."""
+
+    max_new_tokens: int = 100
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 1
+    stop: str = ""
+
+    def __post_init__(self):
+        if found := problems_of(SAMPLING_FIELDS, asdict(self)):
+            raise ConfigError(found)
+
+
+def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
+    """(B, V) logits, less favourable for tokens in (B, N) `ids` (after Keskar et al. 2019, 1909.05858): positive logits are
+    divided by the penalty. They divide all; negative ones are multiplied here, since dividing would favour them."""
+    seen = logits.gather(1, ids)
+    return logits.scatter(1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
+    """(B, V) logits -> (B, V) probabilities: all cuts judge the same distribution, after temperature, and what is left is
+    renormalised once; temperature 0 puts 1 on the likeliest."""
+    return truncate(temper(logits, temperature), top_k, top_p, min_p)
+
+
+def temper(logits: Tensor, temperature: float) -> Tensor:
+    """(B, V) logits -> (B, V) probabilities of all tokens: below temperature 1 the likely become likelier, at 0 one has it all."""
+    if temperature < COLDEST:
+        return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
+    return (logits / temperature).softmax(dim=1)
+
+
+def truncate(probabilities: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
+    """(B, V) probabilities -> the same without the unlikely ones, summing to 1 again.
+
+    top_k: Fan et al. 2018, 1805.04833. top_p: Holtzman et al. 2020, 1904.09751. min_p: Nguyen et al. 2024, 2407.01082.
+    """
+    if not (top_k or top_p < 1 or min_p):
+        return probabilities
+    n_left = min(top_k or probabilities.shape[1], probabilities.shape[1])
+    ordered, order = probabilities.topk(n_left, dim=1)  # likeliest first; sorting all of a large vocabulary is slow
+    keep = ordered >= min_p * ordered[:, :1]
+    if top_p < 1:
+        keep &= ordered.cumsum(dim=1) - ordered < top_p  # what stands before a token is less than p: the first that passes p stays
+        keep[:, 0] = True
+    kept = torch.zeros_like(probabilities).scatter(1, order, ordered * keep)
+    return kept / kept.sum(dim=1, keepdim=True)
+
+
+def draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, V) probabilities -> (B, 1) tokens. Each token's clock rings after an exponential time at the rate of its probability,
+    and the first to ring is drawn: as torch.multinomial does it, without its checks, which took longer than the drawing."""
+    times = torch.empty_like(probabilities).exponential_(generator=generator)
+    return (probabilities / times).argmax(dim=1, keepdim=True)
+
+
+@torch.inference_mode()
+def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_length: int) -> Tensor:
+    """(B, N) ids so far -> (B, V) logits of the next token; with caches, only what they do not hold is computed.
+
+    Past context_length the window slides: every token gets a new position, so the caches are emptied and the last
+    context_length tokens are read anew.
+    """
+    window = ids[:, -context_length:]
+    if caches:
+        if ids.shape[1] > context_length:
+            caches[:] = [KVCache() for _ in caches]
+        window = window[:, caches[0].length:]
+    return model(window, caches)[:, -1].float()
+
+
+@dataclass(frozen=True)
+class Step:
+    """How (B,) tokens were chosen: the model's own `logits`, then the probabilities after repetition penalty and temperature, and those
+    `left` after the cuts, from which they were drawn; each (B, V)."""
+
+    token: Tensor
+    logits: Tensor
+    tempered: Tensor
+    left: Tensor
+
+
+def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length: int | None = None, cached: bool = True) -> Iterator[Step]:
+    """Yield a Step up to max_new_tokens times, after (B, N) ids `idx`.
+
+    The model sees the last `context_length` tokens, at most its own. Raises UserError if `idx` is empty.
+    """
+    require_tokens(idx.shape[1])
+    window = min(context_length or model.context_length, model.context_length)
+    generator = torch.Generator(device=idx.device).manual_seed(sampling.seed)
+    caches = [KVCache() for _ in model.blocks] if cached else None
+    with evaluating(model):
+        for _ in range(sampling.max_new_tokens):
+            logits = penalised = next_logits(model, idx, caches, window)
+            if sampling.repetition_penalty != 1:
+                penalised = penalise_repetition(logits, idx, sampling.repetition_penalty)
+            tempered = temper(penalised, sampling.temperature)
+            certain = sampling.temperature < COLDEST  # and nothing is there to be cut off
+            left = tempered if certain else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
+            token = draw(left, generator)  # (B, 1)
+            idx = torch.cat((idx, token), dim=1)
+            yield Step(token[:, 0], logits, tempered, left)
+
+
+def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:
+    """(B, N) ids -> (B, N + max_new_tokens) ids. `sampling` takes the settings of SAMPLING_FIELDS; `stop`, which is about text,
+    has no effect here.
+
+    Raises ConfigError for a setting out of range and UserError for an empty prompt.
+    """
+    settings = Sampling(max_new_tokens=max_new_tokens, **sampling)
+    tokens = [step.token for step in generate_tokens(model, idx, settings, context_length)]
+    return torch.cat((idx, torch.stack(tokens, dim=1)), dim=1)

@@ -1,0 +1,297 @@
+"""Room on the disk: how large runs are, a run under another name, a run as one file, and old snapshots that make way.
+
+Two programs may tidy one folder at the same time, and a run may train meanwhile. So whatever changes a run here holds the
+run's own lock, the one that its training process holds, and whatever is gone already is taken for done.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import time
+import zipfile
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import filelock
+
+from gpt.runs.run import Run, RunError, check_name, list_runs
+
+LOCK_SECONDS = 1.0  # whoever only looks whether a run lives lets go of its lock at once
+CHUNK_BYTES = 1 << 20
+SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
+EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
+SAVE_FOLDERS = ("last.new", "last.old", "last")  # folders with what resuming needs; only older formats have the first two
+LEFTOVERS = (".new", ".old")  # half of something: a process was, or is, about to finish it
+
+
+def size(n_bytes: float) -> str:
+    """3_700_000 -> "3.7 MB"."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1e7 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def size_of(folder: Path | str) -> int:
+    """Bytes of all files in a folder and below. A link takes no room here, also where `folder` itself is one; what may not be
+    read, or goes away meanwhile, is not counted."""
+    if os.path.islink(folder):
+        return 0
+    total = 0
+    for here, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                total += os.lstat(os.path.join(here, name)).st_size
+    return total
+
+
+@contextlib.contextmanager
+def held(run: Run) -> Iterator[None]:
+    """Nobody can train, rename or tidy `run` inside. Raises RunError if somebody does, or if it is gone, and OSError."""
+    lock = filelock.FileLock(run.path / ".lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except filelock.Timeout:
+        raise RunError(f"run {run.name} is in use: wait until it has ended, or stop it first") from None
+    try:
+        if not (run.path / "status.json").exists():
+            with contextlib.suppress(OSError):  # the lock made the folder anew: nothing else may be in it
+                (run.path / ".lock").unlink()
+                run.path.rmdir()
+            raise _gone(run)
+        yield
+    finally:
+        lock.release()
+
+
+def rename(run: Run, name: str) -> Run:
+    """The same run under another name. Raises RunError if it trains, or if the name is none or taken."""
+    target = run.path.with_name(check_name(name))
+    taken = RunError(f"there is a run or a folder {name} already: choose another name")
+    if os.path.lexists(target):
+        raise taken
+    try:
+        with held(run):
+            if run.path.is_symlink():
+                target.symlink_to(os.readlink(run.path))
+                run.path.unlink()
+            else:
+                _move(run.path, target)
+    except FileExistsError:
+        raise taken from None
+    except OSError as error:
+        raise RunError(f"run {run.name} cannot be renamed to {name} ({error.strerror}): change the permissions of its folder") from None
+    return Run(target)
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Rename a folder, but never onto another one: making the target is what only one of two can do. Raises OSError."""
+    target.mkdir()
+    try:
+        folder.rename(target)  # replaces a folder that is empty, and no other
+    except OSError:
+        with contextlib.suppress(OSError):
+            target.rmdir()
+        raise
+
+
+def delete(run: Run) -> None:
+    """Remove a run for ever; of one that is a link, only the link. Raises RunError if it trains or may not be removed."""
+    try:
+        if run.path.is_symlink():
+            run.path.unlink()
+            return
+        try:
+            run.delete()
+        except FileNotFoundError:  # somebody else deletes it at the same time
+            _remove_folder(run.path)
+    except OSError as error:
+        raise RunError(f"run {run.name} cannot be deleted ({error.strerror}): change the permissions of its folder") from None
+
+
+def _remove_folder(folder: Path) -> None:
+    """Like shutil.rmtree, but what is gone already is no error."""
+    def gone_or_raise(_function, _path, error) -> None:
+        if not isinstance(error[1], FileNotFoundError):
+            raise error[1]
+
+    shutil.rmtree(folder, onerror=gone_or_raise)
+
+
+def _gone(run: Run) -> RunError:
+    return RunError(f"run {run.name} was deleted or renamed meanwhile")
+
+
+def write_zip(run: Run, file: BinaryIO) -> None:
+    """Write the run into `file` as a zip, a megabyte at a time. Weights don't compress, so nothing is compressed.
+
+    The run may train meanwhile. Its files are replaced and never changed inside, but for two that only grow: so all of them
+    are opened first, and what is copied is the run as it was in that moment. Raises RunError if the run cannot be read, or
+    saves so often that there is no such moment.
+    """
+    with contextlib.ExitStack() as opened:
+        files = _picture(run, opened)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, source, about in files:
+                entry = zipfile.ZipInfo(f"{run.name}/{name}", time.localtime(max(about.st_mtime, EARLIEST_IN_A_ZIP))[:6])
+                entry.file_size, entry.external_attr = about.st_size, 0o644 << 16
+                with archive.open(entry, "w") as target:
+                    left = about.st_size
+                    while left and (chunk := source.read(min(CHUNK_BYTES, left))):
+                        target.write(chunk)
+                        left -= len(chunk)
+
+
+def _picture(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
+    """(name, open file, what it was then) of all that belongs to a run, all from one moment: if one goes away meanwhile, they are
+    opened anew."""
+    deadline = time.monotonic() + SETTLED_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.ExitStack() as attempt:
+            try:
+                files = _open_all(run.path.resolve(strict=True), attempt)
+            except FileNotFoundError:
+                if run.path.exists():
+                    continue
+                raise _gone(run) from None
+            except OSError as error:
+                raise RunError(f"run {run.name} cannot be read ({error.strerror}): change the permissions of its folder") from None
+            opened.push(attempt.pop_all())
+            return files
+    raise RunError(f"run {run.name} changes too quickly to be copied: pause it, then try again")
+
+
+def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
+    """Open every file by way of its folder's descriptor: a folder moved aside while we open is still the same folder to us.
+    Links are left out. Raises FileNotFoundError if a file is removed between our seeing it and our opening it."""
+    files = []
+    for here, folders, names, descriptor in os.fwalk(top, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVERS))
+        for name in sorted(names):
+            if name in (".lock", "control") or name.endswith(LEFTOVERS):
+                continue
+            if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                source = opened.enter_context(os.fdopen(os.open(name, os.O_RDONLY, dir_fd=descriptor), "rb"))
+                files.append(((Path(here) / name).relative_to(top).as_posix(), source, os.fstat(source.fileno())))
+    return files
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+@dataclass
+class Tidied:
+    """What make_room removed, in bytes and by run, and what is left."""
+
+    limit: int
+    left: int  # bytes that the folder takes now
+    freed: int = 0
+    snapshots: dict[str, int] = field(default_factory=dict)  # run -> how many
+    saves: list[str] = field(default_factory=list)  # finished runs that lost a save, most of them all
+    stuck: list[str] = field(default_factory=list)  # runs of which something may not be removed, with the reason
+
+    def removed(self) -> str:
+        """What went, in a sentence; "" if nothing did."""
+        gone = []
+        if self.snapshots:
+            n = sum(self.snapshots.values())
+            gone.append(f"{n} {'snapshot' if n == 1 else 'snapshots'} of {_names([*self.snapshots])}")
+        if self.saves:
+            gone.append(f"saves for extending {_names(self.saves)}")
+        return (f"to keep the runs within {size(self.limit)}, the page removed {' and '.join(gone)} ({size(self.freed)}); "
+                "best weights, curves and samples stay.") if gone else ""
+
+    def trouble(self) -> str:
+        """Why the folder still takes too much, in sentences; "" if it doesn't."""
+        told = [f"Not everything was removed: {'; '.join(self.stuck)}."] if self.stuck else []
+        if self.left > self.limit:
+            why = "" if self.stuck else ", and holds nothing more that may go by itself"
+            told.append(f"The folder takes {size(self.left)}, more than its limit of {size(self.limit)}{why}: delete runs, or begin the "
+                        "page with a higher --limit-gb.")
+        return " ".join(told)
+
+
+def _names(names: list[str]) -> str:
+    """At most four names in words."""
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} other runs"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) -> Tidied:
+    """Bring the folder `root` within `limit_bytes` by removing what runs can do without, and no more than is needed.
+
+    Snapshots go first, the oldest run's first, and of a run the latest first, since they are most like its best weights. Only
+    if that is not enough, finished runs lose the saves for extending them. Best weights, config, tokenizer and metrics
+    always stay, and so does all of a run that trains, that is named in `keep`, or that is a link to somewhere else.
+    """
+    root = Path(root).resolve()
+    tidied = Tidied(limit_bytes, size_of(root))
+    if tidied.left <= limit_bytes:
+        return tidied
+    try:
+        with filelock.FileLock(root / ".tidying").acquire(timeout=0):  # two at once would remove twice as much as is needed
+            tidied.left = size_of(root)
+            _make_room(root, tidied, keep)
+    except filelock.Timeout:
+        tidied.stuck.append("another page makes room just now")
+    except OSError as error:
+        tidied.stuck.append(f"the folder cannot be written ({error.strerror})")
+    return tidied
+
+
+def _make_room(root: Path, tidied: Tidied, keep: Collection[str]) -> None:
+    runs = [run for run in reversed(list_runs(root)) if run.name not in keep and not run.path.is_symlink() and _is_run(run)]
+    for remove in (_remove_snapshots, _remove_saves):
+        for run in runs:
+            if tidied.left <= tidied.limit:
+                return
+            try:
+                remove(run, tidied)
+            except (RunError, FileNotFoundError):  # it trains, or was deleted meanwhile: then there is nothing to remove
+                continue
+            except OSError as error:
+                tidied.stuck.append(f"{run.name} ({error.strerror})")
+
+
+def _is_run(run: Run) -> bool:
+    """Whether this is a run for certain: a folder of something else may have a status.json too."""
+    try:
+        run.config()
+    except (RunError, OSError):
+        return False
+    return True
+
+
+def _remove_snapshots(run: Run, tidied: Tidied) -> None:
+    for _ in _removed(run, reversed(_files(run.path / "snapshots", "step-*")), tidied):
+        tidied.snapshots[run.name] = tidied.snapshots.get(run.name, 0) + 1
+
+
+def _remove_saves(run: Run, tidied: Tidied) -> None:
+    for _ in _removed(run, [path for name in SAVE_FOLDERS for path in _files(run.path / name, "*")], tidied, only_done=True):
+        if run.name not in tidied.saves:
+            tidied.saves.append(run.name)
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """The files in a folder that is no link, those of earlier steps first."""
+    if folder.is_symlink():
+        return []
+    found = [path for path in folder.glob(pattern) if path.is_file() and not path.is_symlink()]
+    return sorted(found, key=lambda path: (len(path.name), path.name))
+
+
+def _removed(run: Run, paths: Iterable[Path], tidied: Tidied, only_done: bool = False) -> Iterator[Path]:
+    """Remove files of a run that nobody uses, one after the other, until the limit is kept; `only_done`: if it cannot be resumed."""
+    with held(run):
+        if only_done and run.status()["state"] != "done":
+            return
+        for path in paths:
+            if tidied.left <= tidied.limit:
+                return
+            n_bytes = path.lstat().st_size
+            path.unlink()
+            tidied.left -= n_bytes
+            tidied.freed += n_bytes
+            yield path

@@ -1,0 +1,207 @@
+"""Keeps a run: writes what training learns into the run's folder, and does what readers of the folder ask of it."""
+
+import errno
+import logging
+import time
+from typing import Any
+
+from gpt.data.corpus import Corpus
+from gpt.data.tokenizer import Tokenizer
+from gpt.errors import UserError
+from gpt.interpret.forming import Forming
+from gpt.interpret.probes import Probes
+from gpt.model.sampling import SAMPLE_TOKENS, Sampling
+from gpt.model.writing import write
+from gpt.runs.run import RunError, load_best
+from gpt.runs.writer import RunWriter
+from gpt.training.trainer import Event, Trainer, snapshot_steps
+
+SAVE_SECONDS = 10.0  # so much work is lost at most when the process dies
+SAVING_SHARE = 0.05  # of the time may go into saving: a model that takes long to save is saved more rarely
+STATUS_SECONDS = 0.25
+ETA_SECONDS = 1.0  # the first steps are slow and say little about the rest
+RETRY_SECONDS = 1.0  # between two tries of a write that the disk refuses
+
+
+class Stop:
+    """Whether somebody has asked training to end. Set by signal handlers and read between steps."""
+
+    asked = False
+
+
+class Keeper:
+    """Hears each event of `trainer` through `keep`, and obeys between two steps: only there is what is saved and what is
+    written of one and the same step."""
+
+    def __init__(self, writer: RunWriter, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer, probes: Probes, stop: Stop):
+        self.writer, self.trainer, self.clock = writer, trainer, trainer.clock
+        self.corpus, self.tokenizer, self.stop = corpus, tokenizer, stop
+        self.forming = Forming(probes, writer.rows()[0])
+        self._began = (trainer.progress(), self.clock.seconds())
+        self._best = trainer.best_loss
+        self._saved_at = self._told_at = self.clock.seconds()
+        self._save_every = SAVE_SECONDS
+        self._news: list[Event] = []
+        self._wish: str | None = None  # what was asked while it could not be done
+        self._state, self._wait_began = "running", None
+        self._plan()
+        writer.refused = self._wait_for_the_disk
+
+    def keep(self, event: Event) -> None:
+        """Write what an event says, and the weights where they are the best so far or a snapshot is due."""
+        trainer, row = self.trainer, event.row
+        if row:
+            self.writer.append({**row, "kind": event.kind} if event.kind == "warning" else row)
+        if event.kind == "evaluation":
+            if trainer.best_loss < self._best:
+                self._best = trainer.best_loss
+                self.writer.save_best(trainer.model, trainer.step, self._best)
+            self.tell(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
+        if "loss" in row and self.clock.seconds() - self._told_at > STATUS_SECONDS:
+            self.tell(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
+            self._told_at = self.clock.seconds()
+        if trainer.step in self._snapshots:
+            self._snapshots.remove(trainer.step)
+            self.snapshot()
+        if self.forming.is_due(trainer.step, trainer.is_done()):
+            self._score_heads()
+
+    def sample(self) -> Event:
+        """What the model writes now, always from the same prompt and with the same seed."""
+        prompt, sampling = self.corpus.prompt, Sampling(max_new_tokens=SAMPLE_TOKENS, seed=self.trainer.config["seed"])
+        text = "".join(piece.text for piece in write(self.trainer.model, self.tokenizer, prompt, sampling))
+        event = Event("sample", {**self.trainer.position(), "kind": "sample", "prompt": prompt, "text": text})
+        self.writer.append(event.row)
+        return event
+
+    def obey(self) -> None:
+        """Do what the folder's control file asks, and save when it is time to."""
+        command, self._wish = self._wish or self.writer.command(), None
+        if command == "pause":
+            command = self._pause()
+        if command == "stop":
+            self.tell(state="stopping")
+            self.stop.asked = True
+        elif command == "snapshot":
+            self.snapshot()
+        elif command and command.startswith("extend"):
+            self._extend(int(command.split()[1]))
+        if self.clock.seconds() - self._saved_at > self._save_every:
+            self.save()
+
+    def save(self) -> None:
+        """Save all that is needed to go on from here. Raises DivergedError instead if that would save nonsense."""
+        self.trainer.check_finite()
+        begin = self.clock.seconds()
+        self.writer.save_last(self.trainer.model, self.trainer.state())
+        self._saved_at = self.clock.seconds()
+        self._save_every = max(SAVE_SECONDS, (self._saved_at - begin) / SAVING_SHARE)
+        self.tell(saved_step=self.trainer.step, save_every_seconds=round(self._save_every, 1))
+
+    def snapshot(self) -> None:
+        """Keep these weights to be looked at. Raises DivergedError if they are no numbers any more."""
+        self.trainer.check_finite()
+        self.writer.save_snapshot(self.trainer.model, self.trainer.step)
+
+    def finish(self) -> None:
+        """The end, by whatever cause: what was learned is saved, with a snapshot to look at."""
+        self.stop.asked = False  # that wish is being fulfilled; should the disk refuse, another one gives up
+        if self.trainer.step:
+            self.save()
+            if self.trainer.config["snapshots"]:
+                self.snapshot()
+        self.tell(state="done" if self.trainer.is_done() else "stopped", eta_seconds=None)
+
+    def warn(self, text: str) -> None:
+        """Tell a reader something: as a row of metrics.jsonl, and as an event of `news`."""
+        event = Event("warning", {**self.trainer.position(), "text": text})
+        self.writer.append({**event.row, "kind": "warning"})
+        self._news.append(event)
+
+    def news(self) -> list[Event]:
+        """The warnings since the last call, and the heads that have got a role."""
+        news, self._news = self._news, []
+        return news
+
+    def restore_best(self) -> str:
+        """Give the model its best weights back, if there are any, and say what is left of the run."""
+        resuming = f"resuming it with another learning_rate goes on from step {self.writer.saved_step()}"
+        try:
+            weights, about = load_best(self.writer)
+        except RunError:
+            return resuming
+        self.trainer.model.load_state_dict(weights)
+        return f"the best weights, of step {about['step']}, are kept, and {resuming}"
+
+    def tell(self, **changes: Any) -> None:
+        """Put what a reader wants to know now into status.json."""
+        trainer, self._state = self.trainer, changes.get("state", self._state)
+        progress, seconds = trainer.progress(), self.clock.seconds()
+        done, spent = progress - self._began[0], seconds - self._began[1]
+        eta = spent * (1 - progress) / done if done > 0 and spent > ETA_SECONDS else None
+        self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
+                                    "eta_seconds": eta, **changes})
+
+    def _plan(self) -> None:
+        planned = snapshot_steps(self.trainer.steps, self.trainer.config["snapshots"])
+        self._snapshots = set(planned) - set(self.writer.snapshots())
+        self.forming.plan(self.trainer.steps, self.trainer.config["head_scores"])
+
+    def _score_heads(self) -> None:
+        for row in self.forming.rows(self.trainer.model, self.trainer.position()):
+            self.writer.append(row)
+            if row["kind"] == "formed":
+                self._news.append(Event("formed", row))
+
+    def _pause(self) -> str:
+        """Save, keep a snapshot to be asked and looked at, and wait for a word. Returns the word that ended the pause."""
+        self.tell(state="pausing")
+        self.save()
+        self.snapshot()
+        self.clock.pause()
+        self.tell(state="paused", eta_seconds=None)
+        command = None
+        while command not in ("resume", "stop") and not self.stop.asked:
+            time.sleep(0.05)
+            command = self.writer.command()
+            if command and command.startswith("extend"):
+                self._extend(int(command.split()[1]))
+        self.clock.go_on()
+        self.tell(state="running")
+        return "stop" if self.stop.asked else command
+
+    def _extend(self, steps: int) -> None:
+        trainer, was = self.trainer, self.trainer.steps
+        if not was:
+            self.warn("only max_minutes ends this run, so it cannot be extended by steps: stop it, and resume it with more minutes")
+            return
+        trainer.extend(steps)
+        self._plan()
+        self.save()  # first: whatever happens next, no step that was made is made again at another learning rate
+        self.writer.change_config(trainer.config, trainer.steps)
+        self.warn(f"extended from {was:,} to {trainer.steps:,} steps: the learning rate now falls to zero there")
+
+    def _wait_for_the_disk(self, error: OSError | None) -> None:
+        """The folder cannot be written: wait, as if paused, and say why; with None, it can be again. Raises UserError if
+        somebody no longer wants to wait."""
+        if error is None:
+            waited, self._wait_began = time.monotonic() - self._wait_began, None
+            if self._state != "paused":
+                self.clock.go_on()
+            self.tell(state=self._state, error=None)
+            self.warn(f"training waited {waited:.0f} s, since the folder of the run could not be written")
+            return
+        reason = f"the folder {self.writer.path} cannot be written ({error.strerror})"
+        remedy = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "allow writing there"
+        told = f"{reason}: training waits and has lost nothing; {remedy}, and it goes on by itself"
+        if self._wait_began is None:
+            self._wait_began = time.monotonic()
+            self.clock.pause()
+            logging.getLogger(__name__).warning(told)  # the folder may not be able to tell it
+        self.writer.tell_trouble(state="paused", eta_seconds=None, error=told)
+        until = time.monotonic() + RETRY_SECONDS
+        while time.monotonic() < until:
+            self._wish = self.writer.command() or self._wish
+            if self.stop.asked or self._wish == "stop":
+                raise UserError(f"{reason}: what was learned since step {self.writer.saved_step()} is lost")
+            time.sleep(0.05)

@@ -1,0 +1,256 @@
+"""One training session: CONFIG -> text -> tokenizer -> model -> trainer, and every event of it into the run folder."""
+
+import contextlib
+import math
+import platform
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+
+from gpt.config import FIELDS, validate
+from gpt.data.corpus import Corpus, read_corpus
+from gpt.data.dataset import TokenizedText
+from gpt.data.tokenizer import make_tokenizer
+from gpt.errors import UserError
+from gpt.estimate.price import most_helpful_knobs
+from gpt.interpret.probes import Probes, make_probes
+from gpt.model.gpt2 import GPT2
+from gpt.runs.recorder import Keeper, Stop
+from gpt.runs.run import RunError, check_name, damage_is_told, load_best, load_matching_tokenizer
+from gpt.runs.writer import RunWriter
+from gpt.training.device import choose_device, describe_device, ran_out_of_memory
+from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
+
+
+def machine_lock() -> filelock.FileLock:
+    """Held by whoever trains: two runs on one machine would only slow each other down."""
+    return filelock.FileLock(Path(tempfile.gettempdir()) / "gpt2-from-scratch.lock")
+
+
+class Session:
+    """Trains one run from its beginning, or from where it was left, and keeps its folder.
+
+    `events()` does the work. Raises UserError for everything a person can put right; nothing of a new run is left behind
+    if it happens before the first step.
+    """
+
+    def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None):
+        """A new run with `config`; without one, the run `name` is resumed, with `changes` of settings that are changeable."""
+        self.writer = RunWriter(Path(root) / check_name(name))
+        self.resumes = config is None
+        exists = self.writer.path.exists() and not (config is not None and self.writer.never_began())
+        if exists and not self.resumes:
+            raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
+        if not exists and self.resumes:
+            raise RunError(f"there is no run {name} in {root} to resume")
+        self.changes, self._was_done = changes or {}, False
+        self.config = dict(self._resumed_config() if self.resumes else validate(config))
+        if self.resumes:  # what was decided once stays decided: another number format would be another run
+            self.config["precision"] = self.writer.config()["precision"]
+        self.device = choose_device(self.config["device"])
+        self._stop = Stop()
+        self._trains = False
+
+    def _resumed_config(self) -> dict[str, Any]:
+        changeable = [field.name for field in FIELDS if field.changeable]
+        if fixed := [name for name in self.changes if name not in changeable]:
+            raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(changeable)} can: start a new run")
+        self.writer.check_format(to_resume=True)
+        if not self.changes:
+            self.writer.check_unfinished()
+        saved, status = self.writer.config(), self.writer.status()
+        config = validate({**saved["config"], **self.changes})
+        if self.changes:
+            with damage_is_told(self.writer.path / "config.json"):
+                steps, limit = planned_steps(config, saved["tokenizer"]["train_tokens"]), 60 * config["max_minutes"]
+            if 0 < steps <= status["step"] or 0 < limit <= status.get("seconds", 0):
+                raise RunError(f"run {self.writer.name} has made {status['step']} steps already, and this asks for no more: set max_steps "
+                               f"above that{', epoch to 0' if config['epoch'] else ''}{', max_minutes to 0' if limit else ''}")
+        self._was_done = status["state"] == "done"
+        if self._was_done and not self.writer.saves():
+            raise RunError(f"run {self.writer.name} is finished and holds no save to go on from: it can be looked at, but not extended")
+        return config
+
+    def stop(self) -> None:
+        """End after the step in progress; what was learned is saved. Safe to call from a signal handler."""
+        self._stop.asked = True
+
+    def events(self) -> Iterator[Event]:
+        """Every event of the trainer, after it has been written to the folder, with samples (kind "sample") between them."""
+        with ExitStack() as held:
+            try:
+                held.enter_context(machine_lock().acquire(timeout=1))
+            except filelock.Timeout:
+                raise RunError("another run is training on this machine: wait for it or stop it") from None
+            except OSError as error:
+                raise RunError(f"the file {machine_lock().lock_file} cannot be opened ({error.strerror}), which another user has left "
+                               "there: let them remove it") from None
+            held.enter_context(self.writer)
+            self._check_folder()
+            with self._failures_are_told():
+                begin = {} if self.resumes else {"step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}
+                self.writer.write_status(state="starting", error=None, **begin)
+                self._prepare()
+                yield from self._train()
+
+    def _check_folder(self) -> None:
+        """Raise RunError if, while this process was getting ready, somebody deleted, renamed or began the run."""
+        if self.resumes == (self.writer.path / "config.json").exists():
+            return
+        if self.resumes:
+            self.writer.discard()  # taking its lock has made it anew
+            raise RunError(f"run {self.writer.name} was deleted or renamed meanwhile")
+        raise RunError(f"there is a run {self.writer.name} already: choose another name")
+
+    @contextlib.contextmanager
+    def _failures_are_told(self) -> Iterator[None]:
+        """What ends a run before its end is put into its folder, and raised again."""
+        try:
+            yield
+        except GeneratorExit:  # whoever listened has stopped listening
+            with self._failures_are_told():
+                self.keeper.finish()
+            raise
+        except KeyboardInterrupt:
+            self.end_at_once()
+            raise
+        except DivergedError as error:
+            told = DivergedError(f"{error}; {self.keeper.restore_best()}")
+            self._end("failed", str(told))
+            raise told from error
+        except UserError as error:
+            self._end("failed", str(error))
+            raise
+        except BaseException as error:  # a mistake of ours: the process ends as it would have
+            if ran_out_of_memory(error):
+                begin = "start a new run with a lower" if self.resumes else "lower"
+                told = UserError(f"there is not enough memory for this: {begin} {' or '.join(most_helpful_knobs(self.config))}")
+                self._end("failed", str(told))
+                raise told from error
+            self.writer.append_log(traceback.format_exc())
+            self._end("failed", f"{type(error).__name__}: {error}")
+            raise
+
+    def end_at_once(self) -> None:
+        """Tell in the folder that nothing more comes: what was learned since the last save is lost. The process should then exit."""
+        self._end("stopped", f"stopped at once; it goes on from step {self.writer.saved_step()} when it is resumed")
+
+    def _end(self, state: str, reason: str) -> None:
+        """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
+        if self.resumes or self._trains:  # a finished run that could not be extended is finished as before
+            state = "done" if self._was_done and not self._trains else state
+            self.writer.tell_trouble(state=state, error=reason, eta_seconds=None)
+        else:
+            self.writer.discard()
+
+    def _prepare(self) -> None:
+        """Everything before the first step; it counts as work."""
+        clock = Clock()
+        corpus = read_corpus(self.config["corpus"], self.config["seed"])
+        train_text, validation_text = corpus.split()
+        if self.resumes:
+            self._check_text(corpus)
+            self.tokenizer = load_matching_tokenizer(self.writer, self.config["vocab_size"])
+        else:
+            self.tokenizer = make_tokenizer(self.config["tokenizer"], train_text, corpus.text, self.config["vocab_size"])
+        if self.tokenizer.n_vocab < 2:
+            raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
+        self.config["vocab_size"] = self.tokenizer.n_vocab
+        text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
+        model = GPT2(self.config).to(self.device)
+        self.trainer, self.corpus = Trainer(self.config, model, text, clock), corpus
+        notes = self._load_last() if self.resumes else corpus.notes
+        probes = self._probes(text)
+        if not self.resumes:
+            self.writer.write_config(self._description(text), self.tokenizer)
+        self.keeper = Keeper(self.writer, self.trainer, corpus, self.tokenizer, probes, self._stop)
+        for note in notes:
+            self.keeper.warn(note)
+
+    def _description(self, text: TokenizedText) -> dict[str, Any]:
+        trainer = self.trainer
+        return {
+            "config": self.config, "corpus": self.corpus.identity(),
+            "tokenizer": {"name": self.tokenizer.name, "n_vocab": self.tokenizer.n_vocab,
+                          "train_tokens": len(text.train), "validation_tokens": len(text.validation)},
+            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()), "steps": trainer.steps,
+            "device": describe_device(self.device), "precision": trainer.precision, "precision_reason": trainer.precision_reason,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
+        }
+
+    def _probes(self, text: TokenizedText) -> Probes:
+        """What heads are scored on. A run from before there were probes, or whose are damaged, gets them when it is resumed: they are a
+        function of its text and its seed."""
+        if self.resumes:
+            with contextlib.suppress(RunError):
+                return self.writer.probes()
+        line_ends = [token for token in range(self.tokenizer.n_vocab) if b"\n" in self.tokenizer.token_bytes(token)]
+        probes = make_probes(text, self.config["context_length"], self.config["seed"], line_ends)
+        self.writer.write_probes(probes)
+        return probes
+
+    def _check_text(self, corpus: Corpus) -> None:
+        """Raise RunError if a resumed run would go on with another text."""
+        with damage_is_told(self.writer.path / "config.json"):
+            was = self.writer.config()["corpus"]["sha256"]
+        if corpus.identity()["sha256"] != was:
+            raise RunError(f"the text {self.config['corpus']!r} has changed since the run began: start a new run with it")
+
+    def _load_last(self) -> list[str]:
+        """Put the trainer where the run was left. Returns what there is to tell about it."""
+        if last := self.writer.load_last():
+            weights, state, notes = last
+            with damage_is_told(self.writer.path / "last"):
+                self.trainer.model.load_state_dict(weights)
+                self.trainer.load_state(state)
+            self.writer.cut_rows_after(self.trainer.step)
+            self.writer.forget_snapshots_after(self.trainer.step)
+            notes += self._take_best()
+        else:
+            notes = [*self.corpus.notes, "nothing had been saved yet when the run ended: it begins again"]
+            self.writer.cut_rows_after(-1)
+            self.writer.forget_snapshots_after(-1)
+        return notes + self._changed()
+
+    def _take_best(self) -> list[str]:
+        """The best weights stay the best, also if they are of steps that will be made again; without whole ones, the next
+        evaluation's are. Returns what there is to tell about it."""
+        try:
+            _, about = load_best(self.writer)
+        except RunError:
+            self.trainer.best_loss = math.inf
+            return ["the best weights are damaged: the best from here on take their place"]
+        self.trainer.best_loss = min(self.trainer.best_loss, about["val_loss"])
+        return []
+
+    def _changed(self) -> list[str]:
+        """Put the changed settings into config.json. Returns a sentence about each."""
+        saved = self.writer.config()
+        changed = {name: value for name, value in self.changes.items() if saved["config"][name] != value}
+        if changed:
+            self.writer.change_config(self.config, self.trainer.steps)
+        return [f"{name} is {value} from here on; before it was {saved['config'][name]}" for name, value in changed.items()]
+
+    def _train(self) -> Iterator[Event]:
+        trainer, keeper = self.trainer, self.keeper
+        self._trains = True
+        keeper.tell(state="running")
+        yield from keeper.news()
+        for event in trainer.events():
+            keeper.keep(event)
+            sample = [keeper.sample()] if event.kind == "evaluation" else []
+            yield event
+            yield from sample
+            if trainer.step and not (event.kind == "step" and trainer.evaluation_follows()):
+                keeper.obey()  # only here, between two steps, is what is saved and what is written of one and the same step
+                yield from keeper.news()
+                if self._stop.asked:
+                    break
+        keeper.finish()

@@ -1,0 +1,217 @@
+"""The run folder in the hands of the one process that trains: RunWriter.
+
+A disk that refuses a write (full, read-only) is no end: the write is told to whoever trains and then tried again, so that
+training waits and nothing that was learned is lost.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+from torch import Tensor
+
+from gpt.config import table_version
+from gpt.data.tokenizer import Tokenizer
+from gpt.interpret.probes import Probes
+from gpt.model.gpt2 import GPT2
+from gpt.runs.locks import began
+from gpt.runs.run import FORMAT, Run, RunError, check_command, damage_is_told
+from gpt.runs.storage import (
+    DamagedFile,
+    append_line,
+    join_tensors,
+    load_tensors,
+    moved_into_place,
+    save_tensors,
+    split_tensors,
+    write_atomically,
+)
+
+KEPT_SAVES = 2  # full saves that are kept: should the newest be damaged, the one before is used
+
+
+def patiently(write: Callable) -> Callable:
+    """Decorate a method that writes: what the disk refuses is told to `self.refused`, which waits or raises, and tried again."""
+    @functools.wraps(write)
+    def until_it_is_taken(self: "RunWriter", *args, **options) -> Any:
+        waited = False
+        while True:
+            try:
+                result = write(self, *args, **options)
+            except OSError as error:
+                if not self.path.exists():
+                    raise RunError(f"the folder {self.path} vanished while the run trained: what it held is lost") from error
+                self.refused(error)
+                waited = True
+            else:
+                if waited:
+                    self.refused(None)
+                return result
+    return until_it_is_taken
+
+
+class RunWriter(Run):
+    """The folder of a run. A context manager that holds the folder's lock.
+
+    `refused` is called with the OSError of each write that failed, before it is tried again, and with None when it has gone
+    well at last. As it is made, it raises RunError.
+    """
+
+    def __init__(self, path: Path | str):
+        super().__init__(path)
+        self.refused: Callable[[OSError | None], None] = self._give_up
+        self._lock = filelock.FileLock(self.path / ".lock")
+        self._status: dict[str, Any] = {}
+
+    def __enter__(self) -> "RunWriter":
+        try:
+            (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=1)
+            for left in ("control", "*.new", "*/*.new"):  # by a process that was killed, or that asked one that was
+                for path in self.path.glob(left):
+                    path.unlink()
+        except filelock.Timeout:
+            raise RunError(f"run {self.name} is already training in another process") from None
+        except OSError as error:
+            self._give_up(error)
+        self._status = self._json("status.json") or {}
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self._lock.release()
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _give_up(self, error: OSError | None) -> None:
+        raise RunError(f"the folder {self.path} cannot be written ({error.strerror}): make room there, allow writing, or choose another "
+                       "with --checkpoints") from error
+
+    # What the run is, and how it goes
+
+    @patiently
+    def write_probes(self, probes: Probes) -> None:
+        save_tensors(self.path / "probes.safetensors", probes.tensors())
+
+    @patiently
+    def write_config(self, config: dict[str, Any], tokenizer: Tokenizer) -> None:
+        """What the run is. Written before step 1."""
+        with moved_into_place(self.path / "tokenizer.json") as new:
+            tokenizer.save(new)
+        self._put_config(config)
+
+    @patiently
+    def change_config(self, config: dict[str, Any], steps: int) -> None:
+        """Another CONFIG and number of steps, for a run that was extended or is resumed with changed settings."""
+        self._put_config({**self.config(), "config": config, "steps": steps})
+
+    def _put_config(self, config: dict[str, Any]) -> None:
+        config = {**config, "format": FORMAT, "table_version": table_version()}
+        write_atomically(self.path / "config.json", json.dumps(config, indent=1, ensure_ascii=False).encode())
+
+    @patiently
+    def write_status(self, **changes: Any) -> None:
+        self._put_status(changes)
+
+    def tell_trouble(self, **changes: Any) -> None:
+        """write_status for when the disk may refuse it, which then is no further trouble."""
+        with contextlib.suppress(OSError):
+            self._put_status(changes)
+
+    def _put_status(self, changes: dict[str, Any]) -> None:
+        self._status |= {"pid": os.getpid(), "began": began(os.getpid()), "host": platform.node(), **changes}
+        data, path = json.dumps(self._status).encode(), self.path / "status.json"
+        try:
+            write_atomically(path, data, durable=False)
+        except OSError:  # on a full disk, a file may still be overwritten where it lies
+            with open(path, "r+b") as file:
+                file.write(data)
+                file.truncate()
+
+    @patiently
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one row to metrics.jsonl."""
+        append_line(self.path / "metrics.jsonl", json.dumps(row, ensure_ascii=False, allow_nan=False).encode())
+
+    @patiently
+    def cut_rows_after(self, step: int) -> None:
+        """Forget rows past `step`: work that was lost when the process died and will be done again."""
+        kept = [row for row in self.rows()[0] if row["step"] <= step]
+        write_atomically(self.path / "metrics.jsonl", b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in kept))
+
+    @patiently
+    def append_log(self, text: str) -> None:
+        append_line(self.path / "log.txt", text.rstrip("\n").encode("utf-8", errors="replace"))
+
+    def command(self) -> str | None:
+        """What a reader asked for since the last call, or None."""
+        taken = self.path / "control.taken.new"
+        try:
+            os.replace(self.path / "control", taken)  # what is asked from now on is another wish
+            return check_command(taken.read_text())
+        except (OSError, RunError):
+            return None
+
+    # What it has learned
+
+    @patiently
+    def save_best(self, model: GPT2, step: int, val_loss: float) -> None:
+        """best.safetensors, with the step and the loss that made them the best."""
+        save_tensors(self._weights_path(None), model.state_dict(), {"step": step, "val_loss": val_loss})
+
+    @patiently
+    def save_snapshot(self, model: GPT2, step: int) -> None:
+        """Snapshots are for looking, so half precision is enough: it halves their size."""
+        save_tensors(self._weights_path(step), {name: tensor.half() for name, tensor in model.state_dict().items()})
+
+    def forget_snapshots_after(self, step: int) -> None:
+        """Remove snapshots past `step`, of work that will be done again."""
+        for later in self.snapshots():
+            if later > step:
+                self._weights_path(later).unlink()
+
+    @patiently
+    def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
+        """last/: model, optimizers, generators and position, enough to go on bit for bit. The save before is kept."""
+        tensors: dict[str, Tensor] = {}
+        state = split_tensors({"model": model.state_dict(), "trainer": trainer_state}, "saved", tensors)
+        (self.path / "last").mkdir(exist_ok=True)
+        with contextlib.suppress(FileNotFoundError), open(self.path / "metrics.jsonl", "rb") as rows:
+            os.fsync(rows.fileno())  # a save must not reach the disk before the rows that led to it
+        save_tensors(self.path / "last" / f"step-{trainer_state['step']:06d}.safetensors", tensors, state)
+        for old in self.saves()[KEPT_SAVES:]:
+            old.unlink()
+
+    def load_last(self) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
+        """(weights, trainer state, notes) of the newest save that is whole, or None if nothing was saved yet.
+
+        Damaged saves newer than it are removed, and a note tells of each. Raises RunError if all are damaged.
+        """
+        notes, damaged = [], []
+        for path in self.saves():
+            try:
+                tensors, state = load_tensors(path)
+            except OSError as error:  # nothing says that it is damaged
+                raise RunError(f"the save {path} cannot be read ({error.strerror or error}): allow reading it") from error
+            except DamagedFile as error:
+                damaged.append(path)
+                notes.append(f"the save {path.name} is damaged ({error}): the one before it is used")
+                continue
+            with damage_is_told(path):
+                saved = join_tensors(state, tensors)
+                weights, trainer_state = saved["model"], saved["trainer"]
+            for bad in damaged:
+                bad.unlink()
+            return weights, trainer_state, notes
+        if damaged:
+            raise RunError(f"all saves of run {self.name} are damaged: its best weights and snapshots can still be looked at, "
+                           "but to train on, start a new run")
+        return None

@@ -1,0 +1,273 @@
+"""The training loop: a generator of events. It prints nothing and knows no files; whoever listens decides what to keep."""
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gpt.data.dataset import TokenizedText, WindowSampler
+from gpt.errors import UserError
+from gpt.model.flops import model_flops_utilisation
+from gpt.model.gpt2 import GPT2, evaluating
+from gpt.training.device import check_compiler, choose_precision
+from gpt.training.optimizer import learning_rate_at, make_optimizers
+
+MOST_ROWS = 1000  # training rows of a whole run, about
+TOKENS_AT_ONCE = 4096  # of an evaluation batch: larger ones leave the CPU's caches and took twice as long
+
+
+class DivergedError(UserError):
+    """The weights have blown up: no later step can mend them."""
+
+
+class Clock:
+    """Seconds of work since it was made; time between `pause` and `go_on` does not count."""
+
+    def __init__(self, seconds: float = 0.0):
+        self._start, self._paused_at = time.monotonic() - seconds, None
+
+    def seconds(self) -> float:
+        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._start
+
+    def pause(self) -> None:
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+
+    def go_on(self) -> None:
+        if self._paused_at is not None:
+            self._start += time.monotonic() - self._paused_at
+            self._paused_at = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """`kind` is step (after each step; `row` is empty unless a training row is due), evaluation or warning."""
+
+    kind: str
+    row: dict[str, Any]
+
+
+class Trainer:
+    """Trains `model` on `text` as `config` says, from the step it stands at to the end of the run.
+
+    Randomness has separate sources, so that looking never changes learning: windows are a function of (seed, step), weights
+    were drawn when the model was built, and dropout alone uses PyTorch's global generator, which evaluation leaves alone.
+    """
+
+    def __init__(self, config: dict, model: GPT2, text: TokenizedText, clock: Clock | None = None):
+        text.check(config["context_length"])
+        self.config, self.model, self.clock = config, model, clock or Clock()
+        self.device = next(model.parameters()).device
+        self.text = text.to(self.device)
+        self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"])
+        self.optimizers = make_optimizers(model, config)
+        if config["compile"]:
+            check_compiler()
+        self._loss = torch.compile(model.loss) if config["compile"] else model.loss
+        self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
+        self.tokens_per_step = tokens_per_step(config)
+        self.steps = planned_steps(config, len(text.train))
+        self.step = 0
+        self.best_loss = math.inf
+        self._pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of the steps since the last training row
+        self._rate = 0.0
+        self._ends = False
+        self._evaluated = 0  # the step of the last evaluation
+        torch.manual_seed(config["seed"])
+
+    def events(self) -> Iterator[Event]:
+        """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""
+        self._ends = self.progress() >= 1
+        if self.step == 0:
+            yield from self._warnings()
+            yield self.evaluation(at_most=TOKENS_AT_ONCE)  # all tokens are about equally unlikely yet: a few tell as much as all
+        elif self.evaluation_follows() and self._evaluated < self.step:  # the run was left between a step and its evaluation
+            yield self.evaluation()
+        since = self.clock.seconds()
+        while not self._ends:
+            self._pending.append(self._update())
+            self.step += 1
+            self._ends = self.progress() >= 1
+            due = self.step % steps_a_row(self.step, self.steps) == 0 or self._ends
+            yield Event("step", self._training_row(since) if due else {})
+            if due:
+                since = self.clock.seconds()
+            if self.evaluation_follows():
+                yield self.evaluation()
+                since = self.clock.seconds()
+
+    def evaluation_follows(self) -> bool:
+        """Whether the event after this step's is its evaluation: only then is all that belongs to the step done."""
+        return self.step % self.config["eval_every"] == 0 or self._ends
+
+    def extend(self, steps: int) -> None:
+        """Let the run have so many steps more than planned: the learning rate now falls to zero at the new end."""
+        self.steps += steps
+        self.config |= {"max_steps": self.steps, "epoch": 0.0}
+        self._ends = self.progress() >= 1
+
+    def is_done(self) -> bool:
+        """Whether the last step has been made, and evaluated."""
+        return self._ends and self._evaluated == self.step
+
+    def progress(self) -> float:
+        """The share of the run that is done, 0 to 1, by whichever of epoch, max_steps and max_minutes ends it first."""
+        by_steps = self.step / self.steps if self.steps else 0.0
+        limit = 60 * self.config["max_minutes"]
+        return min(1.0, max(by_steps, self.clock.seconds() / limit if limit else 0.0))
+
+    def evaluation(self, at_most: int = 0) -> Event:
+        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap, of the first
+        `eval_tokens` tokens or of the first `at_most` (0: no limit)."""
+        nats, tokens, n_bytes = 0.0, 0, 0
+        with evaluating(self.model), torch.inference_mode(), self._autocast():
+            context_length = self.config["context_length"]
+            at_once = max(1, TOKENS_AT_ONCE // context_length)
+            for ids, targets in evaluation_batches(self._validation_tokens(at_most), context_length, at_once):
+                nats += self.model.loss(ids, targets, reduction="sum").double()
+                n_bytes += self.text.byte_lengths[targets].sum()
+                tokens += targets.numel()
+        val_loss = float(nats) / tokens
+        if not math.isfinite(val_loss):
+            raise self._diverged()
+        self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
+        return Event("evaluation", {**self.position(), "val_loss": val_loss,
+                                    "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
+
+    def _validation_tokens(self, at_most: int) -> Tensor:
+        limit = min((one for one in (self.config["eval_tokens"], at_most) if one), default=len(self.text.validation))
+        return self.text.validation[:limit + 1]
+
+    def _warnings(self) -> Iterator[Event]:
+        limit, n = self.config["eval_tokens"], len(self.text.validation)
+        if limit and n > limit + 1:
+            yield Event("warning", {**self.position(), "text": f"evaluations read the first {limit:,} of {n:,} validation tokens; "
+                                                                "set eval_tokens to 0 for all"})
+        if self.config["max_minutes"]:
+            yield Event("warning", {**self.position(), "text": "max_minutes ties the learning rate to the clock: a run like this "
+                                                                "cannot be repeated exactly"})
+
+    def _update(self) -> tuple[Tensor, Tensor]:
+        """One step of the optimizer. Returns loss and gradient norm as tensors on the device: reading them here would
+        make a GPU wait."""
+        self.model.train()
+        self._rate = rate = learning_rate_at(self.step, self.progress(), self.config["learning_rate"], self.config["warmup"])
+        accumulate = self.config["grad_accum"]
+        loss = torch.zeros((), device=self.device)
+        for i in range(accumulate):
+            ids, targets = self.batches(self.step * accumulate + i)
+            with self._autocast():
+                part = self._loss(ids, targets) / accumulate
+            self.scaler.scale(part).backward()
+            loss += part.detach()
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["factor"]
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config["grad_clip"] or math.inf)
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        return loss, norm
+
+    def _training_row(self, since: float) -> dict[str, Any]:
+        loss, norm = (torch.stack(values).mean().item() for values in zip(*self._pending, strict=True))
+        if not math.isfinite(loss):
+            raise self._diverged()
+        n_tokens, position = len(self._pending) * self.tokens_per_step, self.position()
+        speed = n_tokens / max(position["seconds"] - since, 1e-9)
+        self._pending = []
+        return {**position, "loss": loss, "lr": self._rate,
+                "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; such a step is left out
+                "tokens_per_second": speed, "mfu": model_flops_utilisation(self.config, speed, self.device, self.precision)}
+
+    def check_finite(self) -> None:
+        """Raise DivergedError if a weight, or a loss since the last training row, is no number any more."""
+        sums = [loss for loss, _ in self._pending] + [parameter.detach().sum() for parameter in self.model.parameters()]
+        if not torch.stack(sums).isfinite().all():
+            raise self._diverged()
+
+    def _diverged(self) -> DivergedError:
+        since = self.step - len(self._pending)
+        step = next((since + i for i, (loss, _) in enumerate(self._pending, 1) if not math.isfinite(loss.item())), self.step)
+        remedy = (f"set learning_rate below {self.config['learning_rate']:g}, or warmup above {self.config['warmup']}"
+                  if self.config["grad_clip"] else "set grad_clip to 1")
+        return DivergedError(f"the loss stopped being a number at step {step}, at a learning rate of {self._rate:.3g}: {remedy}")
+
+    def position(self) -> dict[str, Any]:
+        return {"step": self.step, "tokens": self.step * self.tokens_per_step, "seconds": round(self.clock.seconds(), 3)}
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.precision))
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on as if nothing had happened, beside the model's weights."""
+        generators = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {"step": self.step, "evaluated": self._evaluated, "best_loss": self.best_loss, "seconds": self.clock.seconds(),
+                "generators": generators, "pending": self._pending, "scaler": self.scaler.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.step, self._evaluated, self.best_loss = state["step"], state["evaluated"], state["best_loss"]
+        self.clock = Clock(state["seconds"])
+        self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in state["pending"]]
+        torch.set_rng_state(state["generators"]["cpu"])
+        if self.device.type == "cuda" and "cuda" in state["generators"]:
+            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
+        self.scaler.load_state_dict(state["scaler"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+
+def steps_a_row(step: int, steps: int) -> int:
+    """A training row is the mean of so many steps, so that a run has about MOST_ROWS of them. A run of unknown length (0 steps)
+    begins with a row a step, and each time its length doubles, so does this."""
+    return math.ceil(steps / MOST_ROWS) if steps else 2 ** (2 * step // MOST_ROWS).bit_length()
+
+
+def tokens_per_step(config: dict) -> int:
+    return config["batch"] * config["grad_accum"] * config["context_length"]
+
+
+def planned_steps(config: dict, n_tokens: int) -> int:
+    """Steps of the whole run on `n_tokens` training tokens; 0 if only max_minutes ends it."""
+    limits = [config["max_steps"]] if config["max_steps"] else []
+    if config["epoch"]:
+        limits.append(max(1, round(config["epoch"] * n_tokens / tokens_per_step(config))))
+    return min(limits, default=0)
+
+
+def evaluation_batches(tokens: Tensor, context_length: int, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(N,) tokens -> batches of (ids, targets), (at_once, T) each, that predict every token but the first exactly once.
+
+    The last window is as short as what is left.
+    """
+    n_windows = (len(tokens) - 1) // context_length
+    whole = n_windows * context_length
+    ids, targets = (tokens[shift:shift + whole].view(n_windows, context_length) for shift in (0, 1))
+    yield from zip(ids.split(at_once), targets.split(at_once), strict=True) if n_windows else ()
+    if whole < len(tokens) - 1:
+        yield tokens[None, whole:-1], tokens[None, whole + 1:]
+
+
+def snapshot_steps(steps: int, count: int) -> list[int]:
+    """At most `count` steps from 0 to `steps`, evenly spaced on a log scale after the first: most is learned early.
+
+    A run of unknown length (0) gets the powers of two.
+    """
+    if count < 2:
+        return [steps] if count and steps else []
+    if not steps:
+        return [0, *(2 ** i for i in range(count - 1))]
+    return sorted({0, steps} | {round(steps ** (i / (count - 2))) for i in range(count - 2)})

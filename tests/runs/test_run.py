@@ -1,0 +1,488 @@
+"""The run folder: what the writer writes, the reader reads, also while it is being written and after an accident."""
+
+import json
+import math
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import gpt.config
+from gpt.config import CONFIG, FIELDS, Field, table_version, validate
+from gpt.data.tokenizer import CharTokenizer
+from gpt.errors import UserError
+from gpt.model.gpt2 import GPT2
+from gpt.runs.locks import began
+from gpt.runs.run import (
+    Run,
+    RunError,
+    check_name,
+    find_run,
+    list_runs,
+    load_run,
+    new_name,
+)
+from gpt.runs.storage import write_atomically
+from gpt.runs.writer import RunWriter
+from tests.says import says
+from tests.sessions import PROBES
+
+
+@pytest.fixture
+def writer(tmp_path) -> RunWriter:
+    """A folder in the hands of its process, as after the start of a run."""
+    with RunWriter(tmp_path / "a-run") as writer:
+        writer.write_status(state="running", step=3, steps=10)
+        yield writer
+
+
+@pytest.fixture
+def saved(tmp_path, tiny, tokenizer):
+    """A run that a fake trainer has finished: `tiny`'s model with best weights, a snapshot at step 5 and a last state."""
+    with RunWriter(tmp_path / "saved") as writer:
+        model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
+        writer.write_config({"config": model.config}, tokenizer)
+        writer.write_probes(PROBES)
+        writer.save_best(model, 5, 2.0)
+        writer.save_snapshot(model, 5)
+        writer.save_last(model, {"step": 5})
+        writer.write_status(state="done", step=5, steps=5)
+    return Run(tmp_path / "saved")
+
+
+def test_rows_are_read_from_a_cursor(writer):
+    writer.append({"step": 1, "loss": 2.5})
+    rows, cursor = writer.rows()
+    assert rows == [{"step": 1, "loss": 2.5}]
+    assert writer.rows(cursor) == ([], cursor)
+    writer.append({"step": 2, "text": "größer\n😀\u2028"})
+    rows, cursor = writer.rows(cursor)
+    assert rows == [{"step": 2, "text": "größer\n😀\u2028"}]
+    assert cursor == (writer.path / "metrics.jsonl").stat().st_size
+
+
+def test_half_a_line_waits_until_it_is_whole(writer):
+    writer.append({"step": 1})
+    with open(writer.path / "metrics.jsonl", "ab") as file:
+        file.write(b'{"step": 2, "lo')
+    rows, cursor = writer.rows()
+    assert rows == [{"step": 1}]
+    with open(writer.path / "metrics.jsonl", "ab") as file:
+        file.write(b'ss": 1.5}\n')
+    assert writer.rows(cursor)[0] == [{"step": 2, "loss": 1.5}]
+
+
+def test_there_are_no_rows_before_the_first(tmp_path):
+    assert Run(tmp_path).rows() == ([], 0)
+
+
+def test_a_row_that_is_no_json_number_is_refused(writer):
+    with pytest.raises(ValueError, match="JSON"):
+        writer.append({"loss": math.nan})
+    assert writer.rows() == ([], 0)
+
+
+def test_rows_past_a_step_are_forgotten(writer):
+    for step in (1, 2, 2, 3):
+        writer.append({"step": step, "text": "é"})
+    before = (writer.path / "metrics.jsonl").read_bytes()
+    writer.cut_rows_after(2)
+    assert [row["step"] for row in writer.rows()[0]] == [1, 2, 2]
+    assert before.startswith((writer.path / "metrics.jsonl").read_bytes())
+
+
+@pytest.mark.parametrize("text", ["short", "as long as the row before"])
+def test_a_cursor_that_no_longer_fits_starts_anew(writer, text):
+    for step in (1, 2, 3):
+        writer.append({"step": step, "text": "x"})
+    _, cursor = writer.rows()
+    writer.cut_rows_after(1)
+    writer.append({"step": 2, "text": text * 3})
+    assert [row["step"] for row in writer.rows(cursor)[0]] == [1, 2]
+
+
+def test_a_live_run_reads_as_what_it_says(writer):
+    assert Run(writer.path).is_alive()
+    assert Run(writer.path).status() == {"state": "running", "step": 3, "steps": 10, "pid": os.getpid(), "host": platform.node(),
+                                         "began": began(os.getpid())}
+
+
+def test_a_run_whose_process_is_gone_reads_as_failed(tmp_path):
+    with RunWriter(tmp_path / "gone") as writer:
+        writer.write_status(state="running", step=3, steps=10, eta_seconds=5.0)
+    assert Run(tmp_path / "gone").never_began()
+    assert Run(tmp_path / "gone").status()["error"].endswith("memory ran out; begin it again")
+    (tmp_path / "gone" / "config.json").write_text("{}")
+    status = Run(tmp_path / "gone").status()
+    assert not Run(tmp_path / "gone").is_alive()
+    assert (status["state"], status["step"], status["eta_seconds"]) == ("failed", 3, None)
+    assert status["error"].startswith("its process ended without a word at step 3: it was killed, the machine went down, or")
+    assert status["error"].endswith("resuming it begins again, since nothing was saved yet")
+
+
+def test_a_killed_process_lets_go_of_its_run(tmp_path):
+    code = (f"import sys\nfrom gpt.runs.writer import RunWriter\nwith RunWriter({str(tmp_path / 'killed')!r}) as writer:\n"
+            "    writer.write_status(state='running', step=1, steps=2)\n    print('ready', flush=True)\n    sys.stdin.read()")
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        assert Run(tmp_path / "killed").status()["state"] == "running"
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+    assert Run(tmp_path / "killed").status()["state"] == "failed"
+
+
+@pytest.mark.parametrize("state", ["done", "stopped", "failed"])
+def test_a_final_state_stays(tmp_path, state):
+    with RunWriter(tmp_path / "a") as writer:
+        writer.write_status(state=state, step=3, steps=10)
+    assert Run(tmp_path / "a").status()["state"] == state
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null", b"{}", b'{"state": "running"}'])
+def test_a_damaged_status_reads_as_failed(tmp_path, content):
+    (tmp_path / "status.json").write_bytes(content)
+    status = Run(tmp_path).status()
+    assert (status["state"], status["step"], status["steps"]) == ("failed", 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"null", b"{}", b'{"config": 5}'])
+def test_a_damaged_config_is_told(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(RunError, match=says("config.json")):
+        Run(tmp_path).config()
+
+
+def test_two_processes_cannot_write_one_run(writer):
+    with pytest.raises(RunError, match=says("another process")), RunWriter(writer.path):
+        pass
+    assert Run(writer.path).is_alive()
+
+
+def test_the_status_keeps_what_a_change_leaves_out(writer):
+    writer.write_status(val_loss=2.0)
+    writer.write_status(step=4)
+    assert {"state": "running", "step": 4, "val_loss": 2.0}.items() <= writer.status().items()
+
+
+def test_a_writer_that_comes_back_knows_the_status(tmp_path):
+    with RunWriter(tmp_path / "a") as writer:
+        writer.write_status(state="stopped", step=4, steps=9, val_loss=2.0)
+    with RunWriter(tmp_path / "a") as writer:
+        writer.write_status(state="running")
+        assert {"state": "running", "step": 4, "val_loss": 2.0}.items() <= writer.status().items()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "status.json"
+    write_atomically(path, b"old")
+
+    def no_room(*_):
+        raise OSError("no room")
+
+    monkeypatch.setattr(os, "replace", no_room)
+    with pytest.raises(OSError, match="no room"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    monkeypatch.undo()
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["status.json"]
+
+
+def test_no_temporary_names_are_left(saved):
+    names = {str(path.relative_to(saved.path)) for path in saved.path.rglob("*") if path.is_file()}
+    assert names == {".lock", "config.json", "tokenizer.json", "probes.safetensors", "status.json", "best.safetensors",
+                     "snapshots/step-000005.safetensors", "last/step-000005.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["a", "A-run_1.2", "_x", "0", "a" * 64, "con-1", "console", "com10"])
+def test_a_plain_name_is_a_name(name):
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", [
+    "", ".", "..", "a/b", "../a", "/a", "a\\b", ".hidden", "-a", "a b", "a\n", "ü", "a\0", "a" * 65, None, 5,
+    "CON", "nul", "aux.txt", "Com1", "LPT9.a.b", "a."])  # the last cannot be kept by Windows
+def test_a_name_with_a_path_or_anything_odd_is_refused(name, tmp_path):
+    with pytest.raises(RunError, match=says("name a run")):
+        check_name(name)
+    with pytest.raises(RunError, match=says("name a run")):
+        find_run(tmp_path, name)
+
+
+def test_an_unknown_run_is_told_with_the_known_ones(saved):
+    root = saved.path.parent
+    assert find_run(root, "saved").path == saved.path
+    with pytest.raises(RunError, match=says("no run other", "saved")):
+        find_run(root, "other")
+    with pytest.raises(RunError, match=says("none yet")):
+        find_run(root / "nowhere", "other")
+
+
+def test_runs_are_listed_newest_first(tmp_path):
+    for age, name in enumerate(["new", "middle", "old"]):
+        with RunWriter(tmp_path / name) as writer:
+            writer.write_status(state="done", step=0, steps=0)
+        os.utime(tmp_path / name / "status.json", (1000 - age, 1000 - age))
+    (tmp_path / "no-run").mkdir()
+    assert [run.name for run in list_runs(tmp_path)] == ["new", "middle", "old"]
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_a_new_name_is_one_that_no_run_has(tmp_path):
+    (tmp_path / "text-1").mkdir()
+    assert new_name(tmp_path, "text") == "text-2"
+    assert new_name(tmp_path, "mein Text (2)") == "mein-Text-2-1"
+    assert new_name(tmp_path, "本") == new_name(tmp_path, "") == "run-1"
+    assert check_name(new_name(tmp_path, "../.." + "x" * 200))
+
+
+def test_a_run_is_deleted_only_when_its_process_is_gone(tmp_path):
+    with RunWriter(tmp_path / "a") as writer:
+        with pytest.raises(RunError, match=says("training", "stop")):
+            Run(writer.path).delete()
+        assert writer.path.exists()
+    Run(tmp_path / "a").delete()
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_is_asked_reaches_the_writer_once(writer):
+    reader = Run(writer.path)
+    assert writer.command() is None
+    for command in ("pause", "resume", "stop", "snapshot"):
+        reader.ask(command)
+        assert writer.command() == command
+        assert writer.command() is None
+
+
+def test_a_wish_to_stop_outlives_later_wishes(writer):
+    run = Run(writer.path)
+    run.ask("snapshot")
+    run.ask("stop")
+    run.ask("pause")
+    assert writer.command() == "stop"
+    run.ask("extend 20")
+    assert writer.command() == "extend 20"
+
+
+def test_an_unknown_command_is_refused_on_both_sides(writer):
+    with pytest.raises(RunError, match=says("'explode'", "pause, resume, stop, snapshot")):
+        Run(writer.path).ask("explode")
+    (writer.path / "control").write_text("explode")
+    assert writer.command() is None
+
+
+def test_a_run_without_a_process_cannot_be_asked(saved):
+    with pytest.raises(RunError, match=says("saved", "not running", "stop")):
+        saved.ask("stop")
+
+
+def test_an_old_command_is_forgotten_when_a_process_takes_over(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "control").write_text("stop")
+    with RunWriter(tmp_path / "a") as writer:
+        assert writer.command() is None
+
+
+def test_the_log_gives_its_last_lines(writer):
+    assert writer.log() == ""
+    for i in range(30):
+        writer.append_log(f"line {i}\n")
+    assert writer.log(2) == "line 28\nline 29"
+
+
+def test_best_weights_come_back_exactly_and_snapshots_in_half_precision(saved):
+    best, tokenizer = load_run(saved.path)
+    snapshot, _ = load_run(saved.path, step=5)
+    fresh = GPT2(saved.config()["config"])
+    assert saved.snapshots() == [5]
+    assert isinstance(tokenizer, CharTokenizer)
+    for a, b, c in zip(fresh.parameters(), best.parameters(), snapshot.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(a.half().float(), c)
+    assert not best.training
+    assert {parameter.dtype for parameter in snapshot.parameters()} == {torch.float32}
+
+
+def test_an_unknown_snapshot_is_told_with_the_known_ones(saved):
+    with pytest.raises(RunError, match=says("saved", "step 7", "snapshots: 5")):
+        load_run(saved.path, step=7)
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path):
+    with pytest.raises(RunError, match=says("damaged")):
+        load_run(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("found", "told"), [
+    (1, "format 1 | qk_norm"),
+    (4, "format 4 | format 3 | that version"),
+    (None, "format None"),
+    ([3], "format [3]"),
+])
+def test_a_run_of_another_version_is_not_read_as_if_it_were_of_this_one(saved, found, told):
+    path = saved.path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": found}))
+    with pytest.raises(RunError, match=says(told)):
+        load_run(saved.path)
+    with pytest.raises(RunError, match=says(told)):
+        Run(saved.path).check_format()
+
+
+def test_a_run_from_before_checksums_is_read_but_not_trained_on(saved):
+    path = saved.path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    weights = load_file(saved.weights())
+    save_file(weights, saved.weights())
+    model, _ = load_run(saved.path)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
+    with pytest.raises(RunError, match=says("format 2", "checksum", "not trained on")):
+        saved.check_format(to_resume=True)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "other", "huge header"])
+@pytest.mark.parametrize("step", [None, 5])
+def test_damaged_weights_are_told(saved, damage, step):
+    path = saved.weights(step)
+    data = path.read_bytes()
+    path.write_bytes({"empty": b"", "cut": data[:-100], "noise": b"\x07" * 500, "huge header": b"\xff" * 8 + data[8:],
+                      "other": (saved.path / "last/step-000005.safetensors").read_bytes()}[damage])
+    with pytest.raises(RunError, match=says("damaged", "CONFIG")):
+        load_run(saved.path, step)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")])
+def test_weights_that_do_not_fit_into_memory_are_told(saved, monkeypatch, error):
+    def full(_):
+        raise error
+
+    monkeypatch.setattr("gpt.runs.run.GPT2", full)
+    with pytest.raises(UserError, match=says("memory", "close", "smaller run")):
+        load_run(saved.path)
+
+
+def test_weights_of_another_config_are_told(saved):
+    config = saved.config()
+    config["config"]["emb_dim"] = 32
+    (saved.path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RunError, match=says("damaged", "CONFIG")):
+        load_run(saved.path)
+
+
+def test_a_last_state_comes_back_as_it_was(tmp_path, model):
+    state = {"step": 5, "best": math.inf, "none": None, "yes": True, "generators": {"cpu": torch.get_rng_state()},
+             "optimizers": [{"state": {0: {"step": torch.tensor(3.0), "average": torch.randn(2, 3).T}, 1: {}},
+                             "param_groups": [{"betas": (0.9, 0.99), "params": [0, 1]}]}, {}], "empty": []}
+    with RunWriter(tmp_path / "a") as writer:
+        writer.save_last(model, state)
+        weights, found, notes = writer.load_last()
+    assert notes == []
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    kept = {key: found[key] for key in ("step", "best", "none", "yes", "empty")}
+    assert kept == {"step": 5, "best": math.inf, "none": None, "yes": True, "empty": []}
+    assert torch.equal(found["generators"]["cpu"], state["generators"]["cpu"])
+    first = found["optimizers"][0]
+    assert torch.equal(first["state"][0]["average"], state["optimizers"][0]["state"][0]["average"])
+    assert first["state"][0]["step"] == torch.tensor(3.0)
+    assert first["state"][1] == found["optimizers"][1] == {}
+    assert first["param_groups"] == [{"betas": [0.9, 0.99], "params": [0, 1]}]
+
+
+def test_the_two_newest_saves_are_kept(saved, model):
+    with RunWriter(saved.path) as writer:
+        writer.save_last(model, {"step": 6})
+        writer.save_last(model, {"step": 70})
+        assert writer.load_last()[1:] == ({"step": 70}, [])
+        assert [path.name for path in writer.saves()] == ["step-000070.safetensors", "step-000006.safetensors"]
+
+
+def test_a_save_cut_short_leaves_the_one_before(saved, model, monkeypatch):
+    def power_cut(*_):
+        raise KeyboardInterrupt
+
+    with RunWriter(saved.path) as writer:
+        for name in ("fsync", "replace"):
+            monkeypatch.setattr(os, name, power_cut)
+            with pytest.raises(KeyboardInterrupt):
+                writer.save_last(model, {"step": 6})
+            monkeypatch.undo()
+            assert writer.load_last()[1] == {"step": 5}
+
+
+def test_a_run_that_was_never_saved_has_no_last_state(writer):
+    assert writer.load_last() is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "noise", "a byte"])
+def test_a_damaged_save_is_told_and_the_one_before_is_used(saved, model, damage):
+    with RunWriter(saved.path) as writer:
+        writer.save_last(model, {"step": 6})
+        newest = writer.saves()[0]
+        data = bytearray(newest.read_bytes())
+        data[-1] ^= 1
+        newest.write_bytes({"cut": data[:-100], "empty": b"", "noise": b"\x07" * 500, "a byte": data}[damage])
+        _, state, (note,) = writer.load_last()
+        assert state == {"step": 5}
+        assert note.startswith("the save step-000006.safetensors is damaged (")
+        assert note.endswith("the one before it is used")
+        assert not newest.exists()
+        writer.saves()[0].write_bytes(b"")
+        with pytest.raises(RunError, match=says("saves", "saved", "damaged")):
+            writer.load_last()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunError, match=says("Not a directory", "make room")), \
+            RunWriter(tmp_path / "file" / "run"):
+        pass
+
+
+def test_a_tokenizer_of_another_run_is_refused(trained, tmp_path):
+    copy = Path(shutil.copytree(trained, tmp_path / "copy"))
+    (copy / "tokenizer.json").write_text('{"name": "byte"}')
+    with pytest.raises(RunError, match=says("256 tokens", "model")):
+        load_run(copy)
+
+
+class TestYoungerFields:
+    """A setting that is younger than a run."""
+
+    SHIPPED = Path(gpt.config.__file__).resolve().parents[1] / "checkpoints" / "stories"
+
+    @pytest.fixture
+    def younger(self, monkeypatch) -> Field:
+        """A setting of the next version of the table, in a copy of it."""
+        field = Field("gates", 7, "Gates of each head.", "model", 0, 9, 1, since=table_version() + 1)
+        monkeypatch.setattr(gpt.config, "FIELDS", (*FIELDS, field))
+        return field
+
+    def test_the_shipped_run_is_read_as_if_it_had_its_default(self, younger):
+        config = validate(Run(self.SHIPPED).config()["config"])
+        assert config["gates"] == 7
+        assert config["emb_dim"] == 96
+        model, _ = load_run(self.SHIPPED)
+        assert model.config["gates"] == 7
+
+    def test_a_setting_that_should_be_there_stays_missing(self, saved, younger):
+        about = json.loads((saved.path / "config.json").read_text())
+        del about["config"]["n_heads"]
+        about["table_version"] = younger.since
+        (saved.path / "config.json").write_text(json.dumps(about))
+        assert {"n_heads", "gates"}.isdisjoint(saved.config()["config"])
+
+    def test_a_run_notes_the_version_of_the_table(self, saved):
+        assert saved.config()["table_version"] == table_version() == max(field.since for field in FIELDS)
+
+    @pytest.mark.parametrize("version", ["2", None, [], 10**400])
+    def test_a_version_that_is_none_reads_as_the_first_or_the_last(self, saved, version):
+        about = json.loads((saved.path / "config.json").read_text())
+        (saved.path / "config.json").write_text(json.dumps(about | {"table_version": version}))
+        assert saved.config()["config"].keys() <= CONFIG.keys()

@@ -1,0 +1,71 @@
+"""Where to compute and in which number format, and the reasons given for it."""
+
+import pytest
+import torch
+
+import gpt.training.device
+from gpt.errors import UserError
+from gpt.training.device import bfloat16_gain, check_compiler, choose_device, choose_precision, describe_device
+from tests.says import says
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture
+def cuda_is(monkeypatch):
+    """Pretend that there is, or is not, a CUDA GPU."""
+    return lambda present: monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
+
+
+@pytest.mark.parametrize(("wanted", "present", "device"), [
+    ("cpu", True, CPU), ("cpu", False, CPU), ("auto", True, CUDA), ("auto", False, CPU), ("cuda", True, CUDA),
+])
+def test_the_device_is_the_one_asked_for_or_the_best(cuda_is, wanted, present, device):
+    cuda_is(present)
+    assert choose_device(wanted) == device
+
+
+def test_cuda_asked_for_and_absent_is_told_with_the_remedy(cuda_is):
+    cuda_is(False)
+    with pytest.raises(UserError, match=says("CUDA", "device", "auto", "cpu")):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("wanted", ["float32", "bfloat16", "float16"])
+def test_a_number_format_asked_for_is_taken(wanted):
+    assert choose_precision(wanted, CPU) == (wanted, f"{wanted}: asked for")
+
+
+@pytest.mark.parametrize(("gain", "chosen", "reason"), [
+    (0.01, "float32", "float32: bfloat16 products are 100 times slower here"),
+    (0.5, "float32", "float32: bfloat16 products are 2 times slower here"),
+    (1.3, "float32", "float32: bfloat16 products are only 1.3 times faster here"),
+    (4.8, "bfloat16", "bfloat16: this CPU multiplies it 4.8 times faster"),
+])
+def test_a_cpu_gets_bfloat16_where_that_is_measured_to_be_fast(monkeypatch, gain, chosen, reason):
+    monkeypatch.setattr(gpt.training.device, "bfloat16_gain", lambda: gain)
+    assert choose_precision("auto", CPU) == (chosen, reason)
+
+
+@pytest.mark.parametrize(("has_units", "chosen"), [(True, "bfloat16"), (False, "float16")])
+def test_a_gpu_gets_the_half_precision_it_has_units_for(monkeypatch, has_units, chosen):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_units)
+    precision, reason = choose_precision("auto", CUDA)
+    assert precision == chosen
+    assert reason.startswith(f"{chosen}: this GPU has ")
+
+
+def test_the_gain_is_measured_once():
+    assert bfloat16_gain() > 0
+    assert bfloat16_gain() is bfloat16_gain()
+
+
+def test_a_cpu_is_described_with_its_threads():
+    assert describe_device(CPU) == f"CPU, {torch.get_num_threads()} threads"
+
+
+def test_a_missing_compiler_is_told(monkeypatch):
+    check_compiler()
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UserError, match=says("g++", "compile", "false")):
+        check_compiler()
