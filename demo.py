@@ -14,14 +14,14 @@ from gpt.cli import Parser
 from gpt.estimate.price import machine_speed
 from gpt.runs.run import DEFAULT_ROOT
 from gpt.training.device import choose_device
-from gpt.ui import attention, generate, packing, runs, train
-from gpt.ui.access import SHORTEST_SECRET, Caps
-from gpt.ui.guard import Guard
-from gpt.ui.jobs import Jobs
-from gpt.ui.room import LOOK_SECONDS, Room
-from gpt.ui.theme import theme
-from gpt.ui.view import CSS, head, serve_assets
-from gpt.ui.visitors import Visitor
+from gpt.ui.charts.component import CSS, head, serve_assets
+from gpt.ui.charts.theme import theme
+from gpt.ui.server.access import SHORTEST_SECRET, Caps
+from gpt.ui.server.disk_quota import LOOK_SECONDS, Room
+from gpt.ui.server.guard import PACKED, Guard
+from gpt.ui.server.jobs import Jobs
+from gpt.ui.tabs import attention, downloads, generate, runs, train
+from gpt.ui.tabs.visitor import Visitor
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -70,10 +70,10 @@ def main(argv: list[str] | None = None) -> None:
             signal.signal(getattr(signal, name), lambda *_: ended.set())
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     page = launch(jobs, options.host, options.port, room, auth)
-    packed = Path(page.GRADIO_CACHE) / packing.PACKED
+    packed = Path(page.GRADIO_CACHE) / PACKED
     while not ended.wait(LOOK_SECONDS):
         room.make()
-        packing.remove_old(packed)
+        downloads.remove_old(packed)
     if options.keep_training:
         jobs.leave()
         print("Stopping: a run in progress goes on, and the next page shows it again.", flush=True)

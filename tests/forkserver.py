@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 import torch
 
 import gpt.training.device
-import gpt.ui.jobs
+import gpt.ui.server.jobs
 
 PROJECT = Path(__file__).resolve().parents[1]
 ADDRESS = "GPT_TESTS_FORK_SERVER"  # a variable of the environment: the socket at which the fork server listens
@@ -247,7 +247,7 @@ def run(words: list[str]) -> None:
     """What `python` with these words does; what it starts itself is forked too."""
     if "OMP_NUM_THREADS" in os.environ:  # read by PyTorch when it was imported, by the fork server
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    gpt.ui.jobs.subprocess = forking_subprocess()
+    gpt.ui.server.jobs.subprocess = forking_subprocess()
     if words[0] == "-m":
         sys.argv = words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)

@@ -18,7 +18,7 @@ from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.session import Session
 from gpt.training.device import choose_device
-from gpt.ui import maps
+from gpt.ui.charts import maps
 from tests.benchmarks.row import NO_TARGET, Result, Row, Setup, yes_no
 from tests.benchmarks.timing import seconds_of
 from tests.browser.conftest import CHROMIUM, QUIET

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 import demo
-from gpt.ui.jobs import Jobs
+from gpt.ui.server.jobs import Jobs
 from tests.browser.test_page import PATIENT, show
 
 

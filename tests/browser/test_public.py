@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gpt.runs.run import list_runs
-from gpt.ui.access import OWNERS
+from gpt.ui.server.access import OWNERS
 from tests.browser.test_page import PATIENT, open_box, set_number, show, state
 from tests.conftest import TEXT
 from tests.serving import served

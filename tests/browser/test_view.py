@@ -8,8 +8,8 @@ import gradio as gr
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from gpt.ui.theme import theme
-from gpt.ui.view import CSS, component, head, serve_assets
+from gpt.ui.charts.component import CSS, component, head, serve_assets
+from gpt.ui.charts.theme import theme
 from tests.browser.conftest import HOSTILE, watch
 
 LABELS = [HOSTILE.strip(), "&lt;i&gt;", "$x^2$", "%{y}"]

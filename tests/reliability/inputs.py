@@ -18,7 +18,7 @@ from typing import Any
 
 from gpt.config import CONFIG, FIELDS, problems_of
 from gpt.model.sampling import SAMPLING_FIELDS
-from gpt.ui.controls import typed
+from gpt.ui.server.values import typed
 from tests.reliability.hostile import LARGE, NUMBERS, PATHS, bad_body, bad_file, bad_value
 from tests.reliability.page import API, Good, Page
 from tests.serving import served

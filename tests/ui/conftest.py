@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import gpt.ui.jobs
+import gpt.ui.server.jobs
 from gpt.runs.session import Session
-from gpt.ui.jobs import Jobs
-from gpt.ui.looking.looks import Looks
+from gpt.ui.inspector.inspector import Looks
+from gpt.ui.server.jobs import Jobs
 from tests import forkserver
 from tests.conftest import TEXT, TINY
 
@@ -22,7 +22,7 @@ from tests.conftest import TEXT, TINY
 def forked_trainings():
     """What these tests train in processes of its own is forked where there is a fork server."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(gpt.ui.jobs, "subprocess", forkserver.forking_subprocess())
+        patched.setattr(gpt.ui.server.jobs, "subprocess", forkserver.forking_subprocess())
         yield
 
 

@@ -1,5 +1,5 @@
 // Heads that form: a line a head under the loss, the sentences of those that have got a role, and the experiment on letters written
-// twice. What is drawn is asked anew whenever heads were scored: see gpt/ui/forming.py.
+// twice. What is drawn is asked anew whenever heads were scored: see gpt/ui/tabs/head_formation.py.
 
 gpt.STORY_EVERY = 1500;                                              // ms between two tellings of an experiment in progress
 // gpt.forming(element, server, choices, mark) -> {look(run, news), follow(range), narrow}. `mark(lines)` draws [[loss, words]] into the loss chart.

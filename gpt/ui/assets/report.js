@@ -1,4 +1,4 @@
-// The report of a run, built from the JSON that it carries (gpt/ui/report.py). User text goes through textContent only.
+// The report of a run, built from the JSON that it carries (gpt/ui/inspector/report.py). User text goes through textContent only.
 (() => {
     const contents = JSON.parse(document.getElementById("contents").textContent);
     const page = document.getElementById("report");

@@ -1,6 +1,6 @@
 // The Train tab: what a text looks like, what a CONFIG costs, and the run that is being watched.
 
-// Questions about the form have numbers (gpt/ui/train.py), and so have the answers: one that was overtaken is not shown.
+// Questions about the form have numbers (gpt/ui/tabs/train.py), and so have the answers: one that was overtaken is not shown.
 gpt.inOrder = (show) => {
     let newest = 0;
     return (value) => {
@@ -75,7 +75,7 @@ gpt.views.price = function (element, props, { watch }) {
     show(props.value || {});
 };
 
-// Watches a run by polling its folder: server.poll({page, run, cursor}) -> see gpt/ui/monitor.py. What is kept here is bounded, so that
+// Watches a run by polling its folder: server.poll({page, run, cursor}) -> see gpt/ui/server/training_status.py. What is kept here is bounded, so that
 // a page can watch for days.
 gpt.MOST_POINTS = 2000;                                              // of a trace; past them, every second of the older ones is left out
 gpt.MOST_SAMPLES = 20;

@@ -1,0 +1,131 @@
+"""A report of a run: one HTML page that opens with no network. `python -m gpt.ui.inspector.report --run stories --to report.html`.
+
+It carries everything it needs: the figures' data, Plotly's own script, and the scripts and the style of the page.
+"""
+
+import html
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+from gpt.config import CONFIG, FIELDS
+from gpt.data.tokenizer import token_label
+from gpt.interpret import inspect
+from gpt.interpret.heads import score_heads
+from gpt.interpret.scores import SCORES
+from gpt.runs.run import DEFAULT_ROOT, Run, RunError, load_run
+from gpt.ui.charts import figures, maps
+from gpt.ui.charts.component import ASSETS, CSS, PLOTLY_JS, as_script
+from gpt.ui.inspector import roles
+from gpt.ui.server.jobs import training_words
+from gpt.ui.server.training_status import duration, thinned
+from gpt.visible import visible
+
+MOST_SAMPLES = 6
+MOST_TOKENS = 96  # of the text on which the heads are shown
+
+
+def report_of(run: Run) -> str:
+    """The page. Raises RunError if the run has no weights yet, or damaged ones."""
+    scripts = "\n".join(f"<script>{path.read_text(encoding='utf-8').replace('</script', '<' + chr(92) + '/script')}</script>"
+                        for path in (PLOTLY_JS, ASSETS / "plot.js", ASSETS / "report.js"))
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(run.name)}, a GPT trained from scratch</title>
+<style>{CSS}</style>
+<style>{(ASSETS / "report.css").read_text(encoding="utf-8")}</style>
+<main class="gpt-view gpt-report" id="report"></main>
+<script type="application/json" id="contents">{as_script(contents(run))}</script>
+{scripts}
+</html>
+"""
+
+
+def contents(run: Run) -> dict[str, Any]:
+    """What the report tells, as JSON; every text in it may be shown as it is."""
+    about, status, (rows, _) = run.config(), run.status(), run.rows()
+    config = {**CONFIG, **about["config"]}
+    return {
+        "name": run.name, "summary": summary(about, status), "facts": facts(about, status, config),
+        "loss": figures.filled_loss_chart(thinned(rows), status["steps"]),
+        "samples": [{"step": row["step"], "prompt": visible(row["prompt"]), "text": visible(row["text"])} for row in samples(rows)],
+        "formed": [{"step": row["step"], "text": visible(row["text"])} for row in rows if row.get("kind") == "formed"],
+        "heads": heads(run, rows), "questions": questions(about["config"], rows),
+        "command": shlex.join(["python", *training_words(about["config"], "", run.name, Path(DEFAULT_ROOT))]),
+        "config": [[field.name, str(config[field.name]), field.help, config[field.name] != field.default] for field in FIELDS],
+    }
+
+
+def summary(about: dict[str, Any], status: dict[str, Any]) -> str:
+    """The run in one sentence."""
+    config, text = about["config"], Path(str(about["config"]["corpus"])).name
+    result = (f": {status['val_loss']:.3f} nats per token on text it never trained on, {status['bits_per_byte']:.3f} bits per byte"
+              if status.get("val_loss") is not None else "")
+    return visible(f"A GPT of {about['parameters'] / 1e6:.2f} million parameters ({config['n_layers']} layers of {config['n_heads']} "
+                   f"heads), trained on {text} for {status['step']:,} steps in {duration(status.get('seconds') or 0)}{result}.")
+
+
+def facts(about: dict[str, Any], status: dict[str, Any], config: dict[str, Any]) -> list[list[str]]:
+    """What somebody needs to make the same run again, or to judge it."""
+    text, tokens = about["corpus"], about["tokenizer"]
+    return [[name, visible(str(value))] for name, value in (
+        ("text", f"{Path(str(text['name'])).name}, {text['bytes']:,} bytes, SHA-256 {text['sha256']}"),
+        ("tokens", f"{tokens['name']}, {tokens['n_vocab']:,} different ones; {tokens['train_tokens']:,} to train on, "
+                   f"{tokens['validation_tokens']:,} for validation"),
+        ("seed", config["seed"]), ("state", f"{status['state']} at step {status['step']:,}"), ("device", about["device"]),
+        ("precision", about["precision_reason"]),
+        ("versions", ", ".join(f"{name} {version}" for name, version in about["versions"].items())),
+    )]
+
+
+def questions(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    """What a class could ask of just this run."""
+    asked = []
+    validation = [row for row in rows if row.get("val_loss") is not None]
+    if len(validation) > 1:
+        first, last = validation[0]["val_loss"], validation[-1]["val_loss"]
+        asked.append(f"At the end the model is as unsure of the next token as if it chose among {math.exp(last):,.1f} equally likely ones; "
+                     f"before the first step it was among {math.exp(first):,.0f}, of {config['vocab_size']:,} in all. Why about that many?")
+    training = [row["loss"] for row in rows if row.get("loss") is not None]
+    if validation and training:
+        last = sum(training[-10:]) / len(training[-10:])
+        asked.append(f"The training loss ends near {last:.2f}, the validation loss at {validation[-1]['val_loss']:.2f}. What would it mean "
+                     "if the first went on falling and the second began to rise?")
+    formed = [row for row in rows if row.get("kind") == "formed"]
+    if formed:
+        asked.append(visible(f"{formed[-1]['text'].capitalize()}. What can the samples do after this step that they could not before? "
+                             "Could it have formed first, before the others?"))
+    asked.append("Take one head out on the page (Attention, What it does). Does the loss change as much as the share of its attention "
+                 "suggests? Why may a head with a clear role be of no use, and one without a role of great use?")
+    return asked
+
+
+def samples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A few samples from the first to the last: the early ones change most, so they lie closer."""
+    written = [row for row in rows if row.get("kind") == "sample"]
+    last = len(written) - 1
+    places = sorted({round(last * (i / (MOST_SAMPLES - 1)) ** 2) for i in range(MOST_SAMPLES)}) if written else []
+    return [written[place] for place in places]
+
+
+def heads(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Every head of the best weights on the last sample, and what each is for."""
+    model, tokenizer = load_run(run.path)
+    last = next((row for row in reversed(rows) if row.get("kind") == "sample"), None)
+    text = last["prompt"] + last["text"] if last else run.config()["corpus"]["prompt"]
+    seen = inspect(model, tokenizer, text, MOST_TOKENS)
+    L, H, T = seen.shape
+    try:
+        scores, note = score_heads(model, run.probes()), ""
+    except RunError as error:
+        scores, note = None, visible(str(error))
+    told = [roles.one_head(scores, roles.untrained_scores(run), layer, head) for layer in range(L) for head in range(H)] if scores else []
+    marks = {(one["layer"], one["head"]): {"letter": one["letter"], "text": f"{one['value']:.0%}" if one["role"] else ""} for one in told}
+    figure = maps.mosaic(maps.all_tiles(seen), T, marks=marks)
+    names = list(scores.values) if scores else []
+    return {"mosaic": figure, "text": [token_label(token) for token in seen.tokens], "told": told, "names": names,
+            "note": note or (scores.note if scores else ""), "about": {name: SCORES[name].sentence for name in names},
+            "chance": {name: roles.told(scores.chance[name]) for name in names}}

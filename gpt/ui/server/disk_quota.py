@@ -1,0 +1,49 @@
+"""How much room the runs may take: the page keeps to it by itself, and tells what it removed for it."""
+
+import threading
+from datetime import datetime
+
+from gpt.runs.cleanup import make_room, size, size_of
+from gpt.ui.server import model_cache, training_status
+from gpt.ui.server.jobs import Jobs
+
+LOOK_SECONDS = 60.0  # how often a page that nobody looks at makes room: a run that begins, grows or ends is met within a minute
+
+
+class Room:
+    """The folder of the runs, and the bytes it may take; 0 is no limit."""
+
+    def __init__(self, jobs: Jobs, limit: int):
+        self.jobs, self.limit = jobs, limit
+        self._removed = self._trouble = ""
+        self._lock = threading.Lock()
+
+    def make(self) -> None:
+        """If the folder takes too much, remove what runs can do without, but nothing of a run that somebody looks at."""
+        with self._lock:
+            self._trouble = ""
+            if not self.limit or size_of(self.jobs.root) <= self.limit:
+                return
+            try:
+                tidied = make_room(self.jobs.root, self.limit, self.in_use())
+            except OSError as error:  # a run went away while the runs were listed, or one may not be read: told, and tried again
+                self._trouble = f"Room cannot be made now ({error.strerror})."
+                return
+            self._trouble = tidied.trouble()
+            if tidied.freed:
+                self._removed = f"{datetime.now():%Y-%m-%d %H:%M}: {tidied.removed()}"
+
+    def in_use(self) -> set[str]:
+        """Runs to leave alone: the one that comes with the project, those whose process lives or begins, the one that is watched,
+        and those that were asked to write or looked into lately."""
+        watched = training_status.watched(self.jobs)
+        shipped = [training_status.SHIPPED] if training_status.is_shipped(self.jobs, training_status.SHIPPED) else []
+        return {*shipped, *model_cache.in_use(self.jobs.root), *([watched.name] if watched else []),
+                *([child] if (child := self.jobs.child()) else [])}
+
+    def told(self, n_runs: int) -> dict[str, str]:
+        """Sentences: how much room is taken, what was removed last, and why that is not enough."""
+        limit = f"; the limit is {self.limit / 1e9:g} GB" if self.limit else ""
+        runs = f"{n_runs} {'run' if n_runs == 1 else 'runs'}"
+        return {"taken": f"{runs} in {self.jobs.root.name}, {size(size_of(self.jobs.root))}{limit}.",
+                "removed": self._removed, "trouble": self._trouble}

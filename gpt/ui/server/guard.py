@@ -1,0 +1,322 @@
+"""In front of the page's server: what reaches Gradio has a size, a shape and an address that this page uses.
+
+Gradio's server does more than this page needs, and trusts what it is sent more than a public page can. This middleware
+refuses the rest with a sentence, and lets no words of a Python exception out: those go to the server's log.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import traceback
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gradio as gr
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gpt.ui.charts.component import SCRIPTS
+
+API = "/gradio_api"
+PACKED = "packed"  # the folder below Gradio's own whose zips and reports are handed out
+LARGEST_REQUEST = 2_000_000  # bytes of anything but an upload
+LARGEST_UPLOAD = 21_000_000  # a text of 20 MB and what stands around it
+READ_AWAY = 100_000_000  # bytes of a refused request that are still read: whoever sends them hears the answer only afterwards
+DEEPEST = 32  # lists or objects inside each other in a request: the page's own have about ten
+OURS = "this is a fault of the page, not yours: the server's log says more"
+SHOWN = b',"visible":true,"duration":10,"title":"Error"'  # without these Gradio's page keeps an error to itself; seconds
+DIRECT = (f"{API}/run/", f"{API}/api/")  # calls that pass Gradio's queue, and its limits, by
+MOST_DIRECT = 4  # of them at once
+BUSY = "too many people ask at once: try again in a moment"
+CALLS = ("run", "api", "call", "call/v2")  # Gradio's ways to call an endpoint by its name
+POSTS = ("/login", *(f"{API}/{name}" for name in ("upload", "component_server", "cancel", "reset", "queue/join")))
+UNUSED = tuple(f"{API}/{name}" for name in ("proxy=", "stream/", "custom_component/", "deep_link", "dev/", "monitoring", "file/"))
+
+ENDPOINTS = re.compile(rb"window\.gradio_api_info = .*?;</script>", re.DOTALL)  # in Gradio's page
+
+
+class Refused(Exception):
+    """A request that goes no further: an HTTP status and a sentence."""
+
+    def __init__(self, status: int, sentence: str):
+        super().__init__(sentence)
+        self.status = status
+
+
+class Guard:
+    """The middleware. `page` is what is served; with `locked`, nothing but the login can be posted by those who are not logged in.
+    `hosts` are the names under which it may be asked for (None: any): a site that gives this machine's address for its own name
+    would otherwise be answered as if it were the page."""
+
+    def __init__(self, app: ASGIApp, page: gr.Blocks, locked: bool = False, hosts: Collection[str] | None = None):
+        self.app, self.page, self.locked, self.hosts = app, page, locked, hosts
+        self.direct = asyncio.Semaphore(MOST_DIRECT)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path, headers = scope["path"].rstrip("/"), Headers(scope=scope)
+        answer = Answer(send, hides=self.locked and not self.knows(headers))
+        try:
+            self.check_address(scope["method"], path, headers)
+            if scope["method"] == "POST":
+                receive = await self.checked(path, headers, receive)
+            async with self.direct if path.startswith(DIRECT) else contextlib.nullcontext():
+                await self.app(scope, receive, answer.send)
+        except Refused as refused:
+            await answer.tell(refused.status, str(refused))
+        except Exception:  # whatever it is, whoever asked learns nothing of it, and the log everything
+            logging.getLogger(__name__).error("%s %s failed:\n%s", scope["method"], scope["path"][:200], traceback.format_exc())
+            await answer.tell(500, OURS)
+
+    def check_address(self, method: str, path: str, headers: Headers) -> None:
+        """Raise Refused for what this page never asks of its server."""
+        if self.hosts is not None and urlsplit(f"//{headers.get('host', '')}").hostname not in self.hosts:
+            raise Refused(403, "this page is one person's own: open it as localhost, or start it with --auth or --public")
+        if path.startswith(f"{API}/file=") and not self.hands_out(path.removeprefix(f"{API}/file=")):
+            raise Refused(403, "this page hands out no files but its own scripts, and the zips and reports of runs")
+        if path.startswith(UNUSED):
+            raise Refused(404, "this page has nothing at that address")
+        if method != "POST":
+            return
+        if path not in POSTS and not path.startswith(tuple(f"{API}/{way}/" for way in CALLS)):
+            raise Refused(404, "nothing can be posted to that address")
+        origin, here = headers.get("origin"), (headers.get("host"), headers.get("x-forwarded-host"))
+        if headers.get("sec-fetch-site") == "cross-site" or (origin is not None and urlsplit(origin).netloc not in here):
+            raise Refused(403, "another site has sent this request: open the page itself")
+        if self.locked and path != "/login" and not self.knows(headers):
+            raise Refused(401, "log in first: open the page")
+
+    def hands_out(self, path: str) -> bool:
+        """Whether a file is the page's own: one of its scripts, or a zip or a report that it has made, in a folder that cannot be
+        guessed. What visitors upload lies elsewhere, and is handed out to nobody: it might be a page that acts."""
+        return path in map(str, SCRIPTS) or (path.endswith((".zip", ".html")) and self.was_kept(path, PACKED))
+
+    def was_kept(self, path: str, folder: str = "") -> bool:
+        """Whether a file lies where Gradio keeps what goes through it, or in `folder` there."""
+        try:
+            found = Path(path).resolve()
+            return found.is_file() and found.is_relative_to((Path(self.page.app.uploaded_file_dir) / folder).resolve())
+        except (OSError, ValueError):  # a name that is too long, or none
+            return False
+
+    def knows(self, headers: Headers) -> bool:
+        """Whether a request carries the cookie that Gradio gives at login."""
+        name = f"access-token-{self.page.app.cookie_id}"
+        cookies = dict(word.strip().partition("=")[::2] for word in headers.get("cookie", "").split(";"))
+        return any(cookies.get(given) in self.page.app.tokens for given in (name, name.replace("access-token", "access-token-unsecure")))
+
+    async def checked(self, path: str, headers: Headers, receive: Receive) -> Receive:
+        """Read the body of a request, and give it to be read again. Raises Refused if it is too large or has the wrong shape."""
+        uploads = path == f"{API}/upload"
+        limit = LARGEST_UPLOAD if uploads else LARGEST_REQUEST
+        body = await read(receive, limit)
+        if uploads:
+            if not headers.get("content-type", "").startswith("multipart/form-data"):
+                raise Refused(400, "an upload is a form with a file: send multipart/form-data")
+        elif path != "/login":
+            self.check_call(path, parsed(body))
+
+        async def again() -> Message:
+            nonlocal body
+            if body is None:
+                return await receive()
+            message, body = {"type": "http.request", "body": body, "more_body": False}, None
+            return message
+
+        return again
+
+    def check_call(self, path: str, body: Any) -> None:
+        """Raise Refused if a call names no endpoint of the page, or brings it too few or too many values, or files it takes none of."""
+        if not isinstance(body, dict):
+            raise Refused(422, "the request is no JSON object: send one")
+        for name in ("session_hash", "event_id", "fn_name"):
+            value = body.get(name)
+            if value is not None and not (isinstance(value, str) and len(value) <= 100 and value.isascii()):
+                raise Refused(422, f"{name} is not what this page gives out: it is a short plain text")
+        if path == f"{API}/component_server":
+            self.check_component(body)
+        elif path not in (f"{API}/cancel", f"{API}/reset"):
+            self.check_values(self.endpoint(path, body), body, path)
+
+    def check_component(self, body: dict[str, Any]) -> None:
+        component, name = body.get("component_id"), body.get("fn_name")
+        known = self.page.blocks.get(component) if type(component) is int else None
+        if known is None or name not in [function.__name__ for function in getattr(known, "server_fns", [])]:
+            raise Refused(404, "the page has no such function: reload it")
+        if not isinstance(body.get("session_hash"), str) or "data" not in body:
+            raise Refused(422, "a call of a function needs data and a session_hash")
+
+    def endpoint(self, path: str, body: dict[str, Any]) -> Any:
+        """The endpoint that a call means, by its number if it gives one."""
+        number = body.get("fn_index")
+        name = next((path.removeprefix(f"{API}/{way}/") for way in reversed(CALLS) if path.startswith(f"{API}/{way}/")), None)
+        if number is not None and name in (None, "predict"):
+            found = self.page.fns.get(number) if type(number) is int else None
+        else:
+            found = next((fn for fn in self.page.fns.values() if fn.api_name == name and isinstance(name, str)), None)
+        if found is None or (number is not None and found._id != number):
+            raise Refused(404, "the page has no such endpoint: reload it, or see which there are with gradio_client's view_api()")
+        return found
+
+    def check_values(self, endpoint: Any, body: dict[str, Any], path: str) -> None:
+        if path.startswith(f"{API}/call/v2/"):  # values by name, which Gradio itself knows; absent ones have defaults
+            return
+        values, wanted = body.get("data"), len(endpoint.inputs)
+        if not isinstance(values, list):
+            raise Refused(422, f"data is missing: send a list of {wanted} values")
+        if len(values) != wanted and not endpoint.cancels:
+            raise Refused(422, f"{len(values)} values came, and this endpoint takes {wanted}: see gradio_client's view_api()")
+        takes_files = any(isinstance(block, gr.UploadButton) for block in endpoint.inputs)
+        if not takes_files and any(isinstance(part, dict) and "path" in part and "meta" in part for part in parts(values)):
+            raise Refused(422, "this endpoint takes no files")
+        if takes_files and not self.was_uploaded(values[0]):
+            raise Refused(422, "that is no file that was uploaded to this page: upload it first")
+
+    def was_uploaded(self, value: Any) -> bool:
+        """Whether `value` tells of a file as Gradio's page does: of one that Gradio has kept. It would fetch addresses, too."""
+        if not (isinstance(value, dict) and value.get("meta") == {"_type": "gradio.FileData"} and isinstance(value.get("path"), str)):
+            return False
+        return self.was_kept(value["path"])
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """A nested value and everything inside it. Not by recursion, whose depth a visitor could exhaust."""
+    for level in levels(value):
+        yield from level
+
+
+def levels(value: Any) -> Iterator[list[Any]]:
+    """A nested value, then what it holds, then what that holds, and so on."""
+    level = [value]
+    while level:
+        yield level
+        level = [inner for part in level if isinstance(part, (dict, list)) for inner in (part.values() if isinstance(part, dict) else part)]
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON in `body`. Raises Refused if it is none, nested deeper than any request of this page (which Gradio would walk through by
+    recursion), or holds what no answer could repeat: half a character, or a whole number of more than 64 bits."""
+    try:
+        value = json.loads(body, parse_int=whole_number)
+        if any(depth > DEEPEST for depth, _ in enumerate(levels(value))):
+            raise RecursionError
+        if b"\\u" in body:  # only so can half of a pair of surrogates come
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except RecursionError:
+        raise Refused(422, "the request is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise Refused(422, "the request holds half a character: send whole ones") from None
+    except ValueError:
+        raise Refused(400, "the request is no JSON: send a JSON object in UTF-8") from None
+
+
+def whole_number(digits: str) -> int:
+    """The number of these digits. Raises Refused if it has more than 64 bits."""
+    number = int(digits)
+    if not -2**63 <= number < 2**63:
+        raise Refused(422, f"the request holds the number {digits[:20]}...: send whole numbers of up to 64 bits")
+    return number
+
+
+async def read(receive: Receive, limit: int) -> bytes:
+    """The whole body of a request, however it is sent. Raises Refused once it has been read if it is longer than `limit` bytes."""
+    pieces, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the request ended before it was whole")
+        size += len(message.get("body", b""))
+        if size <= limit:
+            pieces.append(message.get("body", b""))
+        elif size > READ_AWAY:
+            break
+        if not message.get("more_body"):
+            break
+    if size > limit:
+        raise Refused(413, f"the request has more than {limit / 1e6:g} MB: this page takes no more at once")
+    return b"".join(pieces)
+
+
+class Answer:
+    """What goes back. The body of an error waits until it is whole, and goes out only if it is a sentence of this page or of Gradio.
+    With `hides`, so does the page itself: to whoever has to log in Gradio tells its endpoints, with names of texts and runs."""
+
+    def __init__(self, send: Send, hides: bool = False):
+        self._send, self._hides = send, hides
+        self._began = False  # something has gone out
+        self._streams = False  # events, as Gradio's queue sends them
+        self._start: Message | None = None
+        self._held: list[bytes] | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            kind = Headers(raw=message["headers"]).get("content-type", "")
+            self._streams = kind.startswith("text/event-stream")
+            if message["status"] >= 400 or (self._hides and kind.startswith("text/html")):
+                self._held = []
+                return
+        elif self._held is not None:
+            self._held.append(message.get("body", b""))
+            if message.get("more_body"):
+                return
+            body, self._held = b"".join(self._held), None
+            if (status := self._start["status"]) >= 400:
+                told = in_a_sentence(status, body)
+                await self._whole(JSONResponse(told, 422 if status == 500 and told["error"] != OURS else status))
+            else:
+                await self._whole(HTMLResponse(ENDPOINTS.sub(b"window.gradio_api_info = {};</script>", body)))
+            return
+        elif self._streams:
+            message = message | {"body": without_exceptions(message.get("body", b""))}
+        self._began = True
+        await self._send(message)
+
+    async def tell(self, status: int, sentence: str) -> None:
+        """End with `sentence`, or, if part of another answer has gone out, with nothing more."""
+        if not self._began:
+            await self._whole(JSONResponse({"error": sentence, "detail": sentence}, status))
+        elif self._start is not None:
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _whole(self, response: Response) -> None:
+        self._began = True
+        await self._send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await self._send({"type": "http.response.body", "body": response.body, "more_body": False})
+
+
+def without_exceptions(event: bytes) -> bytes:
+    """An event of Gradio's queue, whose exceptions have no words or Python's, as it may be read."""
+    if event.startswith(b'data: {"msg":"unexpected_error"'):
+        told = json.loads(event.removeprefix(b"data: "))
+        told["message"] = "the page does not know this session: reload it" if told.get("session_not_found") else OURS
+        return b"data: " + json.dumps(told).encode() + b"\n\n"
+    return event.replace(b'"error":null', b'"error":' + json.dumps(OURS).encode() + SHOWN)
+
+
+def in_a_sentence(status: int, body: bytes) -> dict[str, Any]:
+    """The body of an error as it may be read: what is a sentence already stays, anything else becomes one."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        told = None
+    if isinstance(told, dict):
+        detail = told.get("detail")
+        if isinstance(told.get("error"), str):  # a UserError, told by gr.Error; Gradio answers as if it were the server's fault
+            return told
+        if isinstance(detail, dict) and isinstance(detail.get("error"), str):  # Gradio's page expects this of a missing login
+            return {"error": detail["error"], **told}
+        if isinstance(detail, str) and status < 500:
+            return {"error": detail[:300], "detail": detail[:300]}
+    if status == 503:
+        return {"error": BUSY, "detail": BUSY}
+    sentence = OURS if status >= 500 else "the request has not the shape that this page understands: reload the page and try again"
+    return {"error": sentence, "detail": sentence}

@@ -1,0 +1,195 @@
+"""Training as a child process: the page starts it with the very command line it shows, and reads the run folder."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import filelock
+
+from gpt.config import CONFIG, PRESETS, as_flags, validate
+from gpt.runs.run import FINAL_STATES, Run, RunError, check_command, check_name, find_run, list_runs
+from gpt.runs.session import machine_lock
+from gpt.training.device import choose_device
+from gpt.ui.server.access import Access, Caps
+
+PROJECT = Path(__file__).resolve().parents[3]  # the folder from which `python -m gpt.pretrain` runs
+
+
+def training_words(config: dict, preset: str, run: str, root: Path) -> list[str]:
+    """The words after `python` that train `config` as `run`: a preset, and flags for what differs from it."""
+    base = PRESETS[preset].config if preset in PRESETS else CONFIG
+    words = ["-m", "gpt.pretrain"] + (["--preset", preset] if preset in PRESETS else [])
+    words += as_flags({name: value for name, value in config.items() if value != base[name]})
+    return [*words, "--run", run, *_root_flag(root)]
+
+
+def resuming_words(run: str, root: Path) -> list[str]:
+    return ["-m", "gpt.pretrain", "--run", run, "--resume", *_root_flag(root)]
+
+
+def _root_flag(root: Path) -> list[str]:
+    return [] if root.resolve() == PROJECT / "checkpoints" else ["--checkpoints", str(root)]
+
+
+def launch_lock() -> filelock.FileLock:
+    """Held by a server while the process that it has started gets ready. The process takes the machine's lock itself, but only when
+    Python and PyTorch are loaded, and in these seconds another server may not start one too."""
+    return filelock.FileLock(Path(tempfile.gettempdir()) / "gpt2-from-scratch.launch.lock", thread_local=False)
+
+
+class Jobs:
+    """The one training process that this page may have, below the folder `root`; `access` says who may do what there."""
+
+    def __init__(self, root: Path | str, caps: Caps | None = None, password: str | None = None):
+        self.root = Path(root).resolve()
+        self.access = Access(self.root, caps, password)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._child: subprocess.Popen | None = None
+        self._name: str | None = None
+        self._at_launch: dict[str, tuple] = {}  # what each run's status.json was when the process was started
+        self._ended: dict[str, tuple] = {}  # the same of runs that have ended: a file that is still the same need not be read again
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the page
+
+    def start(self, config: dict, preset: str, name: str) -> None:
+        """Start a new run. Raises UserError, and starts nothing, if it cannot be trained or something trains already."""
+        validate(config)
+        choose_device(config["device"])
+        self.check_free(name)
+        self._launch(training_words(config, preset, name, self.root), name)
+
+    def check_free(self, name: str) -> None:
+        """Raise RunError if `name` cannot name a run or names one already."""
+        run = Run(self.root / check_name(name))
+        if run.path.exists() and not run.never_began():
+            raise RunError(f"there is a run {name} already: choose another name")
+
+    def resume(self, name: str) -> None:
+        """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""
+        find_run(self.root, name).check_unfinished()
+        self._launch(resuming_words(name, self.root), name)
+
+    def extend(self, name: str, steps: int) -> None:
+        """Train a run for `steps` more: the one that trains now, or one that has ended. Raises UserError if that cannot be."""
+        run = find_run(self.root, name)
+        status, command = run.status(), check_command(f"extend {steps}")
+        if status["state"] not in FINAL_STATES:
+            run.ask(command)
+            return
+        run.check_format(to_resume=True)
+        if not run.saves():
+            raise RunError(f"run {name} holds no save to go on from: it can be looked at, but not extended")
+        self._launch([*resuming_words(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)], name)
+
+    def _launch(self, words: list[str], name: str) -> None:
+        with self._lock:
+            if self._closed:
+                raise RunError("this page is ending: start it again with python demo.py")
+            if busy := self.running():
+                raise RunError(f"run {busy} is training: wait for it, or stop it first")
+            launched = launch_lock()
+            try:
+                launched.acquire(timeout=1)  # of a process of ours that has just ended, it comes free in a moment
+                machine_lock().acquire(timeout=0).lock.release()
+            except filelock.Timeout:
+                launched.release()
+                raise RunError("another program is training on this machine: wait for it, or stop it first") from None
+            try:
+                self._stderr.seek(0)
+                self._stderr.truncate()
+                self._at_launch = {run.name: _mark(run) for run in list_runs(self.root)}
+                self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                               stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+            except OSError as error:
+                launched.release()
+                raise RunError(f"the training process cannot be started ({error.strerror}): make room in memory and on the disk") from error
+            self._name = name
+            threading.Thread(target=self._release_when_begun, args=(launched,), daemon=True).start()
+
+    def _release_when_begun(self, launched: filelock.BaseFileLock) -> None:
+        while self.starting():
+            time.sleep(0.05)
+        launched.release()
+
+    def running(self) -> str | None:
+        """The name of the run that trains now, started here or elsewhere, or None."""
+        if starting := self.starting():
+            return starting
+        return next((run.name for run in list_runs(self.root) if self.trains(run)), None)
+
+    def trains(self, run: Run) -> bool:
+        """Whether a process trains `run` now. A folder may hold hundreds of runs that have ended: only what changes is read again."""
+        mark = _mark(run)
+        if self._ended.get(run.name) == mark:
+            return False
+        if trains := run.status()["state"] not in FINAL_STATES:
+            self._ended.pop(run.name, None)
+        else:
+            self._ended[run.name] = mark
+        return trains
+
+    def child(self) -> str | None:
+        """The name of the run whose process this page has begun and still has, or None. It may not hold its folder yet."""
+        return self._name if self._child is not None and self._child.poll() is None else None
+
+    def process(self) -> int | None:
+        """The number of the process that this page has begun and still has, or None."""
+        return self._child.pid if self.child() else None
+
+    def starting(self) -> str | None:
+        """The name of the run whose process lives, but has written nothing into its folder yet."""
+        child = self._child
+        if child is None or child.poll() is not None:
+            return None
+        begun = _mark(Run(self.root / self._name)) != self._at_launch.get(self._name, ())
+        return None if begun else self._name
+
+    def failure(self) -> tuple[str, str] | None:
+        """(name, what its process said last) of a run that ended before its folder could tell, or None.
+
+        A run that has told something since, this one or another, is news: the failure is then forgotten.
+        """
+        if self._child is None or not self._child.poll():
+            return None
+        if any(_mark(run) != self._at_launch.get(run.name) for run in list_runs(self.root)):
+            self._child = None
+            return None
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return self._name, lines[-1].removeprefix("python -m gpt.pretrain: ") if lines else "the training process ended without a word"
+
+    def close(self) -> None:
+        """Let nothing be started any more, and end the child."""
+        with self._lock:
+            self._closed = True
+        self.end_child()
+
+    def leave(self) -> None:
+        """Let nothing be started any more; the child trains on, and is found by the next page over this folder."""
+        with self._lock:
+            self._closed = True
+
+    def end_child(self, seconds: float = 20) -> None:
+        """Stop the child and wait until it has saved; end it at once if that takes longer than `seconds`."""
+        if self._child is None or self._child.poll() is not None:
+            return
+        self._child.terminate()
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        self._child = None
+
+
+def _mark(run: Run) -> tuple:
+    """What tells one writing of a run's status.json from the next, whatever the clock says. A run deleted meanwhile has none."""
+    try:
+        found = (run.path / "status.json").stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size

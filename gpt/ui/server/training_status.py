@@ -1,0 +1,137 @@
+"""What the Train tab shows of a run, read from its folder: the state in big numbers, new rows, and what went wrong."""
+
+from typing import Any
+
+from gpt.runs.run import FINAL_STATES, Run, RunError, list_runs
+from gpt.ui.charts import figures
+from gpt.ui.server.jobs import PROJECT, Jobs
+from gpt.visible import visible
+
+SHIPPED = "stories"  # the run that comes with the project, in the project's own folder of runs
+MOST_ROWS = 1000  # training rows, and evaluations, in one answer: a run limited by minutes alone has a row for every step
+MOST_SAMPLES = 20  # as many as the page keeps
+HINTS = {  # one sentence each, shown on hover
+    "loss": "How surprised the model is by each next token of its training text, in nats; the mean of the last steps.",
+    "validation loss": "The same on text that it never trains on: what it has understood and not memorised.",
+    "bits per byte": "Validation loss per byte of text, in bits: it compares models with different tokenizers.",
+    "tokens per second": "Tokens the training reads each second.",
+}
+STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "paused": "Paused", "stopping": "Stopping",
+          "done": "Done", "stopped": "Stopped", "failed": "Failed"}
+
+
+def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
+    """What has happened since byte `cursor` of the run that the page should watch. If that is another run than `name`, or
+    nothing of it was seen yet, or it has forgotten rows since, the answer begins anew: `chart` is the empty chart to fill."""
+    if failure := jobs.failure():
+        return {"run": failure[0], **_message("Failed", visible(failure[1]))}
+    if starting := jobs.starting():
+        return {"run": starting, **_message("Starting", "Getting Python and PyTorch ready.")}
+    run = watched(jobs)
+    if run is None:
+        return {"run": None, **_message("Nothing yet", "Press Train: the loss will appear here.")}
+    status, (rows, end) = run.status(), run.rows(cursor if run.name == name else 0)
+    begins = run.name != name or not 0 < cursor <= end
+    active = status["state"] not in FINAL_STATES
+    if active and asked_to_stop(run):
+        status["state"] = "stopping"
+    trains = active and status["state"] not in ("starting", "stopping")
+    return {
+        "run": run.name, "state": status["state"], "active": active,
+        "snapshot": trains, "extend": bool(run.saves()) if not active else trains,
+        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": visible(sentence(jobs, run, status)),
+        "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"],
+        "rows": [shown(row) for row in thinned(rows)], "cursor": end,
+        "error": visible(str(status["error"])) if status.get("error") else None,
+        "log": visible(run.log()) if status["state"] == "failed" and jobs.access.caps is None else "",  # names files of this machine
+    }
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as the page may show it: samples and warnings hold what a model or a text has put there. Of heads that were scored the page
+    only needs to know that they were: it then asks for what it draws of them."""
+    if row.get("kind") in ("heads", "formed"):
+        return {"kind": row["kind"], "step": row["step"]}
+    return {key: visible(value) if isinstance(value, str) else value for key, value in row.items()}
+
+
+def watched(jobs: Jobs) -> Run | None:
+    """The run that trains now, else the one that trained last."""
+    runs = list_runs(jobs.root)
+    return next((run for run in runs if jobs.trains(run)), next(iter(runs), None))
+
+
+def is_shipped(jobs: Jobs, name: str) -> bool:
+    """Whether `name` is the run that comes with the project, and not one that somebody has called the same."""
+    return name == SHIPPED and jobs.root == PROJECT / "checkpoints" and jobs.access.is_nobodys(name)
+
+
+def asked_to_stop(run: Run) -> bool:
+    """Whether someone has asked the run to stop, and the step in progress keeps it from hearing that."""
+    try:
+        return (run.path / "control").read_text() == "stop"
+    except FileNotFoundError:
+        return False
+
+
+def thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As much of `rows`, in their order, as a page can draw: of many training rows, and of many evaluations, every n-th and the last; of
+    many samples the newest."""
+    kinds: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        kinds.setdefault(row.get("kind") or ("loss" if "loss" in row else "evaluation"), []).append(i)
+    stay = set(kinds.pop("sample", [])[-MOST_SAMPLES:])
+    for places in kinds.values():
+        every = -(-len(places) // MOST_ROWS)
+        stay.update(places[::-every])
+    return [row for i, row in enumerate(rows) if i in stay]
+
+
+def facts(status: dict[str, Any]) -> list[dict[str, str]]:
+    """The state line: a big word or number each, and small words that say what it is."""
+    steps = f"step {status['step']:,}" + (f" of {status['steps']:,}" if status["steps"] else "")
+    shown = [(STATES[status["state"]], steps)]
+    if status.get("eta_seconds") is not None:
+        shown.append((duration(status["eta_seconds"]), "left"))
+    elif status.get("seconds"):
+        shown.append((duration(status["seconds"]), "of work"))
+    if status.get("loss") is not None:
+        shown.append((f"{status['loss']:.2f}", "loss"))
+    if status.get("val_loss") is not None:
+        shown += [(f"{status['val_loss']:.2f}", "validation loss"), (f"{status['bits_per_byte']:.2f}", "bits per byte")]
+    if status.get("tokens_per_second"):
+        shown.append((f"{status['tokens_per_second'] / 1000:.1f} k", "tokens per second"))
+    if status.get("mfu"):  # unknown on CPUs
+        shown.append((f"{status['mfu']:.0%}", "of the GPU's peak"))
+    return [{"value": value, "label": label, "hint": HINTS.get(label, "")} for value, label in shown]
+
+
+def duration(seconds: float) -> str:
+    """75 -> "1 min 15 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def sentence(jobs: Jobs, run: Run, status: dict[str, Any]) -> str:
+    if is_shipped(jobs, run.name):
+        return "This is the run that comes with the project. Press Train to make your own."
+    if status["state"] == "stopping":
+        saved = status.get("saved_step")
+        lost = f"since step {saved:,}" if saved else "so far"
+        return f"Run {run.name} stops, and saves, after the step in progress. Stop now ends it at once: what it has learned {lost} is lost."
+    if status["state"] in ("stopped", "failed") and run.saves():
+        return f"Run {run.name} can go on from where it stopped: select it under Runs."
+    try:
+        precision = run.config()["precision_reason"]
+    except RunError:  # the text is still being read
+        return f"Run {run.name}: reading the text and learning its tokens."
+    return f"Run {run.name}, on {run.config()['device']}, {precision}."
+
+
+def _message(state: str, text: str) -> dict[str, Any]:
+    return {"state": state.lower(), "facts": [{"value": state, "label": text, "hint": ""}], "progress": 0, "rows": [], "cursor": 0,
+            "chart": None, "steps": 0, "active": state == "Starting", "snapshot": False, "extend": False,
+            "error": None, "log": "", "sentence": ""}

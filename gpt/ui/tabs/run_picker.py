@@ -1,0 +1,113 @@
+"""Choosing a run and its weights: a list of names, and a slider over the snapshots."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gpt.data.tokenizer import encode_prompt, load_tokenizer
+from gpt.errors import UserError
+from gpt.runs.run import FINAL_STATES, Run, RunError, find_run, list_runs
+from gpt.ui.server.model_cache import snapshot_at
+from gpt.ui.tabs.controls import ANSWERED, QUIETLY, told_to_the_person
+
+BEST = "weights: the best of the run"
+MOST_ASKED_FOR = 20  # snapshots that persons may want of a run, by a button or a pause, while a tab is open
+
+
+class Chooser:
+    """Two controls beside each other: a run, and a slider over its snapshots with the best weights at its right end; and a prompt, which
+    the tab lays out itself, and which changes with the run as `prompt_for` says.
+
+    `changed` are the events after which both are consistent, for the tab to go on with.
+    """
+
+    def __init__(self, root: Path, prefix: str, prompt: gr.Textbox):
+        self.root, self.prompt, self._first_prompt = root, prompt, prompt.value
+        self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
+        self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
+        self._quietly = {**QUIETLY, "preprocess": False}
+        self.changed = [
+            self.run.input(self.choose, [self.run, self.prompt], [self.weights, self.prompt], trigger_mode="always_last", **self._quietly),
+            self.weights.change(self.label, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
+
+    def offered_on(self, tab: gr.Tab, wish: str = "(run) => [run, null]") -> Any:
+        """Bring the list of runs up to date whenever `tab` is shown. `wish` is JavaScript that may wish for a run and a place on the
+        slider: it is given the run that is chosen, and gives one, and a place or null."""
+        controls = [self.run, self.weights, self.prompt]
+        return tab.select(self.offer, controls, controls, js=f"(run, place, prompt) => [...({wish})(run), prompt]", **self._quietly)
+
+    def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any]:
+        """The choice stays if the run is still there, and its weights, unless others are wished for; else the newest run with its best."""
+        names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
+        if chosen in names:
+            if place is None:
+                return gr.update(choices=names), gr.update(maximum=self._last(chosen)), gr.skip()
+            there = gr.update(maximum=self._last(chosen), value=place)
+            return gr.update(choices=names, value=chosen), there, self._readable(chosen, prompt)
+        newest = names[0] if names else None
+        return gr.update(choices=names, value=newest), *(self.choose(newest, prompt) if newest else (gr.skip(), gr.skip()))
+
+    def follow(self, shown: gr.HTML) -> None:
+        """Move the slider to the weights that `shown` went to by itself: it clicks with {"run", "step"}, None for the best."""
+        shown.click(self.moved_to, self.run, self.weights, **ANSWERED, preprocess=False)
+
+    def moved_to(self, chosen: str, event: gr.EventData) -> Any:
+        """The slider where the view that clicked went, unless another run was chosen meanwhile."""
+        went = event._data if isinstance(event._data, dict) else {}
+        step = went.get("step")
+        if not chosen or went.get("run") != chosen:
+            return gr.skip()  # another run was chosen meanwhile
+        with told_to_the_person():
+            last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()
+        return gr.update(maximum=last, value=steps.index(step) if step in steps else last)
+
+    def label(self, chosen: str, position: float) -> Any:
+        """The slider, named by what it points at."""
+        with told_to_the_person():
+            step = snapshot_at(self.root, chosen, position)
+        return gr.update(label=BEST if step is None else f"weights: at training step {step:,}")
+
+    def choose(self, chosen: str, prompt: Any) -> tuple[Any, Any]:
+        """What follows from the choice of a run: the slider at its best weights, and a prompt that it can read."""
+        return self.best_place(chosen), self._readable(chosen, prompt)
+
+    def _readable(self, chosen: str, prompt: Any) -> Any:
+        with told_to_the_person():
+            better = prompt_for(self.root, chosen, prompt, self._first_prompt)
+        return gr.skip() if better == prompt else better
+
+    def best_place(self, chosen: str) -> Any:
+        """The slider with a place for each snapshot of a run, at its right end: the best weights."""
+        with told_to_the_person():
+            last = self._last(chosen)
+        return gr.update(maximum=last, value=last, label=BEST)
+
+    def _last(self, name: str) -> int:
+        """The right end. A run that still trains has places for all snapshots to come, planned and asked for: the end stays the
+        best weights."""
+        run = find_run(self.root, name)
+        here = len(run.snapshots())
+        to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"] + MOST_ASKED_FOR
+        return max(1, here + to_come)
+
+
+def prompt_for(root: Path, name: str, prompt: Any, first: str) -> Any:
+    """The prompt for a run: what a person wrote stays. What the page itself put there, `first` or a run's own prompt, becomes `first`
+    where the run can read it, else the run's own: a run on letters alone knows neither a space nor a capital."""
+    if prompt != first and prompt not in map(_own_prompt, list_runs(root)):
+        return prompt
+    run = find_run(root, name)
+    try:
+        encode_prompt(load_tokenizer(run.path / "tokenizer.json"), first)
+    except UserError:
+        return _own_prompt(run) or first
+    return first
+
+
+def _own_prompt(run: Run) -> str | None:
+    """The prompt that a run writes its samples from; None if its folder is damaged."""
+    try:
+        return run.config()["corpus"].get("prompt")
+    except RunError:
+        return None

@@ -1,0 +1,182 @@
+"""The Runs tab: all runs in a table, the selected ones' curves in one chart; resume, rename, report, download and delete."""
+
+import contextlib
+import secrets
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gpt.runs import cleanup
+from gpt.runs.run import Run, RunError, find_run, list_runs
+from gpt.ui.charts import figures
+from gpt.ui.charts.component import component
+from gpt.ui.server.disk_quota import Room
+from gpt.ui.server.jobs import Jobs
+from gpt.ui.tabs import downloads
+from gpt.ui.tabs.controls import ANSWERED, QUIETLY, tell, told_to_the_person
+from gpt.ui.tabs.run_table import COLUMNS, curve, table_row
+from gpt.ui.tabs.visitor import Visitor
+from gpt.visible import visible
+
+MOST_SELECTED = 1000
+SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
+CALM = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
+
+
+def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
+    """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
+    table = component("table", elem_id="runs-table")
+    selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
+    about = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question names, whatever is selected now
+    with gr.Row(elem_classes="gpt-buttons") as actions:
+        resume, rename, report, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=50)
+                                                    for action in ("Resume", "Rename", "Report", "Download", "Delete"))
+    with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
+        confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
+        keep = gr.Button("Keep", elem_id="keep-runs", min_width=60)
+    with gr.Row(elem_classes="gpt-buttons gpt-renaming", visible=False) as renaming:
+        name = gr.Textbox(label="New name", max_lines=1, elem_id="new-name", scale=3, min_width=120)
+        accept = gr.Button("Rename", variant="primary", elem_id="accept-name", min_width=60)
+        leave = gr.Button("Cancel", elem_id="leave-name", min_width=60)
+    delivered = component("delivery", elem_id="delivered")
+    chart = component("figure", elem_id="runs-chart")
+
+    def ticked(names: str) -> tuple[Any, ...]:
+        return *choose(jobs, names), *CALM
+
+    def anew(selected: str) -> tuple[Any, ...]:
+        return *fill(jobs, room, selected), *CALM
+
+    rows = [actions, deleting, renaming]
+    filled = {"fn": anew, "inputs": selected, "outputs": [table, chart, selected, *rows], **QUIETLY}
+    calmed = {"fn": lambda: CALM, "outputs": rows, **QUIETLY}
+    tab.select(**filled)
+    # Gradio 6.31 gives an event that had to wait the data of the one before it, so what is ticked is asked for when its turn has come;
+    # and the queue keeps the order, so that of two answers the later one stays.
+    table.select(ticked, selected, [selected, chart, *rows], js="() => gpt.ticked.join('\\n')", trigger_mode="always_last", **ANSWERED)
+
+    resume.click(partial(resume_run, jobs), [selected, visitor.key], **ANSWERED)
+
+    delete.click(ask_to_delete, selected, [actions, deleting, confirm, about], **ANSWERED).success(None, js=to_focus("confirm-delete"))
+    deleted = confirm.click(partial(delete_runs, jobs), [about, visitor.key], **ANSWERED)
+    for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
+        after(**filled).then(None, js=to_focus("delete"))
+    keep.click(**calmed).then(None, js=to_focus("delete"))
+
+    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, about], **ANSWERED)
+    asked.success(None, js=to_focus("new-name"))
+    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [about, name, visitor.key], selected, **ANSWERED)
+    done.success(**filled).success(None, js=to_focus("rename"))
+    leave.click(**calmed).then(None, js=to_focus("rename"))
+
+    for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of)):
+        begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **QUIETLY)
+        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE)), selected, delivered, **ANSWERED)
+        for after in (packed.success, packed.failure):
+            after(partial(gr.update, value=name, interactive=True), None, button, **QUIETLY)
+
+
+def to_focus(elem_id: str) -> str:
+    """JavaScript that moves the keyboard to a control which has just appeared."""
+    return f"() => gpt.focus('{elem_id}')"
+
+
+def fill(jobs: Jobs, room: Room, selected: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The whole tab anew, after there is room: table, chart and selection. With nothing selected, the newest run is."""
+    room.make()
+    runs = list_runs(jobs.root)
+    chosen = names_of(selected)
+    names = [run.name for run in runs if run.name in chosen] or [run.name for run in runs[:1]]
+    rows = [row for run in runs if (row := table_row(run))]
+    value = {"columns": COLUMNS, "rows": rows, "selected": names, "room": room.told(len(rows))}
+    return value, curves_of(jobs, names), "\n".join(names)
+
+
+def choose(jobs: Jobs, ticked: Any) -> tuple[str, dict[str, Any]]:
+    """Take the names that were ticked in the table, one a line, and draw their runs."""
+    names = names_of(ticked)
+    return "\n".join(names), curves_of(jobs, names)
+
+
+def curves_of(jobs: Jobs, names: list[str]) -> dict[str, Any]:
+    """What the chart shows of the selected runs; one that is gone meanwhile has no curve."""
+    curves = []
+    for name in names:
+        with contextlib.suppress(RunError):
+            curves.append((name, curve(find_run(jobs.root, name))))
+    return {"figure": figures.compare_runs(curves)} if curves else {"empty": "Select runs above to see their curves."}
+
+
+def names_of(selected: Any) -> list[str]:
+    """The names in the hidden list of what is selected, one a line."""
+    return list(dict.fromkeys(name for name in str(selected or "").split("\n") if name))[:MOST_SELECTED]
+
+
+def one_of(jobs: Jobs, selected: Any, action: str) -> Run:
+    """The one run that is selected. Raises RunError if it is none, several, or not there."""
+    names = names_of(selected)
+    if len(names) != 1:
+        raise RunError(f"{len(names) or 'no'} runs are selected: select the one to {action}")
+    return find_run(jobs.root, names[0])
+
+
+def resume_run(jobs: Jobs, selected: str, visitor: str = "") -> None:
+    with told_to_the_person():
+        run = one_of(jobs, selected, "resume")
+        jobs.access.check(visitor, run.name)
+        run.check_format(to_resume=True)
+        jobs.resume(run.name)
+    tell(f"Run {run.name} goes on: see the Train tab.")
+
+
+def ask_to_delete(selected: str) -> tuple[Any, Any, Any, str]:
+    """Show the question instead of the actions, and keep the names it is about: exactly these are deleted."""
+    names = names_of(selected)
+    with told_to_the_person():
+        if not names:
+            raise RunError("no runs are selected: select those to delete")
+    return HIDDEN, SHOWN, gr.update(
+        value=visible(f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever")), "\n".join(names)
+
+
+def delete_runs(jobs: Jobs, asked: str, visitor: str = "") -> None:
+    """Delete the runs that the person was asked about."""
+    with told_to_the_person():
+        for name in names_of(asked):
+            with jobs.access.lock:
+                run = find_run(jobs.root, name)
+                jobs.access.check(visitor, name)
+                cleanup.delete(run)
+                jobs.access.deleted(name)
+
+
+def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any, str]:
+    """Show a box with the name to change instead of the actions, and keep whose name it is."""
+    with told_to_the_person():
+        run = one_of(jobs, selected, "rename")
+    return HIDDEN, SHOWN, gr.update(value=run.name), run.name
+
+
+def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
+    """The name of the run that was asked about, from now on."""
+    with told_to_the_person():
+        run, name = one_of(jobs, asked, "rename"), str(name or "").strip()
+        if name == run.name:
+            return name
+        with jobs.access.lock:
+            jobs.access.check(visitor, run.name)
+            if run.name == jobs.child():
+                raise RunError(f"run {run.name} is training: wait until it has ended, or stop it first")
+            new = cleanup.rename(run, name).name
+            jobs.access.renamed(run.name, new)
+            return new
+
+
+def pack_one(jobs: Jobs, action: str, pack: Callable[[Run, Path], Path], folder: Path, selected: str) -> dict[str, Any]:
+    """What `pack` makes of the selected run below `folder`, as the view "delivery" takes it; `action` names the button that was pressed."""
+    with told_to_the_person():
+        path = pack(one_of(jobs, selected, action), folder)
+    return {"path": str(path), "name": path.name, "press": secrets.token_hex(4)}

@@ -1,0 +1,297 @@
+"""The Train tab: choose a text and a CONFIG, see the price, train, watch."""
+
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, validate
+from gpt.data.corpus import BUILT_IN
+from gpt.data.dataset import require_length
+from gpt.errors import UserError
+from gpt.estimate.price import estimate
+from gpt.runs.cleanup import size
+from gpt.runs.run import find_run, new_name
+from gpt.ui.charts.component import component
+from gpt.ui.server import texts, training_status
+from gpt.ui.server.access import process_known
+from gpt.ui.server.jobs import Jobs, training_words
+from gpt.ui.server.polling import Pace
+from gpt.ui.server.values import text_of, typed
+from gpt.ui.tabs import form_memory, head_formation
+from gpt.ui.tabs.controls import ANSWERED, QUIETLY, controls_of, tell, told_to_the_person
+from gpt.ui.tabs.visitor import Visitor
+from gpt.visible import visible
+
+
+def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
+    """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes."""
+    with gr.Row():
+        with gr.Column(scale=1, min_width=320):
+            preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
+                                 info=PRESETS["quick"].sentence, elem_id="preset")
+            source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source")
+            preview = component("preview", elem_id="preview")
+            with gr.Row(elem_classes="gpt-buttons"):
+                train = gr.Button("Train", variant="primary", elem_id="train", min_width=60)
+                pause = gr.Button("Pause", elem_id="pause", min_width=60)
+                stop = gr.Button("Stop", elem_id="stop", min_width=60)
+                stop_now = gr.Button("Stop now", elem_id="stop-now", elem_classes="gpt-hidden", min_width=60)  # train.js shows this or Stop
+            grow = gr.Button("Grow an induction head", size="sm", elem_id="grow")
+            price = component("price", elem_id="price")
+            with gr.Accordion("More steps, snapshots", open=False, elem_id="more"), gr.Row(elem_classes="gpt-buttons"):
+                more = gr.Number(500, label="steps", show_label=False, container=False, precision=0, minimum=1, step=100, min_width=60,
+                                 elem_id="more-steps")
+                extend = gr.Button("Add steps", size="sm", elem_id="extend", min_width=60)
+                snapshot = gr.Button("Save a snapshot", size="sm", elem_id="snapshot", min_width=60)
+            with gr.Accordion("Your own text", open=False):
+                pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
+                keep = gr.Button("Use this text", size="sm", elem_id="keep")
+                upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
+            with gr.Accordion("Model", open=False, elem_id="model-settings"):
+                controls = {**controls_of("text"), "corpus": source, **controls_of("model")}
+            with gr.Accordion("Training", open=False, elem_id="training-settings"):
+                controls |= controls_of("training")
+                name = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
+        with gr.Column(scale=2, min_width=320):
+            component("monitor", elem_id="monitor", choices={"scores": head_formation.CHOICES}, server_functions={
+                "poll": _poll(jobs), "forming": partial(head_formation.forming, jobs), "take_out": partial(head_formation.take_out, jobs)})
+
+    form = [controls[field.name] for field in FIELDS]
+    # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
+    asked = [preset, name, *form, visitor.key]
+    # A preset changes many controls at once, and answers may overtake each other: each question has a number, and the views keep to
+    # the answer with the highest.
+    number = gr.Number(visible=False)
+    priced = {"fn": partial(show_price, jobs), "inputs": [number, *asked], "outputs": [price, preview], "preprocess": False,
+              "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **QUIETLY}
+    gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
+    preset.input(take_preset, preset, [preset, *form], preprocess=False, **QUIETLY)
+    memory = form_memory.keep(preset, {"run": name, **controls})
+    for here in [known.then for known in visitor.known] or [page.load]:
+        here(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **QUIETLY)
+    begun = train.click(partial(start, jobs), asked, None, api_name="start", show_progress="hidden", preprocess=False)
+    begun.then(**priced)
+    chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **QUIETLY)
+    form_memory.keep_preset_after(chosen.success, memory, preset)
+    chosen.success(partial(start, jobs), asked, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**priced)
+    pause.click(partial(toggle_pause, jobs), visitor.key, **ANSWERED)
+    stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
+    stop_now.click(partial(end_at_once, jobs), visitor.key, **ANSWERED)
+    snapshot.click(partial(keep_snapshot, jobs), visitor.key, **ANSWERED)
+    extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **ANSWERED)
+    for chosen in (keep.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **ANSWERED),
+                   upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **ANSWERED)):
+        form_memory.keep_after(chosen.success, memory, "corpus", source)
+
+
+def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
+    """What the price and the preview show: the answer to the page's question `number`."""
+    try:
+        *settings, visitor = values
+        config = typed(FIELDS, settings)
+        preset, name = text_of(preset, "the preset"), text_of(name, "the name of the run").strip()
+    except UserError as error:
+        return {"problems": [str(error)], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
+    price, preview = price_of(jobs, preset, name, config, visitor), preview_of(jobs, config, visitor)
+    return {**price, "question": number}, {**preview, "question": number}
+
+
+def take_preset(preset: str) -> list[Any]:
+    """Put the preset's values into the form."""
+    with told_to_the_person():
+        if (preset := text_of(preset, "the preset")) not in PRESETS:
+            raise UserError(f"there is no preset {preset[:40]!r}: choose one from the list")
+    chosen = PRESETS[preset]
+    return [gr.update(value=preset, info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
+
+
+def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
+    """Fill the form with what the browser kept of it, and the list of texts with those that are here now."""
+    home = jobs.access.home(visitor)
+    values = form_memory.restored(home, memory)
+    preset, name = values.pop("preset"), values.pop("run")
+    values["corpus"] = gr.update(choices=texts.choices(home), value=values["corpus"])
+    return [gr.update(value=preset, info=PRESETS[preset].sentence), name, *(values[field.name] for field in FIELDS)]
+
+
+def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
+    with told_to_the_person():
+        *settings, visitor = values
+        config = jobs.access.bounded(visitor, validate(typed(FIELDS, settings)))
+        text = long_enough(jobs, config, visitor)
+        jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
+        run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
+        with jobs.access.lock:  # nobody may rename a run to this name in between
+            jobs.start(config, text_of(preset, "the preset"), run)
+            jobs.access.began(visitor, run, process_known(jobs.process() or 0))  # none if it has failed already
+
+
+def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
+    """Ask the run that trains now to pause, resume or stop."""
+    with told_to_the_person():
+        running = jobs.running()
+        if running is None:
+            raise UserError(f"nothing is training, so there is nothing to {command}")
+        jobs.access.check(visitor, running)
+        if command == "pause":
+            jobs.access.check_pause(visitor)
+        if jobs.starting():
+            if command != "stop":
+                raise UserError(f"run {running} is still starting: {command} it in a moment")
+            jobs.end_child()
+            return
+        find_run(jobs.root, running).ask(command)
+
+
+def toggle_pause(jobs: Jobs, visitor: str = "") -> None:
+    with told_to_the_person():
+        running = jobs.running()
+        paused = running is not None and find_run(jobs.root, running).status()["state"] == "paused"
+    ask(jobs, "resume" if paused else "pause", visitor)
+
+
+def end_at_once(jobs: Jobs, visitor: str = "") -> None:
+    """End the run that trains now without waiting for the step in progress; the page then tells from which step it can go on."""
+    with told_to_the_person():
+        running = jobs.running()
+        if running is None:
+            raise UserError("nothing is training, so there is nothing to stop")
+        jobs.access.check(visitor, running)
+        if jobs.starting():
+            jobs.end_child()
+        else:
+            find_run(jobs.root, running).stop_now()
+
+
+def keep_snapshot(jobs: Jobs, visitor: str = "") -> None:
+    with told_to_the_person():
+        if (running := jobs.running()) and not jobs.starting():
+            jobs.access.check(visitor, running)
+            jobs.access.check_growth(visitor, find_run(jobs.root, running))
+    ask(jobs, "snapshot", visitor)
+    tell("The weights of this step are kept: Generate and Attention can look back at them.")
+
+
+def add_steps(jobs: Jobs, steps: Any, visitor: str = "") -> None:
+    """Train the run that the page shows for `steps` more, whether it still trains or has ended."""
+    with told_to_the_person():
+        if isinstance(steps, bool) or not isinstance(steps, int | float) or not 1 <= steps <= MOST_STEPS or steps != int(steps):
+            raise UserError(f"{str(steps)[:40]} steps cannot be added: give a whole number from 1 to {MOST_STEPS:,}")
+        run = training_status.watched(jobs)
+        if run is None or jobs.starting():
+            raise UserError("there is no run to add steps to yet: wait until one has begun")
+        jobs.access.check(visitor, run.name)
+        jobs.access.check_growth(visitor, run)
+        jobs.extend(run.name, int(steps))
+
+
+def use_text(jobs: Jobs, pasted: str | None, visitor: str = "") -> tuple[Any, str]:
+    """Keep what was pasted and choose it."""
+    with told_to_the_person():
+        data = text_of(pasted, "the text").encode("utf-8", errors="replace")
+    return _chosen(jobs, "pasted.txt", data, visitor), ""
+
+
+def use_file(jobs: Jobs, file: str | None, visitor: str = "") -> Any:
+    """Keep an uploaded file and choose it. What Gradio has kept of it is no longer needed."""
+    with told_to_the_person():
+        if not file:
+            raise UserError("no file came with this upload: choose a .txt file")
+    data = Path(file).read_bytes()
+    Path(file).unlink()
+    return _chosen(jobs, Path(file).name, data, visitor)
+
+
+def _chosen(jobs: Jobs, name: str, data: bytes, visitor: str) -> Any:
+    with told_to_the_person():
+        jobs.access.check_text(visitor, data)
+        path = texts.save_text(jobs.access.home(visitor), name, data)
+        jobs.access.gave(path)
+    return gr.update(choices=texts.choices(jobs.access.home(visitor)), value=str(path))
+
+
+def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
+    """What the text looks like, for the preview view."""
+    try:
+        text = _preview(jobs, config, visitor)
+    except UserError as error:
+        return {"sentence": "", "opening": "", "notes": visible(str(error))}
+    tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
+    about = f"{BUILT_IN[config['corpus']].sentence} " if config["corpus"] in BUILT_IN else ""
+    sentence = (f"{about}{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, "
+                f"{text['bytes_per_token']:.1f} bytes each; the last tenth is kept for validation.")
+    return {"sentence": sentence, "opening": visible(text["opening"]), "notes": visible(" ".join(text["notes"]))}
+
+
+def _preview(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
+    vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
+    tokenizer = config["tokenizer"] if isinstance(config["tokenizer"], str) else CONFIG["tokenizer"]
+    seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
+    return texts.preview(texts.check_source(jobs.access.home(visitor), config["corpus"]), tokenizer, vocab_size, seed)
+
+
+def long_enough(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
+    """The preview of a text that can be trained on with `config`. Raises UserError if it is too short or not on the page."""
+    text = _preview(jobs, config, visitor)
+    require_length("the training part of the text", text["train_tokens"], config["context_length"])
+    return text
+
+
+def priced(config: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the size of vocabulary to reckon with: the one found in the text; or, if byte-pair encoding has been learned from
+    its beginning only, as many tokens as were asked for, since the whole text may hold them."""
+    return config if config["tokenizer"] == "bpe" and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
+
+
+EXPERIMENT = "induction"  # the preset that a button of its own begins
+MOST_STEPS = 10_000_000  # that can be added to a run at a time
+PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)", "feed-forward": "var(--gpt-sky)",
+                "head": "var(--gpt-pale)"}
+
+
+def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
+    """What training `config` costs, or everything that is wrong with it, for the price view."""
+    try:
+        validate(config)
+        if name:
+            jobs.check_free(name)
+        text = long_enough(jobs, config, visitor)
+        config = jobs.access.bounded(visitor, config)
+        cost = estimate(priced(config, text), text["train_tokens"], config["device"])
+    except ConfigError as error:
+        return {"problems": [visible(problem) for problem in error.problems.values()]}
+    except UserError as error:
+        return {"problems": [visible(str(error))]}
+    steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
+    words = training_words(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
+    return {
+        "problems": jobs.access.problems(visitor, config, cost),
+        "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],
+                    [size(cost.optimizer_bytes), "of optimizer state"], [size(cost.training_bytes), "to train"], [steps, "steps"],
+                    [f"about {training_status.duration(cost.seconds)}", "here"]],
+        "colours": PART_COLOURS, "bars": [["parameters", shares(cost.parameters)], ["arithmetic", shares(cost.flops)]],
+        "warning": "" if cost.fits else (f"This needs about {size(cost.training_bytes)} of memory, and this machine has "
+                                         f"{size(cost.free_bytes)} free: lower {' or '.join(cost.knobs)}."),
+        "command": shlex.join(["python", *words]),
+    }
+
+
+def shares(amounts: dict[str, float]) -> dict[str, float]:
+    """Amounts by part -> shares of their sum."""
+    return {part: amount / sum(amounts.values()) for part, amount in amounts.items()}
+
+
+def _poll(jobs: Jobs):
+    """What the page calls: {page, run, cursor}, of which anything may be missing or nonsense, -> what is new, and when to ask again."""
+    pace = Pace()
+
+    def poll(asked: dict[str, Any]) -> dict[str, Any]:
+        asked = asked if isinstance(asked, dict) else {}
+        page, run, cursor = asked.get("page"), asked.get("run"), asked.get("cursor")
+        run, cursor = run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and 0 <= cursor < 2**40 else 0
+        return {**training_status.poll(jobs, run, cursor), "wait": pace.wait(str(page)[:40])}
+
+    return poll

@@ -1,0 +1,58 @@
+"""Charts as JSON: what is drawn, and which colours it names."""
+
+import json
+import re
+
+import pytest
+
+from gpt.ui.charts.figures import compare_runs, describe_curves, loss_chart
+from tests.ui.charts.test_maps import FIGURES as MAPS
+from tests.ui.conftest import named_colours, strings_of
+
+
+def curves(n: int) -> list:
+    return [(f"run-{i}", [(0.0, 8.0), (1.5, 3.0 + i)]) for i in range(n)]
+
+
+FIGURES = {"loss": loss_chart(500), "runs": compare_runs(curves(8)), **MAPS}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_survives_json(name):
+    assert json.loads(json.dumps(FIGURES[name], allow_nan=False)) == FIGURES[name]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_colours_of_the_theme_are_named_and_not_written_out(name):
+    assert not [text for text in strings_of(FIGURES[name]) if re.search(r"#[0-9a-fA-F]{3,8}\b|rgba?\(", text)]
+    named = named_colours(FIGURES[name])
+    assert named
+    assert all(re.fullmatch(r"var\(--gpt-[a-z]+\)", text) for text in named)
+
+
+def test_the_loss_chart_has_three_empty_lines_to_fill():
+    figure = loss_chart(0)
+    assert [trace["name"] for trace in figure["data"]] == ["training", "training, smoothed", "validation"]
+    assert all(trace["x"] == trace["y"] == [] for trace in figure["data"])
+    assert figure["data"][0]["x"] is not figure["data"][1]["x"]
+
+
+@pytest.mark.parametrize(("steps", "wanted"), [(500, [0, 500]), (0, None)])
+def test_the_loss_chart_leaves_room_for_all_steps_that_are_known(steps, wanted):
+    assert loss_chart(steps)["layout"]["xaxis"].get("range") == wanted
+
+
+def test_each_run_is_a_line_of_its_own():
+    figure = compare_runs(curves(3))
+    assert [(line["name"], line["x"], line["y"]) for line in figure["data"]] == [
+        ("run-0", [0.0, 1.5], [8.0, 3.0]), ("run-1", [0.0, 1.5], [8.0, 4.0]), ("run-2", [0.0, 1.5], [8.0, 5.0])]
+
+
+def test_eighteen_runs_look_different():
+    looks = {(line["line"]["color"], line["line"]["dash"]) for line in compare_runs(curves(18))["data"]}
+    assert len(looks) == 18
+
+
+def test_curves_are_told_in_words():
+    assert describe_curves([*curves(2), ("new", [])]) == "run-0 ends at 3.000 bits per byte; run-1 ends at 4.000 bits per byte"
+    assert compare_runs([("new", [])])["layout"]["meta"]["description"] == "no evaluation yet"

@@ -1,0 +1,91 @@
+"""Controls made from the table of fields, and what browsers send back."""
+
+import math
+
+import gradio as gr
+import pytest
+
+from gpt.config import CONFIG, FIELDS, Field
+from gpt.errors import UserError
+from gpt.model.sampling import SAMPLING_FIELDS
+from gpt.ui.server.values import text_of, typed
+from gpt.ui.tabs.controls import FINEST, control, controls_of, in_a_toast, told_to_the_person
+from tests.says import says
+
+ALL = [pytest.param(field, id=field.name) for field in (*FIELDS, *SAMPLING_FIELDS)]
+
+
+@pytest.mark.parametrize("field", ALL)
+def test_a_control_shows_the_default_and_says_what_it_is(field):
+    made = control(field)
+    assert (made.label, made.info, made.value) == (field.name, field.help, field.default)
+    wanted = {bool: gr.Checkbox, str: gr.Dropdown if field.choices else gr.Textbox}.get(field.kind, (gr.Slider, gr.Number))
+    assert isinstance(made, wanted)
+
+
+@pytest.mark.parametrize("field", [param for param in ALL if param.values[0].kind in (int, float)])
+def test_a_control_of_a_number_reaches_from_limit_to_limit(field):
+    made = control(field)
+    assert (made.step, made.maximum) == (field.step, field.maximum)
+    assert field.minimum <= made.minimum < field.minimum + field.step
+    if isinstance(made, gr.Slider):  # the default is one of its positions
+        steps = (field.default - made.minimum) / field.step
+        assert steps == pytest.approx(round(steps), abs=1e-6)
+        assert (made.maximum - made.minimum) / made.step <= FINEST
+
+
+def test_a_range_too_wide_for_a_slider_is_a_number_to_type():
+    made = {field.name: control(field) for field in FIELDS}
+    assert isinstance(made["max_steps"], gr.Number)
+    assert isinstance(made["seed"], gr.Number)
+    assert isinstance(made["n_layers"], gr.Slider)
+
+
+def test_a_control_takes_another_value_and_a_style():
+    made = control(FIELDS[1], "char", min_width=250)
+    assert (made.value, made.min_width) == ("char", 250)
+    assert control(Field("x", True, ""), False).value is False
+
+
+def test_every_setting_but_the_text_has_one_control():
+    names = [name for group in ("text", "model", "training") for name in controls_of(group)]
+    assert names == [name for name in CONFIG if name != "corpus"]
+
+
+@pytest.mark.parametrize(("default", "sent", "wanted"), [
+    (1, 4.0, 4), (1, 4, 4), (1.0, 4, 4.0), (1.0, 4.0, 4.0), (1, -0.0, 0), (1, 1e20, 10**20),
+    (1, 4.5, 4.5), (1, "4", "4"), (1, None, None), (1.0, None, None), (1.0, 10**400, 10**400),
+    (1.0, True, True), (1, True, True), (True, 1, 1),
+    (True, False, False), ("a", 5, 5), (1, math.inf, math.inf), (1, [4.0], [4.0]),
+])
+def test_whole_numbers_come_back_as_the_field_wants_them_and_the_rest_as_it_is(default, sent, wanted):
+    got = typed((Field("x", default, ""),), [sent])["x"]
+    assert (type(got), got) == (type(wanted), wanted)
+
+
+def test_values_go_by_the_order_of_the_fields():
+    assert typed(FIELDS, list(CONFIG.values())) == CONFIG
+    with pytest.raises(UserError, match=says(2, len(FIELDS), "corpus", "seed")):
+        typed(FIELDS, [1, 2])
+
+
+def test_a_users_mistake_becomes_a_message_and_ours_does_not():
+    with pytest.raises(gr.Error, match="lower it") as caught, told_to_the_person():
+        raise UserError("lower it")
+    assert caught.value.print_exception is False
+    with pytest.raises(KeyError), told_to_the_person():
+        raise KeyError("ours")
+
+
+def test_a_message_shows_what_was_written_as_it_stands():
+    with pytest.raises(gr.Error) as caught, told_to_the_person():
+        raise UserError("'<img src=x>' & \x1b[2J")
+    assert caught.value.message == "'&lt;img src=x&gt;' &amp; \u241b[2J"
+    assert in_a_toast("Run a-1 goes on") == "Run a-1 goes on"
+
+
+@pytest.mark.parametrize("value", [5, True, [], {}, b"x"])
+def test_what_is_no_text_is_told(value):
+    assert text_of("x", "the name") + text_of(None, "the name") == "x"
+    with pytest.raises(UserError, match=says("name", "text")):
+        text_of(value, "the name")

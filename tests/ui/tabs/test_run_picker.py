@@ -1,0 +1,166 @@
+"""Runs as the page offers them: names, snapshots on a slider, models kept loaded."""
+
+import math
+from shutil import copy, copytree, rmtree
+
+import gradio as gr
+import pytest
+import torch
+
+from gpt.runs.run import RunError, find_run
+from gpt.runs.storage import load_tensors, save_tensors
+from gpt.runs.writer import RunWriter
+from gpt.ui.server.model_cache import load, snapshot_at
+from gpt.ui.tabs.run_picker import BEST, MOST_ASKED_FOR, Chooser, prompt_for
+from tests.says import says
+
+FIRST = "A prompt of the page's own: Ŵ"  # the run `bottles` never saw most of it
+
+
+@pytest.fixture
+def own_root(root, tmp_path):
+    """A copy of the folder of runs, for writing."""
+    return copytree(root, tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def chooser(own_root) -> Chooser:
+    with gr.Blocks(analytics_enabled=False):
+        return Chooser(own_root, "test", gr.Textbox(FIRST))
+
+
+def test_each_place_on_the_slider_is_a_snapshot_and_its_end_the_best_weights(root):
+    steps = find_run(root, "bottles").snapshots()
+    assert len(steps) > 2
+    assert [snapshot_at(root, "bottles", place) for place in range(len(steps))] == steps
+    assert [snapshot_at(root, "bottles", place + 0.9) for place in range(len(steps))] == steps
+    assert snapshot_at(root, "bottles", len(steps)) is None
+    assert snapshot_at(root, "bottles", 10**400) is None
+
+
+@pytest.mark.parametrize("place", [math.nan, math.inf, -math.inf, -1, -0.5, None, "1", [1], {}])
+def test_a_place_that_is_none_is_told(root, place):
+    with pytest.raises(RunError, match=says("weights", "slider")):
+        snapshot_at(root, "bottles", place)
+    with pytest.raises(RunError):
+        load(root, "bottles", place)
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("cups", r"there is no run cups in .*; there are: bottles, bytes"), ("../bottles", "cannot name a run"), (5, "cannot name a run"),
+    (None, "choose a run"), ("", "choose a run"), ([], "choose a run"),
+])
+def test_a_run_that_is_none_is_told(root, name, told):
+    for ask in (snapshot_at, load):
+        with pytest.raises(RunError, match=told):
+            ask(root, name, 0)
+
+
+def test_weights_come_with_words_for_which_they_are(root):
+    last = len(find_run(root, "bottles").snapshots())
+    model, tokenizer, told = load(root, "bottles", last)
+    assert told == "bottles, best weights"
+    assert (model.vocab_size, model.training) == (tokenizer.n_vocab, False)
+    first, _, told = load(root, "bottles", 0)
+    assert told == "bottles, step 0"
+    assert not torch.equal(next(first.parameters()), next(model.parameters()))
+
+
+def test_weights_stay_loaded(root):
+    assert load(root, "bottles", 99)[0] is load(root, "bottles", 99)[0]
+    assert load(root, "bottles", 0)[0] is not load(root, "bottles", 99)[0]
+
+
+def test_a_changed_file_is_loaded_anew(own_root):
+    before, _, _ = load(own_root, "bottles", 99)
+    path = find_run(own_root, "bottles").weights()
+    save_tensors(path, {name: tensor + 1 for name, tensor in load_tensors(path)[0].items()})
+    after, _, _ = load(own_root, "bottles", 99)
+    torch.testing.assert_close(next(after.parameters()), next(before.parameters()) + 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 1000])
+def test_damaged_weights_are_told(own_root, content):
+    find_run(own_root, "bottles").weights().write_bytes(content)
+    with pytest.raises(RunError, match=says("damaged", "CONFIG")):
+        load(own_root, "bottles", 99)
+
+
+def test_a_run_without_weights_yet_is_told(own_root):
+    with RunWriter(own_root / "new") as writer:
+        writer.write_status(state="starting", step=0, steps=0)
+    with pytest.raises(RunError, match=says("new", "no weights")):
+        load(own_root, "new", 0)
+
+
+class TestChooser:
+    """The two controls are brought up to date whenever the tab is shown, and agree with each other."""
+
+    def test_the_newest_run_is_offered_with_its_best_weights(self, chooser):
+        run, weights, _ = chooser.offer(None, None, FIRST)
+        assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
+        last = len(find_run(chooser.root, "bytes").snapshots())
+        assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
+
+    def test_a_run_and_weights_that_are_wished_for_are_taken(self, chooser):
+        run, weights, _ = chooser.offer("bottles", 2, FIRST)
+        assert (run["value"], weights["value"]) == ("bottles", 2)
+
+    def test_a_choice_stays_while_the_run_is_there(self, chooser):
+        run, weights, _ = chooser.offer("bottles", None, FIRST)
+        assert "value" not in run
+        assert "value" not in weights
+        rmtree(chooser.root / "bottles")
+        run, _, _ = chooser.offer("bottles", None, FIRST)
+        assert (run["choices"], run["value"]) == (["bytes"], "bytes")
+
+    def test_a_run_without_weights_is_not_offered(self, chooser):
+        with RunWriter(chooser.root / "new") as writer:
+            writer.write_status(state="starting", step=0, steps=0)
+        assert chooser.offer(None, None, FIRST)[0]["choices"] == ["bytes", "bottles"]
+
+    def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
+        with gr.Blocks(analytics_enabled=False):
+            run, weights, _ = Chooser(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
+        assert (run["choices"], run["value"]) == ([], None)
+        assert weights == gr.skip()
+
+    def test_a_prompt_that_the_run_cannot_read_gives_way_to_the_runs_own(self, chooser):
+        own = find_run(chooser.root, "bottles").config()["corpus"]["prompt"]
+        assert chooser.choose("bottles", FIRST)[1] == own
+        assert chooser.offer("bottles", 0, FIRST)[2] == own
+        assert chooser.choose("bytes", FIRST)[1] == gr.skip()
+        assert chooser.choose("bytes", own)[1] == FIRST
+
+    def test_what_a_person_wrote_stays_also_where_it_cannot_be_read(self, chooser):
+        assert prompt_for(chooser.root, "bottles", "Ŵ, mine", FIRST) == "Ŵ, mine"
+        assert chooser.choose("bottles", "Ŵ, mine")[1] == gr.skip()
+
+    def test_a_damaged_run_beside_it_keeps_no_run_from_being_chosen(self, chooser):
+        (chooser.root / "bytes" / "config.json").write_text("{", encoding="utf-8")
+        assert chooser.choose("bottles", FIRST)[1]
+
+    def test_the_slider_is_named_by_what_it_points_at(self, chooser):
+        steps = find_run(chooser.root, "bottles").snapshots()
+        assert [chooser.label("bottles", place)["label"] for place in range(len(steps) + 1)] == [
+            *(f"weights: at training step {step:,}" for step in steps), BEST]
+
+    def test_another_run_begins_at_its_best_weights(self, chooser):
+        last = len(find_run(chooser.root, "bottles").snapshots())
+        fitted = chooser.best_place("bottles")
+        assert (fitted["maximum"], fitted["value"], fitted["label"]) == (last, last, BEST)
+
+    def test_while_a_run_trains_the_end_of_the_slider_stays_the_best_weights(self, chooser):
+        run = find_run(chooser.root, "bottles")
+        with RunWriter(run.path) as writer:
+            writer.write_status(state="running")
+            end = chooser.best_place("bottles")["value"]
+            assert snapshot_at(chooser.root, "bottles", end) is None
+            planned = run.config()["config"]["snapshots"]
+            for step in range(1000, 1000 + planned + MOST_ASKED_FOR):
+                copy(run.weights(run.snapshots()[0]), run.path / f"snapshots/step-{step:06d}.safetensors")
+            assert snapshot_at(chooser.root, "bottles", end) is None
+
+    def test_a_run_deleted_meanwhile_is_told_to_the_person(self, chooser):
+        with pytest.raises(gr.Error, match=says("no run cups")):
+            chooser.label("cups", 1)
