@@ -1,4 +1,4 @@
-"""`python demo.py`: serves the page on which a GPT is trained, heard and looked into."""
+"""`python demo.py`: serves the page on which a GPT is trained, read and taken apart."""
 
 import argparse
 import ipaddress
@@ -17,7 +17,7 @@ from gpt.training.device import choose_device
 from gpt.ui.charts.component import CSS, head, serve_assets
 from gpt.ui.charts.theme import theme
 from gpt.ui.server.access import SHORTEST_SECRET, Caps
-from gpt.ui.server.disk_quota import LOOK_SECONDS, Room
+from gpt.ui.server.disk_quota import CHECK_SECONDS, DiskQuota
 from gpt.ui.server.guard import PACKED, Guard
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import attention, downloads, generate, runs, train
@@ -26,11 +26,11 @@ from gpt.ui.tabs.visitor import Visitor
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def build(jobs: Jobs, room: Room) -> gr.Blocks:
+def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
     """The whole page: four tabs over one folder of runs."""
     serve_assets()
     with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(60, 600)) as page:  # uploads and zips: ten minutes
-        gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, hear it learn to write, and look at what each of its attention heads does.",
+        gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, watch it learn to write, and see what each of its attention heads does.",
                     elem_id="title")
         visitor = Visitor(jobs, page)
         with gr.Tabs(elem_id="tabs"):
@@ -41,7 +41,7 @@ def build(jobs: Jobs, room: Room) -> gr.Blocks:
             with gr.Tab("Attention", id="attention") as tab:
                 attention.build(jobs, tab)
             with gr.Tab("Runs", id="runs") as tab:
-                runs.build(jobs, tab, room, visitor)
+                runs.build(jobs, tab, quota, visitor)
     return page
 
 
@@ -63,16 +63,16 @@ def main(argv: list[str] | None = None) -> None:
     check_address(parser, options.host, options.port)
     auth = check_options(parser, options)
     jobs = Jobs(options.checkpoints, Caps() if options.public else None, options.password)
-    room = Room(jobs, round(options.limit_gb * 1e9))
+    quota = DiskQuota(jobs, round(options.limit_gb * 1e9))
     ended = threading.Event()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, which says that the terminal has gone
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: ended.set())
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
-    page = launch(jobs, options.host, options.port, room, auth)
+    page = launch(jobs, options.host, options.port, quota, auth)
     packed = Path(page.GRADIO_CACHE) / PACKED
-    while not ended.wait(LOOK_SECONDS):
-        room.make()
+    while not ended.wait(CHECK_SECONDS):
+        quota.enforce()
         downloads.remove_old(packed)
     if options.keep_training:
         jobs.leave()
@@ -120,9 +120,9 @@ def check_address(parser: Parser, host: str, port: int | None) -> None:
         parser.error(f"the page cannot be served at {host}{f':{port}' if port else ''} ({error.strerror}): choose another --host or --port")
 
 
-def launch(jobs: Jobs, host: str, port: int | None, room: Room | None = None, auth: tuple[str, str] | None = None) -> gr.Blocks:
-    """Serve the page and return at once. Without `room` the runs may take any."""
-    page, caps = build(jobs, room or Room(jobs, 0)), jobs.access.caps
+def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = None, auth: tuple[str, str] | None = None) -> gr.Blocks:
+    """Serve the page and return at once. Without `quota` the runs may take any room."""
+    page, caps = build(jobs, quota or DiskQuota(jobs, 0)), jobs.access.caps
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
     page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(), auth=auth,

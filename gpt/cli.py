@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 from gpt.errors import UserError
-from gpt.visible import visible
+from gpt.escape import escaped
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,21 +18,21 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options, allow_abbrev=False)
 
     def parse_args(self, args=None, namespace=None):
-        known, unknown = self.parse_known_args(args, namespace)
+        options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flag = unknown[0].split("=")[0]
             near = difflib.get_close_matches(flag, self._option_string_actions, n=1)
             self.error(f"unknown flag {flag}" + (f": did you mean {near[0]}?" if near else ": --help lists all"))
-        return known
+        return options
 
     def error(self, message: str) -> NoReturn:
-        one_line = visible(" ".join(message.split()))
+        one_line = escaped(" ".join(message.split()))
         print(f"{self.prog}: {one_line}", file=sys.stderr)
         raise SystemExit(2)
 
 
 @contextlib.contextmanager
-def user_errors_end_politely(parser: Parser) -> Iterator[None]:
+def user_errors_exit(parser: Parser) -> Iterator[None]:
     try:
         yield
     except UserError as error:

@@ -123,7 +123,7 @@ def completed(config: dict[str, Any], version: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Preset:
-    """A CONFIG with a name and a sentence, told as its differences from the defaults."""
+    """A CONFIG with a name and a sentence, given as its differences from the defaults."""
 
     name: str
     sentence: str
@@ -160,43 +160,43 @@ class ConfigError(UserError):
 
 def problems_of(fields: tuple[Field, ...], values: dict[str, Any]) -> dict[str, str]:
     """Name -> sentence for every value that is missing, unknown or outside its field's limits."""
-    known = {field.name: field for field in fields}
-    found = {}
+    by_name = {field.name: field for field in fields}
+    problems = {}
     for name in values:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            found[name] = f"{str(name)[:60]} is not a setting" + (f": did you mean {near[0]}?" if near else "")
-    for name, field in known.items():
+        if name not in by_name:
+            near = difflib.get_close_matches(str(name), by_name, n=1)
+            problems[name] = f"{str(name)[:60]} is not a setting" + (f": did you mean {near[0]}?" if near else "")
+    for name, field in by_name.items():
         if name not in values or values[name] is None:
-            found[name] = f"{name} is missing: set it to {field.limits()}"
+            problems[name] = f"{name} is missing: set it to {field.limits()}"
         elif sentence := field.problem(values[name]):
-            found[name] = sentence
-    return found
+            problems[name] = sentence
+    return problems
 
 
 def validate(config: dict[str, Any]) -> dict[str, Any]:
     """Return `config` unchanged if it can be built and trained; raise ConfigError with all its problems if not."""
-    found = problems_of(FIELDS, config)
+    problems = problems_of(FIELDS, config)
 
     def sound(*names: str) -> bool:
-        return not any(name in found for name in names)
+        return not any(name in problems for name in names)
 
     if sound("emb_dim", "n_heads"):
         emb_dim, n_heads = config["emb_dim"], config["n_heads"]
         if emb_dim % n_heads:
             below, above = emb_dim - emb_dim % n_heads, emb_dim + n_heads - emb_dim % n_heads
             remedy = f"{below} or {above}" if below >= 4 else str(above)
-            found["emb_dim"] = f"emb_dim {emb_dim} cannot be split into {n_heads} heads: use {remedy}"
+            problems["emb_dim"] = f"emb_dim {emb_dim} cannot be split into {n_heads} heads: use {remedy}"
         elif sound("position") and config["position"] == "rope" and emb_dim // n_heads % 2:
-            found["position"] = (f"rope turns pairs of numbers, and a head's width emb_dim / n_heads = {emb_dim // n_heads} is odd: "
+            problems["position"] = (f"rope turns pairs of numbers, and a head's width emb_dim / n_heads = {emb_dim // n_heads} is odd: "
                                  "change emb_dim or n_heads, or set position to learned")
     if sound("tokenizer", "vocab_size") and config["tokenizer"] == "bpe" and not 256 <= config["vocab_size"] <= 65536:
-        found["vocab_size"] = f"vocab_size is {config['vocab_size']}: bpe starts from 256 bytes, set it to 256 to 65536"
+        problems["vocab_size"] = f"vocab_size is {config['vocab_size']}: bpe starts from 256 bytes, set it to 256 to 65536"
     limits = ("epoch", "max_steps", "max_minutes")
     if sound(*limits) and not any(config[name] for name in limits):
-        found["epoch"] = "epoch, max_steps and max_minutes are all 0, so the run would never end: set one of them"
-    if found:
-        raise ConfigError(found)
+        problems["epoch"] = "epoch, max_steps and max_minutes are all 0, so the run would never end: set one of them"
+    if problems:
+        raise ConfigError(problems)
     return config
 
 

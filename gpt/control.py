@@ -1,6 +1,6 @@
 """`python -m gpt.control pause --run a-run`: ask a run that trains, in whatever process on this machine, to do something."""
 
-from gpt.cli import Parser, user_errors_end_politely
+from gpt.cli import Parser, user_errors_exit
 from gpt.runs.run import COMMANDS, DEFAULT_ROOT, find_run
 
 
@@ -14,15 +14,15 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if (options.what == "extend") != (options.steps is not None):
         parser.error("extend, and nothing else, needs --steps: how many more the run shall have")
-    with user_errors_end_politely(parser):
+    with user_errors_exit(parser):
         run = find_run(options.checkpoints, options.run)
         if options.what == "stop-now":
             run.stop_now()
             print(f"run {run.name} has ended")
         else:
-            wish = f"extend {options.steps}" if options.what == "extend" else options.what
-            run.ask(wish)
-            print(f"run {run.name} is asked to {wish}")
+            command = f"extend {options.steps}" if options.what == "extend" else options.what
+            run.request(command)
+            print(f"run {run.name} is asked to {command}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 
 class UserError(ValueError):
-    """A mistake of the person at the controls, told in sentences that name the value, the limit and the remedy.
+    """A mistake of the user, reported in sentences that name the value, the limit and the remedy.
 
-    The command line prints it and ends with exit code 2; the page shows it where the person is looking. Anything
-    that is not a UserError is a mistake of ours and keeps its traceback.
+    The command line prints it and ends with exit code 2; the page shows it as a message. Anything that
+    is not a UserError is a mistake of the program and keeps its traceback.
     """

@@ -2,12 +2,12 @@
 
 import sys
 
-from gpt.cli import Parser, user_errors_end_politely
+from gpt.cli import Parser, user_errors_exit
 from gpt.config import add_flags
+from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import write
 from gpt.runs.run import DEFAULT_ROOT, find_run, load_run
-from gpt.visible import visible
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -17,17 +17,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--step", type=int, help="a snapshot's step; without it, the weights with the lowest validation loss")
     parser.add_argument("--prompt", required=True, help="the text to continue")
     add_flags(parser, SAMPLING_FIELDS)
-    given = vars(parser.parse_args(argv))
-    with user_errors_end_politely(parser):
-        folder, step, prompt = find_run(given.pop("checkpoints"), given.pop("run")).path, given.pop("step"), given.pop("prompt")
+    options = vars(parser.parse_args(argv))
+    with user_errors_exit(parser):
+        folder, step, prompt = find_run(options.pop("checkpoints"), options.pop("run")).path, options.pop("step"), options.pop("prompt")
         model, tokenizer = load_run(folder, step)
-        pieces = write(model, tokenizer, prompt, Sampling(**given))
-        first = next(pieces)  # a prompt that cannot be read is told before anything is printed
+        pieces = write(model, tokenizer, prompt, Sampling(**options))
+        first = next(pieces)  # a prompt that cannot be read fails before anything is printed
         if (n_tokens := len(tokenizer.encode(prompt))) > model.context_length:
             print(f"the prompt has {n_tokens} tokens, and the model sees {model.context_length}: it reads the last ones", file=sys.stderr)
-        print(visible(prompt + first.text), end="", flush=True)
+        print(escaped(prompt + first.text), end="", flush=True)
         for piece in pieces:
-            print(visible(piece.text), end="", flush=True)
+            print(escaped(piece.text), end="", flush=True)
         print()
 
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gpt.cli import Parser, user_errors_end_politely
+from gpt.cli import Parser, user_errors_exit
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
 from gpt.errors import UserError
+from gpt.escape import escaped
 from gpt.estimate.calibration import free_bytes
 from gpt.estimate.price import most_helpful_knobs, training_bytes
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, new_name
 from gpt.runs.session import Session
 from gpt.training.device import prefer_to_be_killed
-from gpt.visible import visible
 
 
 def make_parser() -> Parser:
@@ -29,24 +29,24 @@ def make_parser() -> Parser:
     return parser
 
 
-def session_from_flags(given: dict[str, Any]) -> Session:
+def session_from_flags(options: dict[str, Any]) -> Session:
     """The session that the flags ask for. Raises UserError for flags that contradict each other."""
-    given = dict(given)
-    name, root, resume, preset = (given.pop(key) for key in ("run", "checkpoints", "resume", "preset"))
+    options = dict(options)
+    name, root, resume, preset = (options.pop(key) for key in ("run", "checkpoints", "resume", "preset"))
     if resume:
         if not name:
             raise UserError("--resume needs --run: name the run to go on with")
         if preset:
             raise UserError("--resume goes on with the run's own CONFIG: leave out --preset, or start a new run")
-        return Session(root, name, changes=given)
-    config = {**(PRESETS[preset].config if preset else CONFIG), **given}
+        return Session(root, name, changes=options)
+    config = {**(PRESETS[preset].config if preset else CONFIG), **options}
     if name is None:
         name = new_name(root, str(config["corpus"]))
     return Session(root, name, config)
 
 
 def describe(session: Session) -> str:
-    """What is trained, where, and whether there is memory for it. The time is told by the bar, once a few steps have been made."""
+    """What is trained, where, and whether there is memory for it. The bar shows the time, once a few steps have been made."""
     run, needed, free = session.writer.config(), training_bytes(session.config), free_bytes(session.device)
     memory = f"; about {needed / 1e9:.1f} GB of memory"
     if free is not None and needed > free:
@@ -58,10 +58,10 @@ def describe(session: Session) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     parser = make_parser()
-    given = vars(parser.parse_args(argv))
+    options = vars(parser.parse_args(argv))
     prefer_to_be_killed()
-    with user_errors_end_politely(parser):
-        session = session_from_flags(given)
+    with user_errors_exit(parser):
+        session = session_from_flags(options)
         stop_on_signals(session)
         follow(session)
 
@@ -91,7 +91,7 @@ def follow(session: Session) -> None:
     bar = None
 
     def say(line: str) -> None:
-        line = visible(line)
+        line = escaped(line)
         tqdm.write(line)
         session.writer.append_log(line)
 

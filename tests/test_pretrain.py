@@ -12,7 +12,7 @@ import torch
 
 from gpt.config import CONFIG, PRESETS, as_flags
 from gpt.pretrain import main, make_parser, session_from_flags
-from gpt.runs.recorder import Keeper
+from gpt.runs.recorder import Recorder
 from gpt.runs.run import Run
 from gpt.runs.session import Session
 from gpt.runs.writer import RunWriter
@@ -98,7 +98,7 @@ def test_a_resumed_run_that_is_stopped_before_an_evaluation_ends_well(tmp_path, 
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 5:
             session.stop()
-    monkeypatch.setattr(Keeper, "obey", lambda keeper: setattr(keeper.stop, "asked", True))  # SIGTERM in the first step
+    monkeypatch.setattr(Recorder, "obey", lambda recorder: setattr(recorder.stop, "asked", True))  # SIGTERM in the first step
     main(["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
     run = Run(tmp_path / "runs" / "a")
     assert re.search(LAST_LINE, capsys.readouterr().out.splitlines()[-1])
@@ -130,7 +130,7 @@ def test_a_signal_stops_a_run_which_is_saved_and_can_go_on(words, tmp_path):
 
 def test_a_second_signal_ends_at_once_and_the_run_goes_on_from_its_last_save(words, tmp_path):
     code = ("import gpt.runs.recorder, gpt.pretrain, sys, time\n"
-            "gpt.runs.recorder.Keeper.finish = lambda self: (print('finishing', flush=True), time.sleep(100))\n"  # a save that takes long
+            "gpt.runs.recorder.Recorder.finish = lambda self: (print('finishing', flush=True), time.sleep(100))\n"  # a save that takes long
             "gpt.runs.recorder.SAVE_SECONDS = 0.01\n"
             "gpt.pretrain.main(sys.argv[1:])")
     env = os.environ | {"PYTHONUNBUFFERED": "1"}

@@ -58,7 +58,7 @@ def flops_per_step(config: dict) -> float:
 
 # Memory
 
-def kept_widths(config: dict, on_gpu: bool) -> tuple[list[int], list[int]]:
+def saved_widths(config: dict, on_gpu: bool) -> tuple[list[int], list[int]]:
     """Widths, in numbers a token, of the tensors that the backward pass needs of one layer: those in float32 whatever the
     precision, and those in the format of the products. As Korthikanti et al. 2022 (2205.05198) count, but the fused kernels
     keep no attention weights; PyTorch's for CPUs has no dropout, and without it three sets of T weights a head are kept."""
@@ -77,7 +77,7 @@ def activation_bytes(config: dict, on_gpu: bool, precision: str) -> float:
     """What one batch keeps from its forward pass for its backward pass, and three sets of logits: themselves, their
     logarithmic softmax and their gradient, of at most LOGITS_AT_ONCE."""
     tokens = config["batch"] * config["context_length"]
-    always, products = kept_widths(config, on_gpu)
+    always, products = saved_widths(config, on_gpu)
     a_layer = 4 * sum(always) + (4 if precision == "float32" else 2) * sum(products)
     logits = 3 * min(tokens * padded_vocab_size(config), LOGITS_AT_ONCE)
     return tokens * (config["n_layers"] * a_layer + 4 * 2 * config["emb_dim"]) + 4 * logits
@@ -157,7 +157,7 @@ class Work(NamedTuple):
 def pass_work(config: dict, tokens: int, on_gpu: bool) -> Work:
     """Forward and backward passes over `tokens` tokens at once."""
     L, V = config["n_layers"], padded_vocab_size(config)
-    widths = [width for kind in kept_widths(config, on_gpu) for width in kind]
+    widths = [width for kind in saved_widths(config, on_gpu) for width in kind]
     attended = config["n_heads"] * config["context_length"]  # weights of attention, computed and thrown away
     fresh = sum(width for width in widths if tokens * width >= FRESH_NUMBERS) * L + (2 * V if tokens * V >= FRESH_NUMBERS else 0)
     again = 2 * V * config["emb_dim"] if tokens * V > LOGITS_AT_ONCE else 0  # then the loss computes its logits twice
@@ -181,7 +181,7 @@ def evaluation_work(config: dict, tokens: float, on_gpu: bool) -> Work:
 
 @functools.cache
 def _speed(device: str, precision: str) -> Work:
-    """The rates that tell the probes' times best: relative least squares, and no rate below zero."""
+    """The rates that fit the probes' times best: relative least squares, and no rate below zero."""
     measured = probe_seconds(device, precision)
     shares = torch.tensor([step_work(config, device == "cuda")[:-1] for config, _ in measured], dtype=torch.float64)
     shares /= torch.tensor([seconds for _, seconds in measured], dtype=torch.float64)[:, None]

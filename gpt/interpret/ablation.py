@@ -1,7 +1,7 @@
 """What a model loses without a head.
 
-A model with heads taken out is just another model. Each head speaks through its own columns of the output projection: with these
-at 0 it is silent, and what it says on average can be said by the projection's bias in its place. So the loss, the writing, the maps
+A model with heads taken out is just another model. Each head's output passes through its own columns of the output projection. With these
+columns at 0 the head adds nothing, and its mean output can be added to the projection's bias instead. So the loss, the writing, the maps
 and the lens of a model without some heads need no code of their own.
 """
 
@@ -26,15 +26,15 @@ STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.
 
 
 def ablated(model: GPT2, heads: Collection[tuple[int, int]], means: Tensor | None = None) -> GPT2:
-    """`model` without `heads`, pairs (layer, head): what each says is replaced by 0, or by its mean where `means`, (L, H, D) of
+    """`model` without `heads`, pairs (layer, head): each one's output is replaced by 0, or by its mean where `means`, (L, H, D) of
     `head_means`, are given. The model stays as it is; the two share every parameter but the projections of these layers.
 
     Raises IndexError if there is no such head.
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    other = copy.deepcopy(model, shared)  # what its memo holds is taken for a copy of itself
+    copied = copy.deepcopy(model, shared)  # what the memo holds is shared, not copied
     for layer in {layer for layer, _ in heads}:
-        attention = other.blocks[layer].attention
+        attention = copied.blocks[layer].attention
         weight, bias = attention.projection.weight.detach().clone(), attention.projection.bias.detach().clone()
         columns = weight.view(-1, attention.n_heads, attention.head_dim)  # (C, H * D) -> (C, H, D), the same memory
         for head in {head for other_layer, head in heads if other_layer == layer}:
@@ -42,17 +42,17 @@ def ablated(model: GPT2, heads: Collection[tuple[int, int]], means: Tensor | Non
                 bias += columns[:, head] @ means[layer, head]
             columns[:, head] = 0
         attention.projection.weight, attention.projection.bias = nn.Parameter(weight), nn.Parameter(bias)
-    return other
+    return copied
 
 
 @torch.no_grad()
 def head_means(model: GPT2, ids: Tensor) -> Tensor:
-    """(M, T) ids -> (L, H, D): what each head says, on average over all sequences and positions."""
-    seen = trace(model, ids.to(_device(model)))
-    return torch.stack([seen.attend(layer).heads.mean(dim=(0, 2)) for layer in range(len(model.blocks))])
+    """(M, T) ids -> (L, H, D): each head's output, on average over all sequences and positions."""
+    forward_pass = trace(model, ids.to(_device(model)))
+    return torch.stack([forward_pass.attend(layer).heads.mean(dim=(0, 2)) for layer in range(len(model.blocks))])
 
 
-class Suffering(NamedTuple):
+class HarderToken(NamedTuple):
     """A token that is harder to predict than before: how often it was to be predicted, and by how many nats it is worse on average."""
 
     token: int
@@ -87,12 +87,12 @@ class Effect:
         return degrees > 0 and abs(self.change) <= STUDENT[min(degrees, len(STUDENT)) - 1] * self.error
 
     @property
-    def suffering(self) -> list[Suffering]:
+    def harder_tokens(self) -> list[HarderToken]:
         """The tokens whose loss rose, those first that together lost most."""
         tokens, which, counts = np.unique(self.targets, return_inverse=True, return_counts=True)
         totals = np.bincount(which.ravel(), weights=(self.after - self.before).ravel())
         changes = totals / counts
-        return [Suffering(int(tokens[i]), int(counts[i]), float(changes[i])) for i in np.argsort(-totals, kind="stable")
+        return [HarderToken(int(tokens[i]), int(counts[i]), float(changes[i])) for i in np.argsort(-totals, kind="stable")
                 if changes[i] > SMALLEST_CHANGE]
 
 
@@ -114,34 +114,35 @@ def sweep_layer(model: GPT2, windows: Tensor, layer: int, means: Tensor | None =
     """The effect of taking out each head of one layer, one at a time; `windows` and `means` as above. Only the layers from there on
     are computed again for each head."""
     windows = windows.to(_device(model))
-    seen, targets = trace(model, windows[:, :-1]), windows[:, 1:]
-    before = _losses(model, seen.streams[-1], targets)
+    forward_pass, targets = trace(model, windows[:, :-1]), windows[:, 1:]
+    before = _losses(model, forward_pass.streams[-1], targets)
     effects = []
     with evaluating(model):
         for head in range(model.config["n_heads"]):
-            x, _ = model.blocks[layer].explicit(seen.streams[layer], saying(head, 0.0 if means is None else means[layer, head]))
+            edit = constant_output(head, 0.0 if means is None else means[layer, head])
+            x, _ = model.blocks[layer].explicit(forward_pass.streams[layer], edit)
             for block in model.blocks[layer + 1:]:
                 x = block(x)
             effects.append(_effect(windows, before, _losses(model, x, targets)))
     return effects
 
 
-def saying(head: int, words: Tensor | float) -> Callable[[Tensor], Tensor]:
-    """An edit of (B, H, T, D) outputs, for MultiHeadAttention.explicit: one head says the same everywhere, (D,) or a number."""
+def constant_output(head: int, value: Tensor | float) -> Callable[[Tensor], Tensor]:
+    """An edit of (B, H, T, D) outputs, for MultiHeadAttention.explicit: one head's output becomes the same everywhere, (D,) or a number."""
     def edit(heads: Tensor) -> Tensor:
         edited = heads.clone()
-        edited[:, head] = words
+        edited[:, head] = value
         return edited
 
     return edit
 
 
 def importance(model: GPT2, windows: Tensor) -> np.ndarray:
-    """(M, T + 1) windows -> (L, H): the mean over sequences of |sum over positions of z . dL/dz|, where z is what a head says and L the
-    sequence's loss in nats per token (Michel et al. 2019, 1905.10650). It is by how much the loss would change if the head fell
-    silent and the loss were a straight line, for all heads by one backward pass a sequence.
+    """(M, T + 1) windows -> (L, H): the mean over sequences of |sum over positions of z . dL/dz|, where z is a head's output and L the
+    sequence's loss in nats per token (Michel et al. 2019, 1905.10650). It is how much the loss would change without the head
+    if the loss were a straight line, for all heads by one backward pass a sequence.
 
-    z . dL/dz is the derivative of the loss for a factor, here 1, with which all that a head says is multiplied. No parameter gets a
+    z . dL/dz is the derivative of the loss for a factor, here 1, with which a head's whole output is multiplied. No parameter gets a
     gradient.
     """
     shape = (len(model.blocks), model.config["n_heads"])
@@ -160,12 +161,12 @@ def importance(model: GPT2, windows: Tensor) -> np.ndarray:
 @torch.no_grad()
 def next_tokens(model: GPT2, other: GPT2, ids: Tensor, most: int) -> list[tuple[int, float, float]]:
     """(token, probability in `model`, in `other`) after (1, T) ids: the `most` likeliest of either, those first that `model` expects."""
-    both = []
-    for one in (model, other):
-        with evaluating(one):
-            both.append(one.unembed(one.stream(ids)[0, -1]).softmax(dim=0))
-    before, after = both
-    tokens = {token for one in both for token in one.topk(min(most, len(one))).indices.tolist()}
+    probabilities = []
+    for each in (model, other):
+        with evaluating(each):
+            probabilities.append(each.unembed(each.stream(ids)[0, -1]).softmax(dim=0))
+    before, after = probabilities
+    tokens = {token for each in probabilities for token in each.topk(min(most, len(each))).indices.tolist()}
     return sorted(((token, before[token].item(), after[token].item()) for token in tokens), key=lambda row: -row[1])
 
 

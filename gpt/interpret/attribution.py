@@ -66,20 +66,20 @@ def attribute(trace: Trace, position: int, token: int, against: Against = None) 
 def _written(trace: Trace, position: int) -> list[tuple[str, int | None, int | None, Tensor]]:
     """(kind, layer, head, (C,)): all that was added up in the stream at one position."""
     model = trace.model
-    found = [("token embedding", None, None, model.token_embedding.weight[trace.ids[0, position]])]
+    parts = [("token embedding", None, None, model.token_embedding.weight[trace.ids[0, position]])]
     if model.position_embedding is not None:
-        found.append(("position embedding", None, None, model.position_embedding.weight[position]))
+        parts.append(("position embedding", None, None, model.position_embedding.weight[position]))
     with evaluating(model):
         for layer, block in enumerate(model.blocks):
             projection = block.attention.projection
             heads = _heads(trace, layer, position)  # (H, D)
             H, D = heads.shape
             outputs = torch.einsum("hd,chd->hc", heads.to(projection.weight.dtype), projection.weight.view(-1, H, D))  # (H, C)
-            found += [("head", layer, head, output) for head, output in enumerate(outputs)]
-            found.append(("attention's bias", layer, None, projection.bias))
+            parts += [("head", layer, head, output) for head, output in enumerate(outputs)]
+            parts.append(("attention's bias", layer, None, projection.bias))
             x = trace.streams[layer, 0, position] + outputs.sum(dim=0) + projection.bias  # the stream between the block's two halves
-            found.append(("feed-forward", layer, None, block.feed_forward(block.norm2(x))))
-    return found
+            parts.append(("feed-forward", layer, None, block.feed_forward(block.norm2(x))))
+    return parts
 
 
 def _heads(trace: Trace, layer: int, position: int) -> Tensor:

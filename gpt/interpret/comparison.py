@@ -20,7 +20,7 @@ from gpt.training.device import enough_memory
 
 
 @dataclass(frozen=True)
-class Piece:
+class SharedPiece:
     """A piece of the text, and what it cost each model in nats: the sum over its tokens."""
 
     text: bytes
@@ -37,7 +37,7 @@ class Comparison:
     b: Inspection
     same_tokens: bool
     n_cut: int
-    pieces: list[Piece]
+    pieces: list[SharedPiece]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,9 +82,9 @@ def compare(a: Inspection, tokenizer_a: Tokenizer, model_b: GPT2, tokenizer_b: T
     return Comparison(a, b, True, cut, pieces(a, b))
 
 
-def same_tokens(one: Tokenizer, other: Tokenizer) -> bool:
+def same_tokens(a: Tokenizer, b: Tokenizer) -> bool:
     """Whether a number means the same token in both."""
-    return one.name == other.name and one.n_vocab == other.n_vocab and one.state() == other.state()
+    return a.name == b.name and a.n_vocab == b.n_vocab and a.state() == b.state()
 
 
 def text_of(inspection: Inspection) -> str:
@@ -106,7 +106,7 @@ def token_losses(inspection: Inspection) -> np.ndarray:
         return F.cross_entropy(logits.float(), trace.ids[0, 1:], reduction="none").double().cpu().numpy()
 
 
-def pieces(a: Inspection, b: Inspection) -> list[Piece]:
+def pieces(a: Inspection, b: Inspection) -> list[SharedPiece]:
     """The shortest pieces of the text at whose ends both have the end of a token. Nothing before the first token expects that one, so
     the text is compared from where both have read one. Raises UserError if nothing is left."""
     costs_a, costs_b = (costs_to_the_end(one.tokens[1:], token_losses(one)) for one in (a, b))
@@ -114,7 +114,7 @@ def pieces(a: Inspection, b: Inspection) -> list[Piece]:
     if len(cuts) < 2:
         raise UserError("there is nothing to expect in a text of one token: write more")
     text = b"".join(a.tokens)
-    return [Piece(text[len(text) - begin:len(text) - end], costs_a[begin] - costs_a[end], costs_b[begin] - costs_b[end])
+    return [SharedPiece(text[len(text) - begin:len(text) - end], costs_a[begin] - costs_a[end], costs_b[begin] - costs_b[end])
             for begin, end in pairwise(cuts)]
 
 

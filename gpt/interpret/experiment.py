@@ -1,5 +1,5 @@
-"""The experiment "Grow an induction head", told from the rows of a run on letters written twice: the plateau, the drop, and the two heads
-that made it."""
+"""The experiment "Grow an induction head" as a story, from the rows of a run on letters written twice: the plateau, the drop, and the two
+heads that made it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Story:
         return [self.previous, *self.induction] if self.previous else []
 
 
-def tell(rows: Sequence[dict[str, Any]], is_over: bool = False) -> Story:
+def story_of(rows: Sequence[dict[str, Any]], is_over: bool = False) -> Story:
     """What the rows of a run say of the experiment so far; `is_over` if no more rows come."""
     losses = np.array([(row["step"], row["loss"]) for row in rows if isinstance(row.get("loss"), (int, float))])
     if len(losses) < SMOOTHED:
@@ -62,25 +62,25 @@ def tell(rows: Sequence[dict[str, Any]], is_over: bool = False) -> Story:
     previous, induction = pair
     became = {"kind": "formed", "layer": induction[0][0], "head": induction[0][1], "role": "induction"}
     formed = next((row["step"] for row in rows if became.items() <= row.items()), scored[-1][0])
-    others = f" So {'does' if len(induction) == 2 else 'do'} {_and(induction[1:])}." if len(induction) > 1 else ""
+    more_heads = f" So {'does' if len(induction) == 2 else 'do'} {_and(induction[1:])}." if len(induction) > 1 else ""
     sentences.append(f"Two heads made it: {_name(previous)} hands each token its predecessor; {_name(induction[0])} looks for the place "
                      "whose predecessor is the current token, and copies what stands there. It is an induction head since step "
-                     f"{formed:,}.{others}")
+                     f"{formed:,}.{more_heads}")
     return Story(sentences, plateau, previous, tuple(induction))
 
 
 def _pair(scores: HeadScores) -> tuple[Head, list[Head]] | None:
     """The head in an earlier layer that reads the previous token most, and all induction heads, the best first. None as long as there are
     none, or where no head below the best of them clearly reads the previous token."""
-    found = [(layer, head) for layer, roles in enumerate(scores.roles()) for head, role in enumerate(roles)
-             if layer and role and role.name == "induction"]
-    if not found or "previous token" not in scores.values:
+    induction = [(layer, head) for layer, roles in enumerate(scores.roles()) for head, role in enumerate(roles)
+                 if layer and role and role.name == "induction"]
+    if not induction or "previous token" not in scores.values:
         return None
-    found.sort(key=lambda head: -scores.values["induction"][head])
-    below = np.where(scores.clear("previous token"), scores.values["previous token"], -np.inf)[:found[0][0]]
+    induction.sort(key=lambda head: -scores.values["induction"][head])
+    below = np.where(scores.clear("previous token"), scores.values["previous token"], -np.inf)[:induction[0][0]]
     if not np.isfinite(below).any():
         return None
-    return tuple(int(i) for i in np.unravel_index(below.argmax(), below.shape)), found
+    return tuple(int(i) for i in np.unravel_index(below.argmax(), below.shape)), induction
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Outcome:
 
 
 def take_out(model: GPT2, probes: Probes, heads: Sequence[Head]) -> Outcome:
-    """What the model loses without `heads`, each of which then says what it says on average."""
+    """What the model loses without `heads`, each of which then adds its mean output."""
     effect = measure(model, ablated(model, heads, head_means(model, probes.windows[:, :-1])), probes.windows)
     return Outcome(float(effect.before.mean()), float(effect.after.mean()))
 

@@ -1,4 +1,4 @@
-"""How heads find their jobs while a model trains: at steps spaced evenly on a log scale all are scored, and who gets a role is told."""
+"""How heads find their jobs while a model trains: at steps spaced evenly on a log scale all are scored, and each new role is reported."""
 
 import contextlib
 import math
@@ -13,31 +13,31 @@ from gpt.training.trainer import snapshot_steps
 
 
 def read_scores(rows: Iterable[dict[str, Any]]) -> list[tuple[int, HeadScores]]:
-    """(step, scores) of the rows of kind `heads`. A row that a hand has damaged is left out, as Run.rows leaves out damaged lines."""
-    found = []
+    """(step, scores) of the rows of kind `heads`. A damaged row is left out, as Run.rows leaves out damaged lines."""
+    scored = []
     for row in rows:
         if row.get("kind") == "heads":
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-                found.append((row["step"], HeadScores.from_row(row)))
-    return [(step, scores) for step, scores in found if scores.holds and scores.shape == found[-1][1].shape]
+                scored.append((row["step"], HeadScores.from_row(row)))
+    return [(step, scores) for step, scores in scored if scores.holds and scores.shape == scored[-1][1].shape]
 
 
 class Forming:
     """Scores the heads of one run. `rows` are those that its folder holds already: a step that was scored is not scored again, and
-    what was told is not told again, however often the run was stopped and resumed."""
+    what was reported is not reported again, however often the run was stopped and resumed."""
 
     def __init__(self, probes: Probes, rows: Iterable[dict[str, Any]]):
         self.probes = probes
         self._due: set[int] = set()
         self._scored: set[int] = set()
-        self._told: set[tuple[int, int, str]] = set()
+        self._reported: set[tuple[int, int, str]] = set()
         rows = list(rows)
         self._untrained = next((scores for step, scores in read_scores(rows) if step == 0), None)
         for row in rows:
             if row.get("kind") == "heads":
                 self._scored.add(row["step"])
             elif row.get("kind") == "formed":
-                self._told.add((row["layer"], row["head"], row["role"]))
+                self._reported.add((row["layer"], row["head"], row["role"]))
 
     def plan(self, steps: int, times: int) -> None:
         """Score `times` times in a run of `steps` steps (0 = unknown), before its first and after its last among them; 0 times: never."""
@@ -60,9 +60,9 @@ class Forming:
         role counts only as far above that."""
         for layer, roles in enumerate(scores.roles()):
             for head, role in enumerate(roles):
-                if role is None or (layer, head, role.name) in self._told or role.excess - self._before(layer, head, role.name) < CLEAR:
+                if role is None or (layer, head, role.name) in self._reported or role.excess - self._before(layer, head, role.name) < CLEAR:
                     continue
-                self._told.add((layer, head, role.name))
+                self._reported.add((layer, head, role.name))
                 yield {"kind": "formed", "layer": layer, "head": head, "role": role.name, "excess": round(role.excess, 4),
                        "text": f"layer {layer} head {head} became {SCORES[role.name].makes} at step {step:,}"}
 

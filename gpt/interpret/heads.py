@@ -134,36 +134,36 @@ def score_heads(model: GPT2, probes: Probes) -> HeadScores:
     probes = probes.to(next(model.parameters()).device)
     M = len(probes.windows)
     spread = torch.linspace(0, M - 1, min(M, SCORED_WINDOWS)).round().long()
-    found: dict[str, list[Tensor]] = {}  # (N, H) of each layer
+    scores_by_name: dict[str, list[Tensor]] = {}  # (N, H) of each layer
     chances: dict[str, Tensor] = {}  # (N,)
-    for which, ids in (("windows", probes.windows[spread, :-1]), ("repeats", probes.repeats)):
+    for kind, ids in (("windows", probes.windows[spread, :-1]), ("repeats", probes.repeats)):
         if not len(ids):
             continue
-        scores = [score for score in SCORES.values() if score.probes == which]
+        scores = [score for score in SCORES.values() if score.probes == kind]
         chances |= {score.name: score.chance(ids) for score in scores}
         for weights in attention_by_layer(model, ids):  # (N, H, T, T)
             for score in scores:
-                found.setdefault(score.name, []).append(score.measure(weights, ids))
-    return summed_up({name: torch.stack(found[name]).cpu() for name in SCORES if name in found},
+                scores_by_name.setdefault(score.name, []).append(score.measure(weights, ids))
+    return summed_up({name: torch.stack(scores_by_name[name]).cpu() for name in SCORES if name in scores_by_name},
                      {name: chance.cpu() for name, chance in chances.items()})
 
 
-def summed_up(found: dict[str, Tensor], chances: dict[str, Tensor]) -> HeadScores:
+def summed_up(scores_by_name: dict[str, Tensor], chances: dict[str, Tensor]) -> HeadScores:
     """(L, N, H) scores and (N,) chances of each sequence -> what they say together. Sequences in which a score is unknown do not count."""
     values, errors, holds = {}, {}, {}
-    for n in {score.shape[1] for score in found.values()}:  # those of as many sequences are summed up at once
-        names = [name for name in found if found[name].shape[1] == n]
-        scores = torch.stack([found[name] for name in names])  # (S, L, N, H)
+    for n in {score.shape[1] for score in scores_by_name.values()}:  # those of as many sequences are summed up at once
+        names = [name for name in scores_by_name if scores_by_name[name].shape[1] == n]
+        scores = torch.stack([scores_by_name[name] for name in names])  # (S, L, N, H)
         chance = torch.stack([chances[name] for name in names])  # (S, N)
-        known = (~scores.isnan()).sum(dim=2)  # (S, L, H)
+        n_known = (~scores.isnan()).sum(dim=2)  # (S, L, H)
         mean = scores.nanmean(dim=2)
-        spread = ((scores - mean[:, :, None]) ** 2).nansum(dim=2) / (known - 1).where(known > 1, torch.nan)
-        clear = (excess(scores, chance[:, None, :, None]) >= CLEAR).sum(dim=2) / known  # NaN is not
+        spread = ((scores - mean[:, :, None]) ** 2).nansum(dim=2) / (n_known - 1).where(n_known > 1, torch.nan)
+        clear = (excess(scores, chance[:, None, :, None]) >= CLEAR).sum(dim=2) / n_known  # NaN is not
         values |= dict(zip(names, mean.numpy(), strict=True))
-        errors |= dict(zip(names, (spread / known).sqrt().numpy(), strict=True))
+        errors |= dict(zip(names, (spread / n_known).sqrt().numpy(), strict=True))
         holds |= dict(zip(names, clear.numpy(), strict=True))
-    return HeadScores({name: float(chances[name].nanmean()) for name in found}, {name: values[name] for name in found},
-                      {name: errors[name] for name in found}, {name: holds[name] for name in found if name in ROLES})
+    return HeadScores({name: float(chances[name].nanmean()) for name in scores_by_name}, {name: values[name] for name in scores_by_name},
+                      {name: errors[name] for name in scores_by_name}, {name: holds[name] for name in scores_by_name if name in ROLES})
 
 
 def _rounded(number: float) -> float | None:

@@ -56,11 +56,11 @@ def inspect(model: GPT2, tokenizer: Tokenizer, prompt: str, most_tokens: int | N
 
 def inspect_ids(model: GPT2, tokenizer: Tokenizer, ids: list[int], most_tokens: int | None = None) -> Inspection:
     """The same for tokens: those that a model wrote need not be those that its text is cut into."""
-    kept = ids[-min(most_tokens or model.context_length, model.context_length):]
+    read = ids[-min(most_tokens or model.context_length, model.context_length):]
     device = next(model.parameters()).device
     with enough_memory("shorten the prompt"):
-        seen = trace(model, torch.tensor([kept], device=device))
-        probabilities = model.unembed(seen.streams[-1, 0, -1]).softmax(dim=0).detach()
+        forward_pass = trace(model, torch.tensor([read], device=device))
+        probabilities = model.unembed(forward_pass.streams[-1, 0, -1]).softmax(dim=0).detach()
     top = probabilities.topk(min(8, len(probabilities)))
     next_tokens = [(tokenizer.token_bytes(i), p) for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
-    return Inspection([tokenizer.token_bytes(i) for i in kept], seen, next_tokens, len(ids) - len(kept))
+    return Inspection([tokenizer.token_bytes(i) for i in read], forward_pass, next_tokens, len(ids) - len(read))

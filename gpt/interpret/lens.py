@@ -44,15 +44,15 @@ def logit_lens(trace: Trace, start: int = 0, end: int | None = None) -> Lens:
 def _read(trace: Trace, stream: Tensor, following: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(N, C) of one stream and the tokens that follow, (N,) -> the four rows of a Lens, each (N,)."""
     portion = max(1, LOGITS_AT_ONCE // trace.model.vocab_size)
-    found = []
+    columns = []
     for x, true in zip(stream.split(portion), following.split(portion), strict=True):
         logits = trace.model.unembed(x).float()  # (n, V)
         probabilities = logits.softmax(dim=1)
-        known, column = true >= 0, true.clamp(min=0)[:, None]
+        has_next, column = true >= 0, true.clamp(min=0)[:, None]
         ranks = 1 + (logits > logits.gather(1, column)).sum(dim=1)
-        found.append((probabilities.argmax(dim=1), probabilities.amax(dim=1), torch.where(known, ranks, 0),
-                      torch.where(known, probabilities.gather(1, column)[:, 0], torch.nan)))
-    return tuple(map(torch.cat, zip(*found, strict=True)))
+        columns.append((probabilities.argmax(dim=1), probabilities.amax(dim=1), torch.where(has_next, ranks, 0),
+                      torch.where(has_next, probabilities.gather(1, column)[:, 0], torch.nan)))
+    return tuple(map(torch.cat, zip(*columns, strict=True)))
 
 
 @torch.no_grad()

@@ -44,11 +44,11 @@ def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: 
     never trained, and says nothing about a head. Nor are they drawn from `line_ends`, tokens with a line break: where a line is over,
     a head is right not to look for what stood in it. Nothing else's random state is touched."""
     generator = torch.Generator().manual_seed(seed)
-    known = text.train.unique().cpu()
-    known = known[~torch.isin(known, torch.tensor(sorted(line_ends), dtype=known.dtype))]
-    n = min(context_length // 2, LONGEST_REPEAT, len(known))
+    candidates = text.train.unique().cpu()
+    candidates = candidates[~torch.isin(candidates, torch.tensor(sorted(line_ends), dtype=candidates.dtype))]
+    n = min(context_length // 2, LONGEST_REPEAT, len(candidates))
     lengths = torch.linspace(max(n / 2, SHORTEST_REPEAT), n, N_REPEATS).round().long().tolist() if n > SHORTEST_REPEAT else []
-    copies = [known[torch.randperm(len(known), generator=generator)[:length]] for length in lengths]
+    copies = [candidates[torch.randperm(len(candidates), generator=generator)[:length]] for length in lengths]
     again = [copy.repeat(-(-2 * n // len(copy)))[:2 * n] for copy in copies]
     repeats = torch.stack(again) if again else torch.zeros(0, 0, dtype=torch.long)
     tokens = text.validation.cpu()

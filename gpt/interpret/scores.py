@@ -92,15 +92,15 @@ def distance(weights: Tensor, _ids: Tensor) -> Tensor:
 
 def entropy_without_first(weights: Tensor, ids: Tensor) -> Tensor:
     """Entropy of what is read beside the first token."""
-    return entropy(without_first(weights), ids)
+    return entropy(drop_first_token(weights), ids)
 
 
 def distance_without_first(weights: Tensor, ids: Tensor) -> Tensor:
     """Distance of what is read beside the first token. A head that parks its attention there looks long-range without being it."""
-    return distance(without_first(weights), ids)
+    return distance(drop_first_token(weights), ids)
 
 
-def without_first(weights: Tensor) -> Tensor:
+def drop_first_token(weights: Tensor) -> Tensor:
     """(..., T, T) -> (..., T - 1, T - 1): the attention of the other tokens among themselves, each row made to sum to 1 again. A row of
     which less than SMALLEST_REST is left is NaN."""
     rest = weights[..., 1:, 1:]

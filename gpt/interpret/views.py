@@ -36,15 +36,15 @@ def scores(trace: Trace, layer: int, head: int) -> np.ndarray:
 def without_first_token(trace: Trace, layer: int, head: int) -> np.ndarray:
     """(T, T): the weights without column 0, each row made to sum to 1 again. Rows with next to nothing left are absent, and so is
     the first."""
-    return without_first(weights(trace, layer, head))
+    return mask_first_column(weights(trace, layer, head))
 
 
-def without_first(matrix: np.ndarray) -> np.ndarray:
+def mask_first_column(matrix: np.ndarray) -> np.ndarray:
     """(..., T, T) weights -> the same without column 0, rows renormalised, NaN where a row has less than SMALLEST_REST left."""
-    rest = np.array(matrix, copy=True)
-    rest[..., 0] = np.nan
-    left = np.nansum(rest, axis=-1, keepdims=True)
-    return np.where(left >= SMALLEST_REST, rest / np.where(left >= SMALLEST_REST, left, 1), np.nan).astype(np.float32)
+    masked = np.array(matrix, copy=True)
+    masked[..., 0] = np.nan
+    remaining = np.nansum(masked, axis=-1, keepdims=True)
+    return np.where(remaining >= SMALLEST_REST, masked / np.where(remaining >= SMALLEST_REST, remaining, 1), np.nan).astype(np.float32)
 
 
 def value_weighted(trace: Trace, layer: int, head: int) -> np.ndarray:

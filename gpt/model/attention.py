@@ -138,14 +138,14 @@ class MultiHeadAttention(nn.Module):
         """(B, T, C) -> queries, keys and values, each (B, H, T, D), of tokens at positions start .. start + T - 1."""
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
-        both, value = qkv[:, :, :2], qkv[:, :, 2]  # queries and keys get the same treatment: (B, T, 2, H, D)
+        query_key, value = qkv[:, :, :2], qkv[:, :, 2]  # queries and keys get the same treatment: (B, T, 2, H, D)
         if self.qk_norm:
-            both = F.rms_norm(both, (self.head_dim,))
+            query_key = F.rms_norm(query_key, (self.head_dim,))
         if self.rope:
-            both = rotate(both, self.cos[start:start + T], self.sin[start:start + T])
+            query_key = rotate(query_key, self.cos[start:start + T], self.sin[start:start + T])
         # Autocast leaves two number formats here. GPUs attend in the narrow one; the CPU's kernel is faster in float32.
         dtype = value.dtype if x.is_cuda else torch.promote_types(value.dtype, torch.float32)
-        query, key = both.to(dtype).unbind(2)
+        query, key = query_key.to(dtype).unbind(2)
         return query.transpose(1, 2), key.transpose(1, 2), value.to(dtype).transpose(1, 2)  # (B, T, H, D) -> (B, H, T, D)
 
     def join(self, heads: Tensor) -> Tensor:

@@ -47,8 +47,8 @@ class Sampling:
 def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
     """(B, V) logits, less favourable for tokens in (B, N) `ids` (after Keskar et al. 2019, 1909.05858): positive logits are
     divided by the penalty. They divide all; negative ones are multiplied here, since dividing would favour them."""
-    seen = logits.gather(1, ids)
-    return logits.scatter(1, ids, torch.where(seen > 0, seen / penalty, seen * penalty))
+    repeated = logits.gather(1, ids)
+    return logits.scatter(1, ids, torch.where(repeated > 0, repeated / penalty, repeated * penalty))
 
 
 def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
@@ -73,12 +73,12 @@ def truncate(probabilities: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: f
         return probabilities
     n_left = min(top_k or probabilities.shape[1], probabilities.shape[1])
     ordered, order = probabilities.topk(n_left, dim=1)  # likeliest first; sorting all of a large vocabulary is slow
-    keep = ordered >= min_p * ordered[:, :1]
+    mask = ordered >= min_p * ordered[:, :1]
     if top_p < 1:
-        keep &= ordered.cumsum(dim=1) - ordered < top_p  # what stands before a token is less than p: the first that passes p stays
-        keep[:, 0] = True
-    kept = torch.zeros_like(probabilities).scatter(1, order, ordered * keep)
-    return kept / kept.sum(dim=1, keepdim=True)
+        mask &= ordered.cumsum(dim=1) - ordered < top_p  # what stands before a token is less than p: the first that passes p stays
+        mask[:, 0] = True
+    remaining = torch.zeros_like(probabilities).scatter(1, order, ordered * mask)
+    return remaining / remaining.sum(dim=1, keepdim=True)
 
 
 def draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
@@ -130,10 +130,10 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
                 penalised = penalise_repetition(logits, idx, sampling.repetition_penalty)
             tempered = temper(penalised, sampling.temperature)
             certain = sampling.temperature < COLDEST  # and nothing is there to be cut off
-            left = tempered if certain else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
-            token = draw(left, generator)  # (B, 1)
+            truncated = tempered if certain else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
+            token = draw(truncated, generator)  # (B, 1)
             idx = torch.cat((idx, token), dim=1)
-            yield Step(token[:, 0], logits, tempered, left)
+            yield Step(token[:, 0], logits, tempered, truncated)
 
 
 def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:

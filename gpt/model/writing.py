@@ -12,7 +12,7 @@ from gpt.data.tokenizer import Tokenizer, encode_prompt, stream_text
 from gpt.model.gpt2 import GPT2
 from gpt.model.sampling import Sampling, Step, generate_tokens
 
-LIKELIEST = 6  # tokens told beside each chosen one
+LIKELIEST = 6  # tokens reported beside each chosen one
 
 
 class Likely(NamedTuple):
@@ -61,25 +61,25 @@ def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) ->
 
     def tokens() -> Iterator[int]:
         for step in generate_tokens(model, ids, sampling):
-            steps.append(told(step))
+            steps.append(as_piece(step))
             yield steps[-1].token
 
-    held = ""  # text that may be the beginning of `stop`
+    pending = ""  # text that may be the beginning of `stop`
     for i, text in enumerate(stream_text(tokenizer, tokens())):
-        held += text
-        ended = bool(sampling.stop) and sampling.stop in held
-        ready = held[:held.index(sampling.stop)] if ended else held[:len(held) - _overlap(held, sampling.stop)]
+        pending += text
+        ended = bool(sampling.stop) and sampling.stop in pending
+        ready = pending[:pending.index(sampling.stop)] if ended else pending[:len(pending) - _overlap(pending, sampling.stop)]
         yield replace(steps[i], text=ready) if i < len(steps) else Piece(None, ready)
         if ended:
             return
-        held = held[len(ready):]
-    if held:
-        yield Piece(None, held)
+        pending = pending[len(ready):]
+    if pending:
+        yield Piece(None, pending)
 
 
-def told(step: Step) -> Piece:
+def as_piece(step: Step) -> Piece:
     """A step of one text, in numbers; its text is not known yet."""
-    logs = step.logits[0].log_softmax(dim=0)  # (V,) logarithms of the model's probabilities: of none is it too small to tell
+    logs = step.logits[0].log_softmax(dim=0)  # (V,) logarithms of the model's probabilities, which no small probability rounds to 0
     ids = torch.cat((logs.topk(min(LIKELIEST, len(logs))).indices, step.token))  # the chosen one last, where it may stand again
     own = logs.take(ids).tolist()
     *likeliest, chosen = map(Likely, ids.tolist(), map(math.exp, own), step.tempered[0].take(ids).tolist(), step.left[0].take(ids).tolist())

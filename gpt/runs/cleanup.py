@@ -1,7 +1,7 @@
-"""Room on the disk: how large runs are, a run under another name, a run as one file, and old snapshots that make way.
+"""Cleanup: how large runs are, a run under another name, a run as one file, and old snapshots removed to make room.
 
-Two programs may tidy one folder at the same time, and a run may train meanwhile. So whatever changes a run here holds the
-run's own lock, the one that its training process holds, and whatever is gone already is taken for done.
+Two programs may clean up one folder at the same time, and a run may train meanwhile. So whatever changes a run here holds the
+run's own lock, the one that its training process holds, and a file that is gone already counts as removed.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import filelock
 
 from gpt.runs.run import Run, RunError, check_name, list_runs
 
-LOCK_SECONDS = 1.0  # whoever only looks whether a run lives lets go of its lock at once
+LOCK_SECONDS = 1.0  # who only checks whether a run is alive lets go of its lock at once
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
 EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
@@ -38,16 +38,16 @@ def size_of(folder: Path | str) -> int:
     if os.path.islink(folder):
         return 0
     total = 0
-    for here, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                total += os.lstat(os.path.join(here, name)).st_size
+                total += os.lstat(os.path.join(parent, name)).st_size
     return total
 
 
 @contextlib.contextmanager
-def held(run: Run) -> Iterator[None]:
-    """Nobody can train, rename or tidy `run` inside. Raises RunError if somebody does, or if it is gone, and OSError."""
+def locked(run: Run) -> Iterator[None]:
+    """Inside, nobody else can train, rename or clean up `run`. Raises RunError if somebody does, or if it is gone, and OSError."""
     lock = filelock.FileLock(run.path / ".lock")
     try:
         lock.acquire(timeout=LOCK_SECONDS)
@@ -65,20 +65,20 @@ def held(run: Run) -> Iterator[None]:
 
 
 def rename(run: Run, name: str) -> Run:
-    """The same run under another name. Raises RunError if it trains, or if the name is none or taken."""
+    """The same run under another name. Raises RunError if it trains, or if the name is no name or is taken."""
     target = run.path.with_name(check_name(name))
-    taken = RunError(f"there is a run or a folder {name} already: choose another name")
+    name_taken = RunError(f"there is a run or a folder {name} already: choose another name")
     if os.path.lexists(target):
-        raise taken
+        raise name_taken
     try:
-        with held(run):
+        with locked(run):
             if run.path.is_symlink():
                 target.symlink_to(os.readlink(run.path))
                 run.path.unlink()
             else:
                 _move(run.path, target)
     except FileExistsError:
-        raise taken from None
+        raise name_taken from None
     except OSError as error:
         raise RunError(f"run {run.name} cannot be renamed to {name} ({error.strerror}): change the permissions of its folder") from None
     return Run(target)
@@ -136,10 +136,10 @@ def write_zip(run: Run, file: BinaryIO) -> None:
                 entry = zipfile.ZipInfo(f"{run.name}/{name}", time.localtime(max(about.st_mtime, EARLIEST_IN_A_ZIP))[:6])
                 entry.file_size, entry.external_attr = about.st_size, 0o644 << 16
                 with archive.open(entry, "w") as target:
-                    left = about.st_size
-                    while left and (chunk := source.read(min(CHUNK_BYTES, left))):
+                    remaining = about.st_size
+                    while remaining and (chunk := source.read(min(CHUNK_BYTES, remaining))):
                         target.write(chunk)
-                        left -= len(chunk)
+                        remaining -= len(chunk)
 
 
 def _picture(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
@@ -165,14 +165,14 @@ def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, Binary
     """Open every file by way of its folder's descriptor: a folder moved aside while we open is still the same folder to us.
     Links are left out. Raises FileNotFoundError if a file is removed between our seeing it and our opening it."""
     files = []
-    for here, folders, names, descriptor in os.fwalk(top, onerror=_raise):
+    for parent, folders, names, descriptor in os.fwalk(top, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVERS))
         for name in sorted(names):
             if name in (".lock", "control") or name.endswith(LEFTOVERS):
                 continue
             if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
                 source = opened.enter_context(os.fdopen(os.open(name, os.O_RDONLY, dir_fd=descriptor), "rb"))
-                files.append(((Path(here) / name).relative_to(top).as_posix(), source, os.fstat(source.fileno())))
+                files.append(((Path(parent) / name).relative_to(top).as_posix(), source, os.fstat(source.fileno())))
     return files
 
 
@@ -181,8 +181,8 @@ def _raise(error: OSError) -> None:
 
 
 @dataclass
-class Tidied:
-    """What make_room removed, in bytes and by run, and what is left."""
+class CleanupReport:
+    """What make_room removed, in bytes and by run, and what remains."""
 
     limit: int
     left: int  # bytes that the folder takes now
@@ -193,23 +193,23 @@ class Tidied:
 
     def removed(self) -> str:
         """What went, in a sentence; "" if nothing did."""
-        gone = []
+        removed = []
         if self.snapshots:
             n = sum(self.snapshots.values())
-            gone.append(f"{n} {'snapshot' if n == 1 else 'snapshots'} of {_names([*self.snapshots])}")
+            removed.append(f"{n} {'snapshot' if n == 1 else 'snapshots'} of {_names([*self.snapshots])}")
         if self.saves:
-            gone.append(f"saves for extending {_names(self.saves)}")
-        return (f"to keep the runs within {size(self.limit)}, the page removed {' and '.join(gone)} ({size(self.freed)}); "
-                "best weights, curves and samples stay.") if gone else ""
+            removed.append(f"saves for extending {_names(self.saves)}")
+        return (f"to keep the runs within {size(self.limit)}, the page removed {' and '.join(removed)} ({size(self.freed)}); "
+                "best weights, curves and samples stay.") if removed else ""
 
     def trouble(self) -> str:
         """Why the folder still takes too much, in sentences; "" if it doesn't."""
-        told = [f"Not everything was removed: {'; '.join(self.stuck)}."] if self.stuck else []
+        sentences = [f"Not everything was removed: {'; '.join(self.stuck)}."] if self.stuck else []
         if self.left > self.limit:
             why = "" if self.stuck else ", and holds nothing more that may go by itself"
-            told.append(f"The folder takes {size(self.left)}, more than its limit of {size(self.limit)}{why}: delete runs, or begin the "
-                        "page with a higher --limit-gb.")
-        return " ".join(told)
+            sentences.append(f"The folder takes {size(self.left)}, more than its limit of {size(self.limit)}{why}: delete runs, or begin "
+                             "the page with a higher --limit-gb.")
+        return " ".join(sentences)
 
 
 def _names(names: list[str]) -> str:
@@ -218,7 +218,7 @@ def _names(names: list[str]) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) -> Tidied:
+def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) -> CleanupReport:
     """Bring the folder `root` within `limit_bytes` by removing what runs can do without, and no more than is needed.
 
     Snapshots go first, the oldest run's first, and of a run the latest first, since they are most like its best weights. Only
@@ -226,32 +226,32 @@ def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) ->
     always stay, and so does all of a run that trains, that is named in `keep`, or that is a link to somewhere else.
     """
     root = Path(root).resolve()
-    tidied = Tidied(limit_bytes, size_of(root))
-    if tidied.left <= limit_bytes:
-        return tidied
+    report = CleanupReport(limit_bytes, size_of(root))
+    if report.left <= limit_bytes:
+        return report
     try:
         with filelock.FileLock(root / ".tidying").acquire(timeout=0):  # two at once would remove twice as much as is needed
-            tidied.left = size_of(root)
-            _make_room(root, tidied, keep)
+            report.left = size_of(root)
+            _make_room(root, report, keep)
     except filelock.Timeout:
-        tidied.stuck.append("another page makes room just now")
+        report.stuck.append("another page makes room just now")
     except OSError as error:
-        tidied.stuck.append(f"the folder cannot be written ({error.strerror})")
-    return tidied
+        report.stuck.append(f"the folder cannot be written ({error.strerror})")
+    return report
 
 
-def _make_room(root: Path, tidied: Tidied, keep: Collection[str]) -> None:
+def _make_room(root: Path, report: CleanupReport, keep: Collection[str]) -> None:
     runs = [run for run in reversed(list_runs(root)) if run.name not in keep and not run.path.is_symlink() and _is_run(run)]
     for remove in (_remove_snapshots, _remove_saves):
         for run in runs:
-            if tidied.left <= tidied.limit:
+            if report.left <= report.limit:
                 return
             try:
-                remove(run, tidied)
+                remove(run, report)
             except (RunError, FileNotFoundError):  # it trains, or was deleted meanwhile: then there is nothing to remove
                 continue
             except OSError as error:
-                tidied.stuck.append(f"{run.name} ({error.strerror})")
+                report.stuck.append(f"{run.name} ({error.strerror})")
 
 
 def _is_run(run: Run) -> bool:
@@ -263,15 +263,15 @@ def _is_run(run: Run) -> bool:
     return True
 
 
-def _remove_snapshots(run: Run, tidied: Tidied) -> None:
-    for _ in _removed(run, reversed(_files(run.path / "snapshots", "step-*")), tidied):
-        tidied.snapshots[run.name] = tidied.snapshots.get(run.name, 0) + 1
+def _remove_snapshots(run: Run, report: CleanupReport) -> None:
+    for _ in _removed(run, reversed(_files(run.path / "snapshots", "step-*")), report):
+        report.snapshots[run.name] = report.snapshots.get(run.name, 0) + 1
 
 
-def _remove_saves(run: Run, tidied: Tidied) -> None:
-    for _ in _removed(run, [path for name in SAVE_FOLDERS for path in _files(run.path / name, "*")], tidied, only_done=True):
-        if run.name not in tidied.saves:
-            tidied.saves.append(run.name)
+def _remove_saves(run: Run, report: CleanupReport) -> None:
+    for _ in _removed(run, [path for name in SAVE_FOLDERS for path in _files(run.path / name, "*")], report, only_done=True):
+        if run.name not in report.saves:
+            report.saves.append(run.name)
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
@@ -282,16 +282,16 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
-def _removed(run: Run, paths: Iterable[Path], tidied: Tidied, only_done: bool = False) -> Iterator[Path]:
+def _removed(run: Run, paths: Iterable[Path], report: CleanupReport, only_done: bool = False) -> Iterator[Path]:
     """Remove files of a run that nobody uses, one after the other, until the limit is kept; `only_done`: if it cannot be resumed."""
-    with held(run):
+    with locked(run):
         if only_done and run.status()["state"] != "done":
             return
         for path in paths:
-            if tidied.left <= tidied.limit:
+            if report.left <= report.limit:
                 return
             n_bytes = path.lstat().st_size
             path.unlink()
-            tidied.left -= n_bytes
-            tidied.freed += n_bytes
+            report.left -= n_bytes
+            report.freed += n_bytes
             yield path

@@ -1,4 +1,4 @@
-"""Who lives: a process holds a file lock as long as it does, and its number alone may have become another's."""
+"""Which process is alive: it holds a file lock as long as it is, since its number alone may be another process's by now."""
 
 import os
 import threading

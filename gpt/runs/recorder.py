@@ -1,4 +1,4 @@
-"""Keeps a run: writes what training learns into the run's folder, and does what readers of the folder ask of it."""
+"""The recorder writes what training yields into the run's folder, and does what readers of the folder request."""
 
 import errno
 import logging
@@ -29,9 +29,9 @@ class Stop:
     asked = False
 
 
-class Keeper:
-    """Hears each event of `trainer` through `keep`, and obeys between two steps: only there is what is saved and what is
-    written of one and the same step."""
+class Recorder:
+    """`record` writes each event of `trainer`; `obey` does what was requested, between two steps: only there do the weights and the
+    rows that are saved belong to the same step."""
 
     def __init__(self, writer: RunWriter, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer, probes: Probes, stop: Stop):
         self.writer, self.trainer, self.clock = writer, trainer, trainer.clock
@@ -39,15 +39,15 @@ class Keeper:
         self.forming = Forming(probes, writer.rows()[0])
         self._began = (trainer.progress(), self.clock.seconds())
         self._best = trainer.best_loss
-        self._saved_at = self._told_at = self.clock.seconds()
+        self._saved_at = self._status_at = self.clock.seconds()
         self._save_every = SAVE_SECONDS
-        self._news: list[Event] = []
-        self._wish: str | None = None  # what was asked while it could not be done
+        self._new_events: list[Event] = []
+        self._command: str | None = None  # a request that came while the disk refused writes
         self._state, self._wait_began = "running", None
         self._plan()
         writer.refused = self._wait_for_the_disk
 
-    def keep(self, event: Event) -> None:
+    def record(self, event: Event) -> None:
         """Write what an event says, and the weights where they are the best so far or a snapshot is due."""
         trainer, row = self.trainer, event.row
         if row:
@@ -56,10 +56,10 @@ class Keeper:
             if trainer.best_loss < self._best:
                 self._best = trainer.best_loss
                 self.writer.save_best(trainer.model, trainer.step, self._best)
-            self.tell(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
-        if "loss" in row and self.clock.seconds() - self._told_at > STATUS_SECONDS:
-            self.tell(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
-            self._told_at = self.clock.seconds()
+            self.update_status(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
+        if "loss" in row and self.clock.seconds() - self._status_at > STATUS_SECONDS:
+            self.update_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
+            self._status_at = self.clock.seconds()
         if trainer.step in self._snapshots:
             self._snapshots.remove(trainer.step)
             self.snapshot()
@@ -67,7 +67,7 @@ class Keeper:
             self._score_heads()
 
     def sample(self) -> Event:
-        """What the model writes now, always from the same prompt and with the same seed."""
+        """A text that the model writes now, always from the same prompt and with the same seed."""
         prompt, sampling = self.corpus.prompt, Sampling(max_new_tokens=SAMPLE_TOKENS, seed=self.trainer.config["seed"])
         text = "".join(piece.text for piece in write(self.trainer.model, self.tokenizer, prompt, sampling))
         event = Event("sample", {**self.trainer.position(), "kind": "sample", "prompt": prompt, "text": text})
@@ -76,11 +76,11 @@ class Keeper:
 
     def obey(self) -> None:
         """Do what the folder's control file asks, and save when it is time to."""
-        command, self._wish = self._wish or self.writer.command(), None
+        command, self._command = self._command or self.writer.command(), None
         if command == "pause":
             command = self._pause()
         if command == "stop":
-            self.tell(state="stopping")
+            self.update_status(state="stopping")
             self.stop.asked = True
         elif command == "snapshot":
             self.snapshot()
@@ -96,32 +96,32 @@ class Keeper:
         self.writer.save_last(self.trainer.model, self.trainer.state())
         self._saved_at = self.clock.seconds()
         self._save_every = max(SAVE_SECONDS, (self._saved_at - begin) / SAVING_SHARE)
-        self.tell(saved_step=self.trainer.step, save_every_seconds=round(self._save_every, 1))
+        self.update_status(saved_step=self.trainer.step, save_every_seconds=round(self._save_every, 1))
 
     def snapshot(self) -> None:
-        """Keep these weights to be looked at. Raises DivergedError if they are no numbers any more."""
+        """Save these weights to be inspected. Raises DivergedError if they are no numbers any more."""
         self.trainer.check_finite()
         self.writer.save_snapshot(self.trainer.model, self.trainer.step)
 
     def finish(self) -> None:
-        """The end, by whatever cause: what was learned is saved, with a snapshot to look at."""
-        self.stop.asked = False  # that wish is being fulfilled; should the disk refuse, another one gives up
+        """The end, by whatever cause: what was learned is saved, with a snapshot to inspect."""
+        self.stop.asked = False  # this request is being fulfilled; should the disk refuse, a second one gives up
         if self.trainer.step:
             self.save()
             if self.trainer.config["snapshots"]:
                 self.snapshot()
-        self.tell(state="done" if self.trainer.is_done() else "stopped", eta_seconds=None)
+        self.update_status(state="done" if self.trainer.is_done() else "stopped", eta_seconds=None)
 
     def warn(self, text: str) -> None:
-        """Tell a reader something: as a row of metrics.jsonl, and as an event of `news`."""
+        """Report something: as a row of metrics.jsonl, and as one of `new_events`."""
         event = Event("warning", {**self.trainer.position(), "text": text})
         self.writer.append({**event.row, "kind": "warning"})
-        self._news.append(event)
+        self._new_events.append(event)
 
-    def news(self) -> list[Event]:
-        """The warnings since the last call, and the heads that have got a role."""
-        news, self._news = self._news, []
-        return news
+    def new_events(self) -> list[Event]:
+        """The warnings since the last call, and the heads that got a role."""
+        events, self._new_events = self._new_events, []
+        return events
 
     def restore_best(self) -> str:
         """Give the model its best weights back, if there are any, and say what is left of the run."""
@@ -133,8 +133,8 @@ class Keeper:
         self.trainer.model.load_state_dict(weights)
         return f"the best weights, of step {about['step']}, are kept, and {resuming}"
 
-    def tell(self, **changes: Any) -> None:
-        """Put what a reader wants to know now into status.json."""
+    def update_status(self, **changes: Any) -> None:
+        """Write step, progress, time and `changes` into status.json."""
         trainer, self._state = self.trainer, changes.get("state", self._state)
         progress, seconds = trainer.progress(), self.clock.seconds()
         done, spent = progress - self._began[0], seconds - self._began[1]
@@ -151,15 +151,15 @@ class Keeper:
         for row in self.forming.rows(self.trainer.model, self.trainer.position()):
             self.writer.append(row)
             if row["kind"] == "formed":
-                self._news.append(Event("formed", row))
+                self._new_events.append(Event("formed", row))
 
     def _pause(self) -> str:
-        """Save, keep a snapshot to be asked and looked at, and wait for a word. Returns the word that ended the pause."""
-        self.tell(state="pausing")
+        """Save, with a snapshot to inspect, and wait. Returns the command that ended the pause."""
+        self.update_status(state="pausing")
         self.save()
         self.snapshot()
         self.clock.pause()
-        self.tell(state="paused", eta_seconds=None)
+        self.update_status(state="paused", eta_seconds=None)
         command = None
         while command not in ("resume", "stop") and not self.stop.asked:
             time.sleep(0.05)
@@ -167,7 +167,7 @@ class Keeper:
             if command and command.startswith("extend"):
                 self._extend(int(command.split()[1]))
         self.clock.go_on()
-        self.tell(state="running")
+        self.update_status(state="running")
         return "stop" if self.stop.asked else command
 
     def _extend(self, steps: int) -> None:
@@ -188,20 +188,20 @@ class Keeper:
             waited, self._wait_began = time.monotonic() - self._wait_began, None
             if self._state != "paused":
                 self.clock.go_on()
-            self.tell(state=self._state, error=None)
+            self.update_status(state=self._state, error=None)
             self.warn(f"training waited {waited:.0f} s, since the folder of the run could not be written")
             return
         reason = f"the folder {self.writer.path} cannot be written ({error.strerror})"
         remedy = "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "allow writing there"
-        told = f"{reason}: training waits and has lost nothing; {remedy}, and it goes on by itself"
+        message = f"{reason}: training waits and has lost nothing; {remedy}, and it goes on by itself"
         if self._wait_began is None:
             self._wait_began = time.monotonic()
             self.clock.pause()
-            logging.getLogger(__name__).warning(told)  # the folder may not be able to tell it
-        self.writer.tell_trouble(state="paused", eta_seconds=None, error=told)
+            logging.getLogger(__name__).warning(message)  # status.json may not be writable either
+        self.writer.try_to_write_status(state="paused", eta_seconds=None, error=message)
         until = time.monotonic() + RETRY_SECONDS
         while time.monotonic() < until:
-            self._wish = self.writer.command() or self._wish
-            if self.stop.asked or self._wish == "stop":
+            self._command = self.writer.command() or self._command
+            if self.stop.asked or self._command == "stop":
                 raise UserError(f"{reason}: what was learned since step {self.writer.saved_step()} is lost")
             time.sleep(0.05)

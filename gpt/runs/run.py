@@ -3,7 +3,7 @@
     config.json  tokenizer.json  probes.safetensors  metrics.jsonl  status.json  control  log.txt  snapshots/  best.safetensors  last/
 
 Every file but metrics.jsonl and log.txt is written under another name and moved into place, so that a reader never sees
-half a file. The writer holds a lock on the folder while it lives; that is how a reader knows a dead run from a live one.
+half a file. The writer holds a lock on the folder as long as it is alive; so a reader can tell a dead run from a live one.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
 
 
 class RunError(UserError):
-    """A run that is not there, is damaged, or is in a state that does not allow what was asked."""
+    """A run that is not there, is damaged, or is in a state that does not allow what was requested."""
 
 
 class Run:
@@ -57,7 +57,7 @@ class Run:
     def config(self) -> dict[str, Any]:
         """config.json: {"format", "config": CONFIG, "corpus", "tokenizer", "parameters", "steps", "device", "precision",
         "precision_reason", "versions", "created", "table_version"}. A setting that did not exist when it was written has its default; one
-        that is missing for another reason stays missing, and is told when the CONFIG is checked."""
+        that is missing for another reason stays missing, and the check of the CONFIG reports it."""
         saved = self._json("config.json")
         if saved is None or not isinstance(saved.get("config"), dict):
             raise RunError(f"run {self.name} has no readable config.json: it is no run, or it is damaged")
@@ -71,12 +71,12 @@ class Run:
 
     def check_format(self, to_resume: bool = False) -> None:
         """Raise RunError if another version of this project wrote the run, and this one cannot read it, or not train it on."""
-        found = self.config().get("format")
-        if found in READABLE and (found == FORMAT or not to_resume):
+        version = self.config().get("format")
+        if version in READABLE and (version == FORMAT or not to_resume):
             return
-        when = OLD_FORMATS.get(found, "by another version of this project") if isinstance(found, int) else "by something else"
-        remedy = "it can be looked at, but not trained on" if found in READABLE else "look at it with that version, or train it again"
-        raise RunError(f"run {self.name} has format {found}, written {when}; this version writes format {FORMAT}: {remedy}")
+        when = OLD_FORMATS.get(version, "by another version of this project") if isinstance(version, int) else "by something else"
+        remedy = "it can be looked at, but not trained on" if version in READABLE else "look at it with that version, or train it again"
+        raise RunError(f"run {self.name} has format {version}, written {when}; this version writes format {FORMAT}: {remedy}")
 
     def status(self) -> dict[str, Any]:
         """status.json; a run whose process is gone and whose state is not final reads as failed."""
@@ -84,14 +84,14 @@ class Run:
         if not _is_status(status):
             status = {"state": "failed", "step": 0, "steps": 0, "error": "status.json cannot be read"}
         if status["state"] not in FINAL_STATES and not self.is_alive():
-            last = self._json("status.json") or {}  # its last word may have come after we read, and before we asked
+            last = self._json("status.json") or {}  # it may have ended after we read, and before we checked the lock
             if _is_status(last) and last["state"] in FINAL_STATES:
                 return last
-            status |= {"state": "failed", "eta_seconds": None, "error": self._last_word(status["step"])}
+            status |= {"state": "failed", "eta_seconds": None, "error": self._sudden_end(status["step"])}
         return status
 
-    def _last_word(self, step: int) -> str:
-        """What can be said of a process that could not say it itself."""
+    def _sudden_end(self, step: int) -> str:
+        """Why a process may have ended that could not write it itself."""
         if not (self.path / "config.json").exists():
             return "its process ended before the first step: it was killed, the machine went down, or memory ran out; begin it again"
         resuming = f"goes on from step {self.saved_step()}" if self.saves() else "begins again, since nothing was saved yet"
@@ -144,7 +144,7 @@ class Run:
         path = self.path / "probes.safetensors"
         if not path.exists():
             raise RunError(f"run {self.name} was trained before heads were scored and keeps no text to try them on: train it again")
-        with damage_is_told(path):
+        with damage_as_run_error(path):
             return Probes.from_tensors(load_tensors(path)[0])
 
     def log(self, n_lines: int = 20) -> str:
@@ -153,14 +153,14 @@ class Run:
             return "\n".join((self.path / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()[-n_lines:])
         return ""
 
-    def ask(self, command: str) -> None:
-        """Ask the run's process to pause, resume, stop, snapshot, or extend N (steps). Raises RunError if there is none to ask."""
+    def request(self, command: str) -> None:
+        """Request pause, resume, stop, snapshot or extend N (steps) of the run's process. Raises RunError if none is alive."""
         check_command(command)
         if not self.is_alive():
             raise RunError(f"run {self.name} is not running, so it cannot {command}")
         with contextlib.suppress(FileNotFoundError):
             if (self.path / "control").read_text() == "stop":
-                return  # a wish to stop that is not yet heard outlives every later wish
+                return  # a stop that is not yet obeyed outlives every later command
         try:
             write_atomically(self.path / "control", command.encode())
         except OSError as error:
@@ -168,7 +168,7 @@ class Run:
                            "make room there, or end it with Ctrl+C or stop-now") from error
 
     def stop_now(self) -> None:
-        """End the run's process at once; what it learned since its last save is lost. Raises RunError if it is not here to end."""
+        """End the process at once; what it learned since its last save is lost. Raises RunError if it does not run on this machine."""
         status = self._json("status.json") or {}
         if status.get("state") in FINAL_STATES or not self.is_alive():
             raise RunError(f"run {self.name} is not running, so it cannot be stopped")
@@ -189,15 +189,15 @@ class Run:
             write_atomically(self.path / "status.json", json.dumps(status).encode())
 
     def delete(self) -> None:
-        """Remove the folder. Raises RunError if its process lives, FileNotFoundError if somebody else has just removed it."""
+        """Remove the folder. Raises RunError if its process is alive, FileNotFoundError if somebody else has just removed it."""
         if self.is_alive():
             raise RunError(f"run {self.name} is still training: stop it first")
-        gone = self.path.with_name(f".{self.name}.{os.getpid()}-{threading.get_ident()}.deleted")
-        self.path.rename(gone)  # whole at once: a process that begins to train it finds nothing, and never half of it
+        aside = self.path.with_name(f".{self.name}.{os.getpid()}-{threading.get_ident()}.deleted")
+        self.path.rename(aside)  # whole at once: a process that begins to train it finds nothing, and never half of it
         try:
-            shutil.rmtree(gone)
+            shutil.rmtree(aside)
         except OSError:
-            gone.rename(self.path)
+            aside.rename(self.path)
             raise
 
     def check_unfinished(self) -> None:
@@ -210,20 +210,20 @@ class Run:
 
     def _json(self, name: str) -> dict[str, Any] | None:
         try:
-            found = json.loads((self.path / name).read_text(encoding="utf-8"))
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
             return None
-        return found if isinstance(found, dict) else None
+        return value if isinstance(value, dict) else None
 
 
 def list_runs(root: Path | str) -> list[Run]:
     """All runs below `root`, newest first."""
-    told_at = {}
+    modified = {}
     for path in Path(root).glob("*/status.json"):
         with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
             if not path.parent.name.startswith("."):
-                told_at[path.parent] = path.stat().st_mtime
-    return [Run(path) for path in sorted(told_at, key=told_at.get, reverse=True)]
+                modified[path.parent] = path.stat().st_mtime
+    return [Run(path) for path in sorted(modified, key=modified.get, reverse=True)]
 
 
 def check_name(name: str) -> str:
@@ -260,7 +260,7 @@ def load_run(path: Path | str, step: int | None = None, device: str = "cpu") -> 
     run.check_format()
     with enough_memory("close other programs, or look at a smaller run"):
         weights = load_weights(run, step)
-        with damage_is_told(run.weights(step)):
+        with damage_as_run_error(run.weights(step)):
             model = GPT2(run.config()["config"])
             model.load_state_dict(weights)
     return model.to(device).float().eval(), load_matching_tokenizer(run, model.vocab_size)
@@ -269,14 +269,14 @@ def load_run(path: Path | str, step: int | None = None, device: str = "cpu") -> 
 def load_weights(run: Run, step: int | None = None) -> dict[str, Tensor]:
     """The best weights, or those of the snapshot at `step`, by parameter. Raises RunError if there are none or they are damaged."""
     path = run.weights(step)
-    with damage_is_told(path):
+    with damage_as_run_error(path):
         return load_tensors(path, checked=run.config().get("format") not in UNCHECKED)[0]
 
 
 def load_best(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The best weights by parameter, and {"step", "val_loss"}: whose they are. Raises RunError if there are none, or damaged ones."""
     path = run.weights()
-    with damage_is_told(path):
+    with damage_as_run_error(path):
         weights, about = load_tensors(path)
         return weights, {"step": about["step"], "val_loss": about["val_loss"]}
 
@@ -319,7 +319,7 @@ def _is_status(status: dict[str, Any]) -> bool:
 
 
 @contextlib.contextmanager
-def damage_is_told(path: Path) -> Iterator[None]:
+def damage_as_run_error(path: Path) -> Iterator[None]:
     """What goes wrong inside while `path` is read becomes a RunError that says it is damaged."""
     try:
         yield

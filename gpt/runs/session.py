@@ -22,8 +22,8 @@ from gpt.errors import UserError
 from gpt.estimate.price import most_helpful_knobs
 from gpt.interpret.probes import Probes, make_probes
 from gpt.model.gpt2 import GPT2
-from gpt.runs.recorder import Keeper, Stop
-from gpt.runs.run import RunError, check_name, damage_is_told, load_best, load_matching_tokenizer
+from gpt.runs.recorder import Recorder, Stop
+from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
 from gpt.runs.writer import RunWriter
 from gpt.training.device import choose_device, describe_device, ran_out_of_memory
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
@@ -35,7 +35,7 @@ def machine_lock() -> filelock.FileLock:
 
 
 class Session:
-    """Trains one run from its beginning, or from where it was left, and keeps its folder.
+    """Trains one run from its beginning, or from where it was left, and writes its folder.
 
     `events()` does the work. Raises UserError for everything a person can put right; nothing of a new run is left behind
     if it happens before the first step.
@@ -68,7 +68,7 @@ class Session:
         saved, status = self.writer.config(), self.writer.status()
         config = validate({**saved["config"], **self.changes})
         if self.changes:
-            with damage_is_told(self.writer.path / "config.json"):
+            with damage_as_run_error(self.writer.path / "config.json"):
                 steps, limit = planned_steps(config, saved["tokenizer"]["train_tokens"]), 60 * config["max_minutes"]
             if 0 < steps <= status["step"] or 0 < limit <= status.get("seconds", 0):
                 raise RunError(f"run {self.writer.name} has made {status['step']} steps already, and this asks for no more: set max_steps "
@@ -84,17 +84,17 @@ class Session:
 
     def events(self) -> Iterator[Event]:
         """Every event of the trainer, after it has been written to the folder, with samples (kind "sample") between them."""
-        with ExitStack() as held:
+        with ExitStack() as stack:
             try:
-                held.enter_context(machine_lock().acquire(timeout=1))
+                stack.enter_context(machine_lock().acquire(timeout=1))
             except filelock.Timeout:
                 raise RunError("another run is training on this machine: wait for it or stop it") from None
             except OSError as error:
                 raise RunError(f"the file {machine_lock().lock_file} cannot be opened ({error.strerror}), which another user has left "
                                "there: let them remove it") from None
-            held.enter_context(self.writer)
+            stack.enter_context(self.writer)
             self._check_folder()
-            with self._failures_are_told():
+            with self._failures_reported():
                 begin = {} if self.resumes else {"step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}
                 self.writer.write_status(state="starting", error=None, **begin)
                 self._prepare()
@@ -110,30 +110,30 @@ class Session:
         raise RunError(f"there is a run {self.writer.name} already: choose another name")
 
     @contextlib.contextmanager
-    def _failures_are_told(self) -> Iterator[None]:
+    def _failures_reported(self) -> Iterator[None]:
         """What ends a run before its end is put into its folder, and raised again."""
         try:
             yield
         except GeneratorExit:  # whoever listened has stopped listening
-            with self._failures_are_told():
-                self.keeper.finish()
+            with self._failures_reported():
+                self.recorder.finish()
             raise
         except KeyboardInterrupt:
             self.end_at_once()
             raise
         except DivergedError as error:
-            told = DivergedError(f"{error}; {self.keeper.restore_best()}")
-            self._end("failed", str(told))
-            raise told from error
+            failure = DivergedError(f"{error}; {self.recorder.restore_best()}")
+            self._end("failed", str(failure))
+            raise failure from error
         except UserError as error:
             self._end("failed", str(error))
             raise
         except BaseException as error:  # a mistake of ours: the process ends as it would have
             if ran_out_of_memory(error):
                 begin = "start a new run with a lower" if self.resumes else "lower"
-                told = UserError(f"there is not enough memory for this: {begin} {' or '.join(most_helpful_knobs(self.config))}")
-                self._end("failed", str(told))
-                raise told from error
+                failure = UserError(f"there is not enough memory for this: {begin} {' or '.join(most_helpful_knobs(self.config))}")
+                self._end("failed", str(failure))
+                raise failure from error
             self.writer.append_log(traceback.format_exc())
             self._end("failed", f"{type(error).__name__}: {error}")
             raise
@@ -146,7 +146,7 @@ class Session:
         """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
         if self.resumes or self._trains:  # a finished run that could not be extended is finished as before
             state = "done" if self._was_done and not self._trains else state
-            self.writer.tell_trouble(state=state, error=reason, eta_seconds=None)
+            self.writer.try_to_write_status(state=state, error=reason, eta_seconds=None)
         else:
             self.writer.discard()
 
@@ -170,9 +170,9 @@ class Session:
         probes = self._probes(text)
         if not self.resumes:
             self.writer.write_config(self._description(text), self.tokenizer)
-        self.keeper = Keeper(self.writer, self.trainer, corpus, self.tokenizer, probes, self._stop)
+        self.recorder = Recorder(self.writer, self.trainer, corpus, self.tokenizer, probes, self._stop)
         for note in notes:
-            self.keeper.warn(note)
+            self.recorder.warn(note)
 
     def _description(self, text: TokenizedText) -> dict[str, Any]:
         trainer = self.trainer
@@ -198,16 +198,16 @@ class Session:
 
     def _check_text(self, corpus: Corpus) -> None:
         """Raise RunError if a resumed run would go on with another text."""
-        with damage_is_told(self.writer.path / "config.json"):
+        with damage_as_run_error(self.writer.path / "config.json"):
             was = self.writer.config()["corpus"]["sha256"]
         if corpus.identity()["sha256"] != was:
             raise RunError(f"the text {self.config['corpus']!r} has changed since the run began: start a new run with it")
 
     def _load_last(self) -> list[str]:
-        """Put the trainer where the run was left. Returns what there is to tell about it."""
+        """Put the trainer where the run was left. Returns sentences about it."""
         if last := self.writer.load_last():
             weights, state, notes = last
-            with damage_is_told(self.writer.path / "last"):
+            with damage_as_run_error(self.writer.path / "last"):
                 self.trainer.model.load_state_dict(weights)
                 self.trainer.load_state(state)
             self.writer.cut_rows_after(self.trainer.step)
@@ -221,7 +221,7 @@ class Session:
 
     def _take_best(self) -> list[str]:
         """The best weights stay the best, also if they are of steps that will be made again; without whole ones, the next
-        evaluation's are. Returns what there is to tell about it."""
+        evaluation's are. Returns sentences about it."""
         try:
             _, about = load_best(self.writer)
         except RunError:
@@ -239,18 +239,18 @@ class Session:
         return [f"{name} is {value} from here on; before it was {saved['config'][name]}" for name, value in changed.items()]
 
     def _train(self) -> Iterator[Event]:
-        trainer, keeper = self.trainer, self.keeper
+        trainer, recorder = self.trainer, self.recorder
         self._trains = True
-        keeper.tell(state="running")
-        yield from keeper.news()
+        recorder.update_status(state="running")
+        yield from recorder.new_events()
         for event in trainer.events():
-            keeper.keep(event)
-            sample = [keeper.sample()] if event.kind == "evaluation" else []
+            recorder.record(event)
+            sample = [recorder.sample()] if event.kind == "evaluation" else []
             yield event
             yield from sample
             if trainer.step and not (event.kind == "step" and trainer.evaluation_follows()):
-                keeper.obey()  # only here, between two steps, is what is saved and what is written of one and the same step
-                yield from keeper.news()
+                recorder.obey()  # between two steps: only here do the weights and the rows that are saved belong to the same step
+                yield from recorder.new_events()
                 if self._stop.asked:
                     break
-        keeper.finish()
+        recorder.finish()

@@ -1,6 +1,6 @@
 """The run folder in the hands of the one process that trains: RunWriter.
 
-A disk that refuses a write (full, read-only) is no end: the write is told to whoever trains and then tried again, so that
+A disk that refuses a write (full, read-only) is no end: the write is reported to whoever trains and then tried again, so that
 training waits and nothing that was learned is lost.
 """
 
@@ -22,7 +22,7 @@ from gpt.data.tokenizer import Tokenizer
 from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.locks import began
-from gpt.runs.run import FORMAT, Run, RunError, check_command, damage_is_told
+from gpt.runs.run import FORMAT, Run, RunError, check_command, damage_as_run_error
 from gpt.runs.storage import (
     DamagedFile,
     append_line,
@@ -34,11 +34,11 @@ from gpt.runs.storage import (
     write_atomically,
 )
 
-KEPT_SAVES = 2  # full saves that are kept: should the newest be damaged, the one before is used
+N_SAVES = 2  # full saves that are kept: should the newest be damaged, the one before is used
 
 
 def patiently(write: Callable) -> Callable:
-    """Decorate a method that writes: what the disk refuses is told to `self.refused`, which waits or raises, and tried again."""
+    """Decorate a method that writes: what the disk refuses is reported to `self.refused`, which waits or raises, and tried again."""
     @functools.wraps(write)
     def until_it_is_taken(self: "RunWriter", *args, **options) -> Any:
         waited = False
@@ -121,8 +121,8 @@ class RunWriter(Run):
     def write_status(self, **changes: Any) -> None:
         self._put_status(changes)
 
-    def tell_trouble(self, **changes: Any) -> None:
-        """write_status for when the disk may refuse it, which then is no further trouble."""
+    def try_to_write_status(self, **changes: Any) -> None:
+        """write_status where the disk may refuse it, which then changes nothing."""
         with contextlib.suppress(OSError):
             self._put_status(changes)
 
@@ -144,19 +144,19 @@ class RunWriter(Run):
     @patiently
     def cut_rows_after(self, step: int) -> None:
         """Forget rows past `step`: work that was lost when the process died and will be done again."""
-        kept = [row for row in self.rows()[0] if row["step"] <= step]
-        write_atomically(self.path / "metrics.jsonl", b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in kept))
+        rows = [row for row in self.rows()[0] if row["step"] <= step]
+        write_atomically(self.path / "metrics.jsonl", b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
 
     @patiently
     def append_log(self, text: str) -> None:
         append_line(self.path / "log.txt", text.rstrip("\n").encode("utf-8", errors="replace"))
 
     def command(self) -> str | None:
-        """What a reader asked for since the last call, or None."""
-        taken = self.path / "control.taken.new"
+        """The command that a reader gave since the last call, or None."""
+        aside = self.path / "control.taken.new"
         try:
-            os.replace(self.path / "control", taken)  # what is asked from now on is another wish
-            return check_command(taken.read_text())
+            os.replace(self.path / "control", aside)  # what comes from now on is another command
+            return check_command(aside.read_text())
         except (OSError, RunError):
             return None
 
@@ -169,7 +169,7 @@ class RunWriter(Run):
 
     @patiently
     def save_snapshot(self, model: GPT2, step: int) -> None:
-        """Snapshots are for looking, so half precision is enough: it halves their size."""
+        """Snapshots are for inspection, so half precision is enough: it halves their size."""
         save_tensors(self._weights_path(step), {name: tensor.half() for name, tensor in model.state_dict().items()})
 
     def forget_snapshots_after(self, step: int) -> None:
@@ -187,13 +187,13 @@ class RunWriter(Run):
         with contextlib.suppress(FileNotFoundError), open(self.path / "metrics.jsonl", "rb") as rows:
             os.fsync(rows.fileno())  # a save must not reach the disk before the rows that led to it
         save_tensors(self.path / "last" / f"step-{trainer_state['step']:06d}.safetensors", tensors, state)
-        for old in self.saves()[KEPT_SAVES:]:
+        for old in self.saves()[N_SAVES:]:
             old.unlink()
 
     def load_last(self) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
         """(weights, trainer state, notes) of the newest save that is whole, or None if nothing was saved yet.
 
-        Damaged saves newer than it are removed, and a note tells of each. Raises RunError if all are damaged.
+        Damaged saves newer than it are removed, with a note about each. Raises RunError if all are damaged.
         """
         notes, damaged = [], []
         for path in self.saves():
@@ -205,7 +205,7 @@ class RunWriter(Run):
                 damaged.append(path)
                 notes.append(f"the save {path.name} is damaged ({error}): the one before it is used")
                 continue
-            with damage_is_told(path):
+            with damage_as_run_error(path):
                 saved = join_tensors(state, tensors)
                 weights, trainer_state = saved["model"], saved["trainer"]
             for bad in damaged:

@@ -1,4 +1,4 @@
-"""The training loop: a generator of events. It prints nothing and knows no files; whoever listens decides what to keep."""
+"""The training loop: a generator of events. It prints nothing and knows no files; who consumes them decides what to save."""
 
 import contextlib
 import math
@@ -55,7 +55,7 @@ class Event:
 class Trainer:
     """Trains `model` on `text` as `config` says, from the step it stands at to the end of the run.
 
-    Randomness has separate sources, so that looking never changes learning: windows are a function of (seed, step), weights
+    Randomness has separate sources, so that evaluation never changes training: windows are a function of (seed, step), weights
     were drawn when the model was built, and dropout alone uses PyTorch's global generator, which evaluation leaves alone.
     """
 
@@ -86,7 +86,7 @@ class Trainer:
         self._ends = self.progress() >= 1
         if self.step == 0:
             yield from self._warnings()
-            yield self.evaluation(at_most=TOKENS_AT_ONCE)  # all tokens are about equally unlikely yet: a few tell as much as all
+            yield self.evaluation(at_most=TOKENS_AT_ONCE)  # all tokens are about equally unlikely yet: a few measure it as well as all
         elif self.evaluation_follows() and self._evaluated < self.step:  # the run was left between a step and its evaluation
             yield self.evaluation()
         since = self.clock.seconds()
@@ -141,7 +141,7 @@ class Trainer:
                                     "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
 
     def _validation_tokens(self, at_most: int) -> Tensor:
-        limit = min((one for one in (self.config["eval_tokens"], at_most) if one), default=len(self.text.validation))
+        limit = min((limit for limit in (self.config["eval_tokens"], at_most) if limit), default=len(self.text.validation))
         return self.text.validation[:limit + 1]
 
     def _warnings(self) -> Iterator[Event]:

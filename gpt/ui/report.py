@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpt.cli import Parser, user_errors_end_politely
+from gpt.cli import Parser, user_errors_exit
 from gpt.errors import UserError
 from gpt.runs.run import DEFAULT_ROOT, find_run
 from gpt.runs.storage import write_atomically
@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="the file to write, report.html")
     given = parser.parse_args(argv)
-    with user_errors_end_politely(parser):
+    with user_errors_exit(parser):
         page = report_of(find_run(given.checkpoints, given.run))
         try:
             write_atomically(given.to, page.encode())

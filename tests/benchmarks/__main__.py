@@ -11,7 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
-from gpt.cli import Parser, user_errors_end_politely
+from gpt.cli import Parser, user_errors_exit
 from gpt.data.corpus import read_corpus
 from gpt.training.device import choose_device
 from tests.benchmarks import ablating, generation, gpu, looking, memory, minute, scaling, time_to_loss, training_speed, watching
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = make_parser()
     given = parser.parse_args(argv)
-    with user_errors_end_politely(parser):
+    with user_errors_exit(parser):
         device, corpus = choose_device(given.device), read_corpus(given.text)
     if not given.json.parent.is_dir():
         parser.error(f"--json: there is no folder {given.json.parent}: make it, or name another")

@@ -139,7 +139,7 @@ def test_attention(walked):
     choose_run(walked, "attention", "hostile")
     walked.locator("#explorer [data-shown]").wait_for(timeout=PATIENT)
     panels = walked.locator("#explorer [role=tab]").evaluate_all("(panels) => panels.map(({ id }) => id)")
-    press_all(walked, "look", "PNG", "SVG", "Play", "Try every head", "Download as CSV", "Save as an animation", *panels)
+    press_all(walked, "inspect", "PNG", "SVG", "Play", "Try every head", "Download as CSV", "Save as an animation", *panels)
 
 
 def test_runs(walked):

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from gpt.visible import visible
+from gpt.escape import escaped
 from tests.browser.conftest import ACTING, HOSTILE
 from tests.browser.test_page import PATIENT, choose_run, open_box, set_number, show
 
 ALL = HOSTILE.strip() + ACTING
-SHOWN = visible(ALL)
+SHOWN = escaped(ALL)
 
 # Text and attributes for people of everything in the page; what acts and does not show must be in none of them.
 UNSEEN = r"""() => {
@@ -107,7 +107,7 @@ def test_labels_of_tokens(open_page):
     show(page, "Attention")
     choose_run(page, "attention", "hostile")
     page.locator("#attention-prompt textarea").fill("<b>\x1b[2J</b>")
-    page.locator("#look").click()
+    page.locator("#inspect").click()
     page.wait_for_function("""() => document.querySelector("#explorer [data-shown] .gpt-head .js-plotly-plot")
         ?.layout?.meta.labels.join("") === "<b>U+001B[2J</b>" """, timeout=PATIENT)
     expect(page.locator("#explorer .gpt-sentence")).to_contain_text(re.compile("Layer 0 head 0"))

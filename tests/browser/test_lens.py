@@ -79,7 +79,7 @@ def test_a_written_token_leads_to_its_step_in_attention_and_nothing_overwrites_i
     assert side.locator(".gpt-stages").first.locator("i").count() == 3
     written = tokens.all_inner_texts()[:5]
 
-    side.get_by_role("button", name="Look at this step in Attention").click()  # the tab's first showing, with its own default prompt
+    side.get_by_role("button", name="Inspect this step in Attention").click()  # the tab's first showing, with its own default prompt
     note = page.locator("#explorer .gpt-small").first
     expect(note).to_contain_text(NOTE, timeout=PATIENT)
     expect(note).to_contain_text("in hostile, step 0.")
@@ -102,7 +102,7 @@ def test_a_written_token_leads_to_its_step_in_attention_and_nothing_overwrites_i
     expect(page.locator("#explorer .gpt-word")).to_have_count(64, timeout=PATIENT)  # its context_length, and no more
 
     page.locator("#attention-prompt textarea").fill("<b>")  # somebody asks for a prompt: the step is left
-    page.locator("#look").click()
+    page.locator("#inspect").click()
     expect(page.locator("#explorer .gpt-word")).to_have_count(3, timeout=PATIENT)
     expect(note).not_to_contain_text(NOTE)
     show(page, "Generate")

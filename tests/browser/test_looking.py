@@ -98,12 +98,12 @@ def test_a_late_answer_does_not_cover_what_was_asked_for_after_it(open_page):
     assert len(held) == 1
     asked, words = page.locator("#attention-prompt textarea"), page.locator("#explorer .gpt-words")
     asked.fill("<i>")
-    page.locator("#look").click()
+    page.locator("#inspect").click()
     expect(words).to_have_text("<i>", timeout=PATIENT)
     page.evaluate("window.seen = []")
     with page.expect_response("**/queue/join*"):
         held[0].continue_()
     asked.fill("`")
-    page.locator("#look").click()
+    page.locator("#inspect").click()
     expect(words).to_have_text("`", timeout=PATIENT)
     assert PROMPT not in page.evaluate("window.seen")

@@ -55,7 +55,7 @@ def look_at(page: Page, prompt: str) -> None:
     choose_run(page, "attention", "hostile")
     page.locator("#explorer [data-shown]").wait_for(timeout=PATIENT)  # the page has looked at the prompt that it came with
     page.locator("#attention-prompt textarea").fill(prompt)
-    page.locator("#look").click()
+    page.locator("#inspect").click()
     page.wait_for_function("""(prompt) => {
         const head = document.querySelector("#explorer [data-shown] .gpt-head .js-plotly-plot");
         return head?.layout?.meta.labels.join("") === prompt;
@@ -90,7 +90,7 @@ def small_training(open_page, root):
     yield page
     for run in list_runs(root):
         if run.is_alive():
-            run.ask("stop")
+            run.request("stop")
     expect(state(page)).to_have_text(re.compile("Stopped|Done"), timeout=PATIENT)
 
 
@@ -241,7 +241,7 @@ def test_heads_are_chosen_by_click_and_by_arrow_keys_and_what_cannot_be_read_is_
 
     for prompt, fact in (("Ω", "'Ω'"), ("", "empty")):
         page.locator("#attention-prompt textarea").fill(prompt)
-        page.locator("#look").click()
+        page.locator("#inspect").click()
         expect(page.locator("#explorer .gpt-error")).to_contain_text(fact, timeout=PATIENT)
 
 

@@ -10,14 +10,14 @@ from torch.nn import functional as F
 from gpt.interpret.ablation import (
     FEWEST_WINDOWS,
     Effect,
-    Suffering,
+    HarderToken,
     ablated,
+    constant_output,
     fitting,
     head_means,
     importance,
     measure,
     next_tokens,
-    saying,
     sweep_layer,
     token_losses,
 )
@@ -65,7 +65,7 @@ def test_zeroing_a_head_is_zeroing_its_rows_of_the_output_projection(model):
 
 @pytest.mark.parametrize("heads", [[(0, 1)], [(1, 0)], [(0, 0), (0, 1)], [(0, 1), (1, 0), (1, 1)]])
 def test_zero_ablation_equals_an_edit_that_zeroes(model, heads):
-    edits = {layer: [saying(head, 0.0) for other, head in heads if other == layer] for layer, _ in heads}
+    edits = {layer: [constant_output(head, 0.0) for other, head in heads if other == layer] for layer, _ in heads}
     with torch.no_grad():
         found = ablated(model, heads)(IDS)
         torch.testing.assert_close(found, logits_with(model, edits), rtol=1e-5, atol=1e-5)
@@ -75,7 +75,7 @@ def test_zero_ablation_equals_an_edit_that_zeroes(model, heads):
 @pytest.mark.parametrize("heads", [[(0, 1)], [(0, 0), (0, 1)], [(0, 1), (1, 0), (1, 1)]])
 def test_mean_ablation_equals_an_edit_that_puts_the_mean(model, heads):
     means = head_means(model, IDS)
-    edits = {layer: [saying(head, means[layer, head]) for other, head in heads if other == layer] for layer, _ in heads}
+    edits = {layer: [constant_output(head, means[layer, head]) for other, head in heads if other == layer] for layer, _ in heads}
     with torch.no_grad():
         torch.testing.assert_close(ablated(model, heads, means)(IDS), logits_with(model, edits), rtol=1e-5, atol=1e-5)
 
@@ -162,7 +162,7 @@ def test_a_head_that_says_nothing_has_no_effect_and_no_importance(model):
     model = silent(model, 0, 1)
     for means in (None, head_means(model, IDS)):
         swept = sweep_layer(model, WINDOWS, 0, means)
-        assert (swept[1].change, swept[1].error, swept[1].suffering) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6), [])
+        assert (swept[1].change, swept[1].error, swept[1].harder_tokens) == (pytest.approx(0, abs=1e-6), pytest.approx(0, abs=1e-6), [])
         assert abs(swept[0].change) > 1e-3
     found = importance(model, WINDOWS)
     assert found[0, 1] == 0
@@ -189,7 +189,7 @@ def test_those_who_suffer_are_told_the_largest_total_first():
     targets, before = np.array([[7, 8, 7], [6, 8, 5]]), np.zeros((2, 3))
     effect = Effect(targets, before, np.array([[0.2, 0.5, 0.4], [0.55, -0.1, -3.0]]))
     told = [(7, 2, 0.3), (6, 1, 0.55), (8, 2, 0.2)]
-    assert effect.suffering == [Suffering(token, count, pytest.approx(change)) for token, count, change in told]
+    assert effect.harder_tokens == [HarderToken(token, count, pytest.approx(change)) for token, count, change in told]
 
 
 def test_importance_is_the_first_order_of_scaling_what_a_head_says(model):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt.interpret.experiment import SMOOTHED, take_out, tell
+from gpt.interpret.experiment import SMOOTHED, story_of, take_out
 from gpt.interpret.heads import HeadScores, summed_up
 from gpt.interpret.probes import make_probes
 
@@ -33,17 +33,17 @@ def heads(step: int, found: HeadScores) -> list[dict]:
 
 
 def test_before_there_are_rows_there_is_nothing_to_tell():
-    assert tell([]).sentences == []
-    assert "knows nothing" in tell(losses(*FLAT[:SMOOTHED - 1])).sentences[0]
+    assert story_of([]).sentences == []
+    assert "knows nothing" in story_of(losses(*FLAT[:SMOOTHED - 1])).sentences[0]
 
 
 def test_the_plateau():
-    assert tell(losses(*FLAT)).sentences == ["So far the loss stays at 3.3: each letter is as likely as any other."]
-    assert tell(losses(*FLAT)).plateau == pytest.approx(3.3)
+    assert story_of(losses(*FLAT)).sentences == ["So far the loss stays at 3.3: each letter is as likely as any other."]
+    assert story_of(losses(*FLAT)).plateau == pytest.approx(3.3)
 
 
 def test_a_plateau_to_the_end_is_told_as_one():
-    told = tell(losses(*FLAT), is_over=True)
+    told = story_of(losses(*FLAT), is_over=True)
     assert told.sentences == ["To its end the loss stayed at 3.3: each letter is as likely as any other. No induction head has formed: "
                               "give the run more steps."]
     assert told.heads == []
@@ -51,20 +51,20 @@ def test_a_plateau_to_the_end_is_told_as_one():
 
 def test_noise_is_no_drop():
     noisy = [3.3 + 0.2 * (-1) ** i for i in range(100)]
-    assert len(tell(losses(*noisy)).sentences) == 1
+    assert len(story_of(losses(*noisy)).sentences) == 1
 
 
 def test_the_drop():
-    told = tell(losses(*FLAT, *FALLING, *LOW))
+    told = story_of(losses(*FLAT, *FALLING, *LOW))
     assert told.sentences[0] == "At first the loss stayed at 3.3: each letter is as likely as any other."
     assert told.sentences[1].startswith("Since step 10")
     assert told.sentences[1].endswith("it is at 2.3.")
     assert len(told.sentences) == 2
-    assert tell(losses(*FLAT, *FALLING, *LOW), is_over=True).sentences[1].endswith("it ended at 2.3.")
+    assert story_of(losses(*FLAT, *FALLING, *LOW), is_over=True).sentences[1].endswith("it ended at 2.3.")
 
 
 def test_the_two_heads():
-    told = tell([*losses(*FLAT, *FALLING, *LOW), *heads(150, GROWN)])
+    told = story_of([*losses(*FLAT, *FALLING, *LOW), *heads(150, GROWN)])
     assert (told.previous, told.induction, told.heads) == ((0, 1), ((1, 1),), [(0, 1), (1, 1)])
     assert told.sentences[2] == (
         "Two heads made it: layer 0 head 1 hands each token its predecessor; layer 1 head 1 looks for the place whose predecessor is the "
@@ -73,7 +73,7 @@ def test_the_two_heads():
 
 def test_more_induction_heads_than_one_are_named():
     both = scores([[0.1, 0.6], [0.0, 0.0]], [[0.0, 0.0], [0.7, 0.8]])
-    told = tell([*losses(*FLAT, *FALLING, *LOW), *heads(150, both)])
+    told = story_of([*losses(*FLAT, *FALLING, *LOW), *heads(150, both)])
     assert told.heads == [(0, 1), (1, 1), (1, 0)]
     assert told.sentences[2].endswith(" So does layer 1 head 0.")
 
@@ -84,13 +84,13 @@ def test_more_induction_heads_than_one_are_named():
     scores([[0.1, 0.2], [0.9, 0.0]], [[0.0, 0.0], [0.2, 0.8]]),
 ], ids=["none has formed", "one layer", "none below reads the previous token"])
 def test_without_two_heads_there_are_two_sentences(found):
-    told = tell([*losses(*FLAT, *FALLING, *LOW), {"kind": "heads", "step": 150, **found.as_row()}])
+    told = story_of([*losses(*FLAT, *FALLING, *LOW), {"kind": "heads", "step": 150, **found.as_row()}])
     assert len(told.sentences) == 2
     assert told.heads == []
 
 
 def test_a_damaged_row_of_scores_is_left_out():
-    assert len(tell([*losses(*FLAT, *FALLING, *LOW), *heads(150, GROWN), {"kind": "heads", "step": 160, "scores": 3}]).sentences) == 3
+    assert len(story_of([*losses(*FLAT, *FALLING, *LOW), *heads(150, GROWN), {"kind": "heads", "step": 160, "scores": 3}]).sentences) == 3
 
 
 def test_taking_heads_out_changes_the_loss_and_not_the_model(model, tokens):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gpt.interpret import trace
-from gpt.interpret.views import SMALLEST_REST, VIEWS, strongest_keys, without_first
+from gpt.interpret.views import SMALLEST_REST, VIEWS, strongest_keys, mask_first_column
 from gpt.model.gpt2 import GPT2
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
@@ -47,13 +47,13 @@ def test_scores_are_on_the_scale_that_the_model_uses(seen):
 
 
 def test_without_the_first_token_rows_sum_to_one_again():
-    found = without_first(np.array([[1, np.nan, np.nan], [0.75, 0.25, np.nan], [0.2, 0.6, 0.2]], dtype=np.float32))
+    found = mask_first_column(np.array([[1, np.nan, np.nan], [0.75, 0.25, np.nan], [0.2, 0.6, 0.2]], dtype=np.float32))
     np.testing.assert_allclose(found, [[np.nan] * 3, [np.nan, 1, np.nan], [np.nan, 0.75, 0.25]])
 
 
 def test_a_row_that_reads_only_the_first_token_is_left_out():
     rest = SMALLEST_REST / 2
-    found = without_first(np.array([[1, 0], [1 - rest, rest]], dtype=np.float32))
+    found = mask_first_column(np.array([[1, 0], [1 - rest, rest]], dtype=np.float32))
     assert np.isnan(found).all()
 
 

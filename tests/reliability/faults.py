@@ -187,7 +187,7 @@ def text_vanishes_or_changes(folder: Path, rng: random.Random) -> None:
     root, run, corpus = folder / "runs", Run(folder / "runs" / "a"), folder / "bottles.txt"
     process = in_a_child(train, root, "a", small_config(folder))
     wait_until(lambda: run.saves())
-    run.ask("stop")
+    run.request("stop")
     assert ended(process) == "done"
     text = corpus.read_text()
     place = rng.randrange(len(text))

@@ -80,7 +80,7 @@ class Thrower:
     def looking(self) -> tuple[int, str, bool]:
         values, place = ["good", 99, "7 green"], self.rng.choice([0, 2])
         values[place] = bad_value(self.rng)
-        status, text = self.page.call(self.page.on("look"), values, queued=self.rng.random() < 0.3)
+        status, text = self.page.call(self.page.on("inspect"), values, queued=self.rng.random() < 0.3)
         return status, text, status == 200 and '"error":"' not in text.replace('": ', '":')
 
     def any_endpoint(self) -> tuple[int, str, bool]:
@@ -162,7 +162,7 @@ class Thrower:
     def huge(self) -> tuple[int, str, bool]:
         """Ten megabytes where a few words are expected; most of the time a tenth of it, which still passes as a request."""
         text = self.rng.choice("aé \n") * (LARGE if self.rng.random() < 0.1 else LARGE // 20)
-        status, answer = self.page.call(self.page.on("look"), ["good", 99, text])
+        status, answer = self.page.call(self.page.on("inspect"), ["good", 99, text])
         return status, answer, status == 200 and '"error":"' not in answer
 
 

@@ -116,7 +116,7 @@ class Good:
         return status == 200 and '"done": true' in text
 
     def look(self) -> bool:
-        seen = data_of(self.page.call(self.page.on("look"), ["good", 99, "7 green"]))[0]
+        seen = data_of(self.page.call(self.page.on("inspect"), ["good", 99, "7 green"]))[0]
         head = json.loads(self.page.function("head", {"key": seen["key"], "layer": 0, "head": 0, "view": "weights", "scale": "linear"})[1])
         return "mosaic" in seen and "figure" in head
 

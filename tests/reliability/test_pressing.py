@@ -64,7 +64,7 @@ class TestTwoPeople:
     def test_on_one_page(self, servers, root):
         run = one_run_and_one_message(root, at_once([servers[0]] * 2, ["", ""]))
         process = run.status()["pid"]
-        run.ask("stop")
+        run.request("stop")
         until(lambda: not lives(process))
         run.delete()
 
@@ -125,6 +125,6 @@ class TestEnding:
         with served(tmp_path) as url:
             assert f"run {run.name} is training" in press_train(url, "b")
         assert lives(pid)  # it was not begun by the second page, which leaves it alone
-        run.ask("stop")
+        run.request("stop")
         until(lambda: not lives(pid))
         assert run.status()["state"] == "stopped"

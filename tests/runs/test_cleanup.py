@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from gpt.model.gpt2 import GPT2
 from gpt.runs import cleanup
-from gpt.runs.cleanup import Tidied, delete, make_room, rename, size, size_of, write_zip
+from gpt.runs.cleanup import CleanupReport, delete, make_room, rename, size, size_of, write_zip
 from gpt.runs.run import Run, RunError, load_run
 from gpt.runs.writer import RunWriter
 from tests.says import says
@@ -350,29 +350,29 @@ class TestMakeRoom:
     def test_within_the_limit_nothing_happens(self, tmp_path):
         fake_run(tmp_path, "a")
         before, n_bytes = files(tmp_path), size_of(tmp_path)
-        assert make_room(tmp_path, n_bytes) == Tidied(n_bytes, n_bytes)
+        assert make_room(tmp_path, n_bytes) == CleanupReport(n_bytes, n_bytes)
         assert files(tmp_path) == before
         assert not (tmp_path / ".tidying").exists()
 
     def test_the_oldest_runs_latest_snapshot_goes_first(self, tmp_path):
         fake_run(tmp_path, "new"), fake_run(tmp_path, "old", age=100)
         before, n_bytes = files(tmp_path), size_of(tmp_path)
-        tidied = make_room(tmp_path, n_bytes - 1)
+        report = make_room(tmp_path, n_bytes - 1)
         assert before - files(tmp_path) == {"old/snapshots/step-000100.safetensors"}
-        assert (tidied.snapshots, tidied.saves, tidied.freed, tidied.left) == ({"old": 1}, [], 1000, n_bytes - 1000)
+        assert (report.snapshots, report.saves, report.freed, report.left) == ({"old": 1}, [], 1000, n_bytes - 1000)
 
     def test_saves_go_only_when_all_snapshots_are_gone_and_the_newest_last(self, tmp_path):
         fake_run(tmp_path, "new"), fake_run(tmp_path, "old", age=100, saves=("last/step-000990", "last/step-001000"))
         n_bytes = size_of(tmp_path)
-        tidied = make_room(tmp_path, n_bytes - 6001)
-        assert (tidied.snapshots, tidied.saves) == ({"old": 3, "new": 3}, ["old"])
+        report = make_room(tmp_path, n_bytes - 6001)
+        assert (report.snapshots, report.saves) == ({"old": 3, "new": 3}, ["old"])
         assert not any("snapshots/" in name for name in files(tmp_path))
         assert [path.name for path in Run(tmp_path / "old").saves()] == ["step-001000.safetensors"]
-        tidied = make_room(tmp_path, 0)
-        assert tidied.saves == ["old", "new"]
+        report = make_room(tmp_path, 0)
+        assert report.saves == ["old", "new"]
         assert {name for name in files(tmp_path) if name.startswith("old/")} == {f"old/{name}" for name in ALWAYS_KEPT}
-        assert tidied.left == size_of(tmp_path) - (tmp_path / ".tidying").stat().st_size > 0
-        assert "begin the page with a higher --limit-gb" in tidied.trouble()
+        assert report.left == size_of(tmp_path) - (tmp_path / ".tidying").stat().st_size > 0
+        assert "begin the page with a higher --limit-gb" in report.trouble()
 
     @pytest.mark.parametrize("state", ["stopped", "failed", "running"])
     def test_a_run_that_could_go_on_keeps_its_saves(self, tmp_path, state):
@@ -393,9 +393,9 @@ class TestMakeRoom:
             fake_run(tmp_path, name)
         with RunWriter(tmp_path / "a"):
             before = files(tmp_path)
-            tidied = make_room(tmp_path, 0, keep={"b"})
+            report = make_room(tmp_path, 0, keep={"b"})
         assert before - files(tmp_path) == {name for name in before if name.startswith(("c/snapshots", "c/last"))}
-        assert (tidied.snapshots, tidied.saves) == ({"c": 3}, ["c"])
+        assert (report.snapshots, report.saves) == ({"c": 3}, ["c"])
 
     def test_what_is_no_run_or_lies_elsewhere_stays(self, tmp_path):
         root = tmp_path / "runs"
@@ -431,9 +431,9 @@ class TestMakeRoom:
             real(self, missing_ok)
 
         monkeypatch.setattr(Path, "unlink", unlink)
-        tidied = make_room(tmp_path, size_of(tmp_path) - 1)
-        assert tidied.snapshots == {"b": 1}
-        assert tidied.trouble() == "Not everything was removed: a (Permission denied)."
+        report = make_room(tmp_path, size_of(tmp_path) - 1)
+        assert report.snapshots == {"b": 1}
+        assert report.trouble() == "Not everything was removed: a (Permission denied)."
 
     def test_while_another_makes_room_nothing_happens(self, tmp_path):
         fake_run(tmp_path, "a")
@@ -462,17 +462,17 @@ class TestMakeRoom:
             thread.start()
         for thread in threads:
             thread.join()
-        assert sum(tidied.freed for tidied in answers) == 5000
+        assert sum(report.freed for report in answers) == 5000
         assert limit - 1000 < size_of(tmp_path) <= limit
 
     def test_it_is_told_in_a_sentence(self):
-        tidied = Tidied(20_000_000_000, 19_000_000_000, 3_000_000_000, {"a": 2, "b": 1}, ["c"])
-        assert tidied.removed() == ("to keep the runs within 20.0 GB, the page removed 3 snapshots of a and b and saves for extending "
+        report = CleanupReport(20_000_000_000, 19_000_000_000, 3_000_000_000, {"a": 2, "b": 1}, ["c"])
+        assert report.removed() == ("to keep the runs within 20.0 GB, the page removed 3 snapshots of a and b and saves for extending "
                                     "c (3.0 GB); best weights, curves and samples stay.")
-        assert tidied.trouble() == ""
-        many = Tidied(1, 1, 1, dict.fromkeys("abcdef", 1))
+        assert report.trouble() == ""
+        many = CleanupReport(1, 1, 1, dict.fromkeys("abcdef", 1))
         assert "6 snapshots of a, b, c and 3 other runs (" in many.removed()
-        assert Tidied(1, 1).removed() == ""
+        assert CleanupReport(1, 1).removed() == ""
 
 
 runs = st.fixed_dictionaries({
@@ -494,7 +494,7 @@ def test_weights_and_runs_in_use_stay_and_no_more_goes_than_is_needed(described,
         locks = [RunWriter(root / name) for name, use in kept.items() if use == "trains"]
         for lock in locks:
             lock.__enter__()
-        tidied = make_room(root, limit, {name for name, use in kept.items() if use == "kept"})
+        report = make_room(root, limit, {name for name, use in kept.items() if use == "kept"})
         for lock in locks:
             lock.__exit__()
         gone = before - files(root)
@@ -503,11 +503,11 @@ def test_weights_and_runs_in_use_stay_and_no_more_goes_than_is_needed(described,
             assert kept[run] is None
             assert inside[0] not in ALWAYS_KEPT
             assert inside[0] == "snapshots" or described[int(run.removeprefix("run-"))]["state"] == "done"
-        assert tidied.freed == sum(sizes[name] for name in gone)
-        assert tidied.left == sum(sizes[name] for name in before - gone)
-        assert not gone or tidied.left + max(sizes[name] for name in gone) > limit, "the last one need not have gone"
+        assert report.freed == sum(sizes[name] for name in gone)
+        assert report.left == sum(sizes[name] for name in before - gone)
+        assert not gone or report.left + max(sizes[name] for name in gone) > limit, "the last one need not have gone"
         free = [how for how in described if how["in_use"] is None]
-        assert tidied.left <= limit or not any(
+        assert report.left <= limit or not any(
             (root / name).exists() for name in before if kept[name.split("/")[0]] is None and "/snapshots/" in name)
         if any("/snapshots/" not in name for name in gone):
             assert sum("/snapshots/" in name for name in gone) == sum(how["snapshots"] for how in free)

@@ -19,7 +19,7 @@ import gpt.runs.recorder
 import gpt.runs.writer
 import gpt.training.trainer
 from gpt.errors import UserError
-from gpt.runs.recorder import Keeper
+from gpt.runs.recorder import Recorder
 from gpt.runs.run import Run, RunError, load_best, load_run, step_of
 from gpt.runs.session import Session
 from gpt.runs.storage import load_tensors
@@ -84,7 +84,7 @@ def test_a_run_that_was_killed_before_its_first_save_begins_again(tmp_path, conf
 def test_a_paused_run_keeps_a_snapshot_to_be_asked(in_background):
     run = Run(in_background.writer.path)
     wait_until(lambda: len(run.rows()[0]) > 5)
-    run.ask("pause")
+    run.request("pause")
     wait_until(lambda: run.status()["state"] == "paused")
     assert run.snapshots()[-1] == run.status()["step"]
     model, _ = load_run(run.path, run.snapshots()[-1])
@@ -98,10 +98,10 @@ def test_a_run_is_extended_while_it_trains(tmp_path, config, paused):
     run = session.writer
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 6:
-            run.ask("pause" if paused else "extend 10")
+            run.request("pause" if paused else "extend 10")
             if paused:
-                threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.ask("extend 10"),
-                                                 wait_until(lambda: run.status()["steps"] == 22), run.ask("resume"))).start()
+                threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.request("extend 10"),
+                                                 wait_until(lambda: run.status()["steps"] == 22), run.request("resume"))).start()
     assert (run.status()["state"], run.status()["step"], run.status()["steps"]) == ("done", 22, 22)
     assert run.config()["config"]["max_steps"] == run.config()["steps"] == 22
     assert [row["text"] for row in run.rows()[0] if row.get("kind") == "warning"] == [
@@ -115,7 +115,7 @@ def test_a_run_is_extended_while_it_trains(tmp_path, config, paused):
 def test_a_run_that_only_minutes_end_is_not_extended_by_steps(in_background):
     run = Run(in_background.writer.path)
     wait_until(lambda: run.is_alive() and len(run.rows()[0]) > 5)
-    run.ask("extend 10")
+    run.request("extend 10")
     wait_until(lambda: any("cannot be extended by steps" in row.get("text", "") for row in run.rows()[0]))
     assert run.status()["state"] == "running"
 
@@ -249,7 +249,7 @@ def test_a_wish_that_comes_while_the_disk_is_full_is_obeyed_later(tmp_path, conf
 
     def ask_to_extend_and_make_room() -> None:
         wait_until(lambda: "No space" in str(run.status().get("error")))
-        run.ask("extend 8")
+        run.request("extend 8")
         wait_until(lambda: not (run.path / "control").exists())
         left[0] = 0
 
@@ -262,12 +262,12 @@ def test_a_wish_that_comes_while_the_disk_is_full_is_obeyed_later(tmp_path, conf
 
 def test_a_run_that_is_stopped_while_it_is_extended_in_a_pause_is_extended_once(tmp_path, config, monkeypatch):
     session = Session(tmp_path, "a", config)
-    run, extend = session.writer, Keeper._extend
-    monkeypatch.setattr(Keeper, "_extend", lambda keeper, steps: (extend(keeper, steps), session.stop()))
+    run, extend = session.writer, Recorder._extend
+    monkeypatch.setattr(Recorder, "_extend", lambda keeper, steps: (extend(keeper, steps), session.stop()))
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 6:
-            run.ask("pause")
-            threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.ask("extend 10"))).start()
+            run.request("pause")
+            threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.request("extend 10"))).start()
     assert (run.status()["state"], run.status()["steps"]) == ("stopped", 22)
 
 
@@ -295,7 +295,7 @@ def test_weights_that_are_no_numbers_become_no_snapshot(tmp_path, config):
         for event in session.events():
             if event.kind == "step" and session.trainer.step == 6:
                 session.trainer.model.token_embedding.weight.data.fill_(math.nan)
-                session.writer.ask("snapshot")
+                session.writer.request("snapshot")
     assert session.writer.snapshots() == []
 
 
@@ -314,7 +314,7 @@ def test_the_best_weights_stay_the_best_also_of_work_that_is_done_anew_in_anothe
     events = session.events()
     for event in events:
         if session.trainer.step == 5 and event.kind == "step":
-            session.keeper.save()
+            session.recorder.save()
         if event.kind == "sample" and event.row["step"] == 8:
             break
     with pytest.raises(KeyboardInterrupt):
@@ -363,7 +363,7 @@ class TestTheFolder:
         with RunWriter(tmp_path / "a") as writer:
             writer.write_status(state="running", step=1, steps=9)
             with ThreadPoolExecutor(8) as pool:
-                assert [*pool.map(lambda _: Run(writer.path).ask("snapshot"), range(200))] == [None] * 200
+                assert [*pool.map(lambda _: Run(writer.path).request("snapshot"), range(200))] == [None] * 200
             assert writer.command() == "snapshot"
 
     def test_a_run_deleted_while_its_process_gets_ready_is_told_and_stays_deleted(self, tmp_path, config):

@@ -257,31 +257,31 @@ def test_what_is_asked_reaches_the_writer_once(writer):
     reader = Run(writer.path)
     assert writer.command() is None
     for command in ("pause", "resume", "stop", "snapshot"):
-        reader.ask(command)
+        reader.request(command)
         assert writer.command() == command
         assert writer.command() is None
 
 
 def test_a_wish_to_stop_outlives_later_wishes(writer):
     run = Run(writer.path)
-    run.ask("snapshot")
-    run.ask("stop")
-    run.ask("pause")
+    run.request("snapshot")
+    run.request("stop")
+    run.request("pause")
     assert writer.command() == "stop"
-    run.ask("extend 20")
+    run.request("extend 20")
     assert writer.command() == "extend 20"
 
 
 def test_an_unknown_command_is_refused_on_both_sides(writer):
     with pytest.raises(RunError, match=says("'explode'", "pause, resume, stop, snapshot")):
-        Run(writer.path).ask("explode")
+        Run(writer.path).request("explode")
     (writer.path / "control").write_text("explode")
     assert writer.command() is None
 
 
 def test_a_run_without_a_process_cannot_be_asked(saved):
     with pytest.raises(RunError, match=says("saved", "not running", "stop")):
-        saved.ask("stop")
+        saved.request("stop")
 
 
 def test_an_old_command_is_forgotten_when_a_process_takes_over(tmp_path):

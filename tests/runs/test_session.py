@@ -110,7 +110,7 @@ def test_work_lost_in_an_accident_is_done_again(tmp_path, config):
     events = session.events()
     for event in events:
         if session.trainer.step == 5:
-            session.keeper.save()
+            session.recorder.save()
         if event.kind == "sample" and session.trainer.step == 8:
             break
     with pytest.raises(KeyboardInterrupt):
@@ -143,25 +143,25 @@ def test_seconds_go_on_where_they_were(tmp_path, config):
 def test_a_run_pauses_and_resumes_when_asked(in_background):
     run = Run(in_background.writer.path)
     wait_until(lambda: len(run.rows()[0]) > 5)
-    run.ask("pause")
+    run.request("pause")
     wait_until(lambda: run.status()["state"] == "paused")
     n_rows, seconds = len(run.rows()[0]), in_background.trainer.clock.seconds()
     assert [step_of(path) for path in run.saves()] == [run.status()["step"]]
     assert run.status()["eta_seconds"] is None
     assert in_background.trainer.clock.seconds() == seconds  # pauses are no work
-    run.ask("resume")
+    run.request("resume")
     wait_until(lambda: len(run.rows()[0]) > n_rows)
     assert run.status()["state"] == "running"
-    run.ask("stop")
+    run.request("stop")
     wait_until(lambda: run.status()["state"] == "stopped")
 
 
 def test_a_paused_run_can_be_stopped(in_background):
     run = Run(in_background.writer.path)
     wait_until(lambda: len(run.rows()[0]) > 5)
-    run.ask("pause")
+    run.request("pause")
     wait_until(lambda: run.status()["state"] == "paused")
-    run.ask("stop")
+    run.request("stop")
     wait_until(lambda: not run.is_alive())
     assert run.status()["state"] == "stopped"
 
@@ -172,8 +172,8 @@ def test_a_pause_changes_nothing(tmp_path, config):
     run, thread = session.writer, None
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 6:
-            run.ask("pause")
-            thread = threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.ask("resume")))
+            run.request("pause")
+            thread = threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.request("resume")))
             thread.start()
     thread.join(60)
     assert timeless(run) == timeless(whole)
@@ -183,7 +183,7 @@ def test_a_snapshot_is_kept_when_asked_for(tmp_path, config):
     session = Session(tmp_path, "a", {**config, "snapshots": 0})
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 7:
-            session.writer.ask("snapshot")
+            session.writer.request("snapshot")
     assert session.writer.snapshots() == [7]
 
 

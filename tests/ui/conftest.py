@@ -12,7 +12,7 @@ import pytest
 
 import gpt.ui.server.jobs
 from gpt.runs.session import Session
-from gpt.ui.inspector.inspector import Looks
+from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from tests import forkserver
 from tests.conftest import TEXT, TINY
@@ -45,9 +45,9 @@ def library_jobs(root) -> Jobs:
 
 
 @pytest.fixture
-def looking(library_jobs) -> Looks:
+def looking(library_jobs) -> Inspector:
     """Looking at prompts in the two finished runs."""
-    return Looks(library_jobs)
+    return Inspector(library_jobs)
 
 
 @pytest.fixture

@@ -153,15 +153,15 @@ gpt.headGrid = function (explorer, changed) {
     return { element, reset, show, heads: () => [...chosen].map((name) => name.split(",").map(Number)) };
 };
 
-// {suffering: [[label, nats, count]], after, next: [[label, before, after]], how, prompt, whole, without: [[text, differs]]} as elements.
+// {harder_tokens: [[label, nats, count]], after, next: [[label, before, after]], how, prompt, whole, without: [[text, differs]]} as elements.
 gpt.effectOf = function (answer) {
     const column = (title, ...rows) => {
         const place = gpt.make("div");
         place.append(gpt.make("p", "gpt-small", title), ...rows);
         return place;
     };
-    const largest = Math.max(...answer.suffering.map(([, change, count]) => change * count));
-    const suffering = answer.suffering.map(([label, change, count]) => {
+    const largest = Math.max(...answer.harder_tokens.map(([, change, count]) => change * count));
+    const harder_tokens = answer.harder_tokens.map(([label, change, count]) => {
         const times = count === 1 ? "once" : `${count} times`;
         const total = change * count, title = `${total.toFixed(3)} nats worse in all`;
         const row = gpt.bar(label, total / largest, `${gpt.signed(change)}, ${times}`, title);
@@ -190,9 +190,9 @@ gpt.effectOf = function (answer) {
         return text;
     };
     const numbers = gpt.make("div", "gpt-panes"), texts = gpt.make("div", "gpt-panes");
-    const none = suffering.length ? [] : [gpt.make("p", "gpt-small", "No token became harder to predict.")];
-    const told = "The tokens that suffer most in all: nats worse on average, and how often they came";
-    numbers.append(column(told, ...suffering, ...none), follows);
+    const none = harder_tokens.length ? [] : [gpt.make("p", "gpt-small", "No token became harder to predict.")];
+    const told = "The tokens that became harder to predict, the largest sum first: nats on average, and how often they came";
+    numbers.append(column(told, ...harder_tokens, ...none), follows);
     texts.append(column("The whole model", written(answer.whole)), column("Without", written(answer.without)));
     return [numbers, gpt.make("p", "gpt-small gpt-apart", answer.how), texts];
 };

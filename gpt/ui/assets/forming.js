@@ -6,17 +6,17 @@ gpt.STORY_EVERY = 1500;                                              // ms betwe
 gpt.forming = function (element, server, choices, mark) {
     const title = gpt.make("div", "gpt-title"), option = gpt.make("label", "gpt-option"), select = gpt.make("select");
     const heads = gpt.make("div"), chart = gpt.make("div", "gpt-chart"), key = gpt.make("p", "gpt-key"), hint = gpt.make("p", "gpt-small");
-    const told = gpt.make("ul", "gpt-told"), note = gpt.make("p", "gpt-small"), story = gpt.make("div", "gpt-story");
+    const formed = gpt.make("ul", "gpt-formed"), note = gpt.make("p", "gpt-small"), story = gpt.make("div", "gpt-story");
     const takeOut = gpt.make("button", "gpt-link", "Take these heads out"), outcome = gpt.make("p", "gpt-sentence");
     const sentences = gpt.make("ol");
     sentences.setAttribute("role", "status");
     outcome.setAttribute("role", "status");
-    told.tabIndex = 0;
-    told.setAttribute("aria-label", "heads that have formed");
+    formed.tabIndex = 0;
+    formed.setAttribute("aria-label", "heads that have formed");
     select.append(...choices.scores.map((name) => gpt.make("option", "", name)));
     option.append("score ", select);
     title.append(gpt.make("span", "", "Heads forming"), option);
-    heads.append(title, chart, key, hint, note, told);
+    heads.append(title, chart, key, hint, note, formed);
     story.append(sentences, takeOut, outcome);
     element.append(story, heads);
     heads.hidden = story.hidden = true;
@@ -41,8 +41,8 @@ gpt.forming = function (element, server, choices, mark) {
         }));
         hint.textContent = answer.hint;
         note.textContent = answer.note;
-        told.replaceChildren(...answer.told.map((sentence) => gpt.make("li", "", sentence)));
-        told.hidden = !answer.told.length;
+        formed.replaceChildren(...answer.formed.map((sentence) => gpt.make("li", "", sentence)));
+        formed.hidden = !answer.formed.length;
         tells = Boolean(answer.story) && !answer.story.over;
         story.hidden = !answer.story?.sentences.length;
         sentences.replaceChildren(...(answer.story?.sentences ?? []).map((sentence) => gpt.make("li", "", sentence)));

@@ -44,7 +44,7 @@ gpt.views.writing = function (element, props, { watch }) {
         const sentence = gpt.make("p", "gpt-small");
         sentence.append(gpt.make("code", "", label), ` was written. The model itself gave it ${percent(own)}, a surprisal of ${piece.surprisal.toFixed(2)} nats; ` +
             `temperature made that ${percent(tempered)}, and the cuts ${percent(left)}.`);
-        const link = gpt.make("button", "gpt-link", "Look at this step in Attention");
+        const link = gpt.make("button", "gpt-link", "Inspect this step in Attention");
         link.onclick = () => look(index);
         side.replaceChildren(gpt.make("p", "gpt-small", "What the model expected here"), key, ...rows, sentence, link);
     };

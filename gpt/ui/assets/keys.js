@@ -3,7 +3,7 @@ document.addEventListener("keydown", (event) => {
     const run = event.key === "Enter" && (event.ctrlKey || event.metaKey);
     if (!run && event.key !== "Escape") return;
     if (!run && event.target.getAttribute?.("aria-expanded") === "true") return;   // it closes an open list
-    const names = run ? ["train", "generate", "look"] : ["stop", "stop-writing", "leave-name", "keep-runs"];
+    const names = run ? ["train", "generate", "inspect"] : ["stop", "stop-writing", "leave-name", "keep-runs"];
     const button = names.map((name) => document.getElementById(name)).find((found) => found?.offsetParent && !found.disabled);
     if (!button) return;
     event.preventDefault();

@@ -55,17 +55,17 @@
     const text = add("p", undefined, "gpt-words");
     for (const label of heads.text) text.append(gpt.make("span", "gpt-word", label), " ");
     if (heads.note) add("p", heads.note, "gpt-warning");
-    const clear = heads.told.filter(({ role }) => role);
+    const clear = heads.heads.filter(({ role }) => role);
     if (clear.length) {
         const list = add("ul");
         for (const { sentence } of clear) add("li", sentence, "", list);
     }
-    if (heads.told.length) {
+    if (heads.heads.length) {
         const shown = heads.names.filter((name) => !name.includes("without")), number = (value, name) => value?.toFixed(name === "distance" ? 1 : 2) ?? "";
         const titles = [{ label: "head" }, { label: "role" }, ...shown.map((label) => ({ label, title: heads.about[label], number: true }))];
-        const rows = heads.told.map((one) => ({ cells: [`${one.layer}.${one.head}`, one.role || "no clear role", ...shown.map((name) => number(one.scores[name], name))] }));
-        const first = heads.told[0].untrained[shown[0]] === undefined ? [] : [{ className: "gpt-beside",
-            cells: ["", "untrained, on average", ...shown.map((name) => number(heads.told.reduce((sum, one) => sum + one.untrained[name], 0) / heads.told.length, name))] }];
+        const rows = heads.heads.map((one) => ({ cells: [`${one.layer}.${one.head}`, one.role || "no clear role", ...shown.map((name) => number(one.scores[name], name))] }));
+        const first = heads.heads[0].untrained[shown[0]] === undefined ? [] : [{ className: "gpt-beside",
+            cells: ["", "untrained, on average", ...shown.map((name) => number(heads.heads.reduce((sum, one) => sum + one.untrained[name], 0) / heads.heads.length, name))] }];
         table(titles, [...rows, ...first, { className: "gpt-beside", cells: ["", "chance", ...shown.map((name) => number(heads.chance[name], name))] }], "gpt-table");
     }
 

@@ -53,8 +53,8 @@ def component(kind: str, value: Any = None, server_functions: dict[str, Callable
 
 def _named(name: str, function: Callable) -> Callable:
     """A plain function of that name: it is how Gradio tells server functions apart."""
-    def called(asked: Any) -> Any:
-        return function(asked)
+    def called(argument: Any) -> Any:
+        return function(argument)
 
     called.__name__ = name
     return called

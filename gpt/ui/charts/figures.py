@@ -49,11 +49,11 @@ def filled_loss_chart(rows: list[dict[str, Any]], steps: int) -> dict[str, Any]:
 
 def smoothed(values: list[float]) -> list[float]:
     """Exponential moving average over about ten values, corrected for its start at nothing (Kingma and Ba 2014, section 3)."""
-    average, weight, found = 0.0, 0.0, []
+    average, weight, averages = 0.0, 0.0, []
     for value in values:
         average, weight = 0.9 * average + 0.1 * value, 0.9 * weight + 0.1
-        found.append(average / weight)
-    return found
+        averages.append(average / weight)
+    return averages
 
 
 def compare_runs(curves: list[tuple[str, list[tuple[float, float]]]]) -> dict[str, Any]:
@@ -119,11 +119,11 @@ def heads_chart(at: list[int], curves: list[HeadCurve], landmarks: list[Landmark
 
     def line(curve: HeadCurve) -> dict[str, Any]:
         colour = ROLE_COLOURS[curve.role] if curve.role else MUTED
-        what = "%{text} %{y:.2f} above chance" if strongest else f"{score} %{{y:.2f}}"
+        hover = "%{text} %{y:.2f} above chance" if strongest else f"{score} %{{y:.2f}}"
         return {"type": "scatter", "mode": "lines", "name": f"layer {curve.layer} head {curve.head}", "x": at,
                 "y": [round(value, 3) if math.isfinite(value) else None for value in curve.values], "text": curve.names,
                 "line": {"color": colour, "width": 2 if curve.role else 1}, "opacity": 1 if curve.role else 0.45,
-                "hovertemplate": f"layer {curve.layer} head {curve.head}: {what} at step %{{x}}<extra></extra>"}
+                "hovertemplate": f"layer {curve.layer} head {curve.head}: {hover} at step %{{x}}<extra></extra>"}
 
     def across(y: float, dash: str) -> dict[str, Any]:
         return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "layer": "below",

@@ -45,10 +45,10 @@ def tiles(weights: np.ndarray, size: int) -> np.ndarray:
     return np.stack([coded(np.sqrt(pooled(one, size))) for one in weights])
 
 
-def all_tiles(found: Inspection) -> np.ndarray:
+def all_tiles(inspection: Inspection) -> np.ndarray:
     """(L, H, size, size): every head of what was read, one layer at a time, since all at once may not fit into memory."""
-    L, H, T = found.shape
-    return np.stack([tiles(found.weights(layer), tile_size(L, H, T)) for layer in range(L)])
+    L, H, T = inspection.shape
+    return np.stack([tiles(inspection.weights(layer), tile_size(L, H, T)) for layer in range(L)])
 
 
 def pooled(matrix: np.ndarray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What is looked at against other weights on the same text: another snapshot, another run, or itself without some heads."""
+"""An inspection compared with other weights on the same text: another snapshot, another run, or itself without some heads."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,20 +7,20 @@ import numpy as np
 
 from gpt.data.tokenizer import token_label
 from gpt.errors import UserError
-from gpt.interpret import comparison
+from gpt.escape import escaped
 from gpt.interpret.ablation import ablated, head_means
 from gpt.interpret.comparison import Comparison
+from gpt.interpret.comparison import compare as compare_models
 from gpt.runs.run import Run, find_run, list_runs
 from gpt.ui.charts import maps
 from gpt.ui.charts.figures import LINES, MUTED
-from gpt.ui.inspector.inspector import Looks, Seen
-from gpt.ui.inspector.request import Question
+from gpt.ui.inspector.inspections import Inspected, Inspector
+from gpt.ui.inspector.request import InspectionRequest
 from gpt.ui.inspector.roles import scores_of
-from gpt.visible import visible
 
 LARGEST_MAP = 96  # cells of each of three maps beside each other, each way
 SMALLEST_LIMIT = 0.01  # of the colours of a difference: below, two maps are alike
-UNHEARD = "A head that is taken out reads as before, but is not heard: only heads in later layers can read differently."
+UNREAD = "A head that is taken out reads as before, but adds nothing: only heads in later layers can read differently."
 
 
 @dataclass(frozen=True)
@@ -34,93 +34,97 @@ class Rival:
     note: str = ""
 
 
-def rivals(looks: Looks, _seen: Seen, _question: Question) -> dict[str, Any]:
+def rivals(inspector: Inspector, _inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     """{"runs": [{"name", "steps"}]}: what there is to compare with, the newest run first."""
-    runs = [run for run in list_runs(looks.jobs.root) if (run.path / "best.safetensors").exists()]
+    runs = [run for run in list_runs(inspector.jobs.root) if (run.path / "best.safetensors").exists()]
     return {"runs": [{"name": run.name, "steps": run.snapshots()} for run in runs]}
 
 
-def compare(looks: Looks, seen: Seen, question: Question) -> dict[str, Any]:
+def compare(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"with": "weights", "run", "step"} or {"with": "without", "heads", "zero"} -> what each model expects of the text, piece by piece, in
     words and numbers, and the scores of the heads that both have."""
-    rival = rival_of(looks, seen, question)
-    both = comparison.compare(seen.inspection, seen.tokenizer, rival.model, rival.tokenizer)
+    rival = rival_of(inspector, inspected, request)
+    comparison = compare_models(inspected.inspection, inspected.tokenizer, rival.model, rival.tokenizer)
     try:
-        scatter, unscored = score_chart(seen, rival), ""
+        scatter, unscored = score_chart(inspected, rival), ""
     except UserError as error:  # the run of one of them has nothing to try heads on; all else can be compared
         scatter, unscored = None, f"Their heads cannot be scored: {error}."
-    return {"a": seen.weights, "b": rival.weights, "sentence": in_words(both), "notes": [*notes(both), *filter(None, [rival.note])],
-            "scatter": scatter, "unscored": visible(unscored), "piece": "token" if both.same_tokens else "piece",
-            "pieces": [[visible(token_label(piece.text)), piece.a, piece.b] for piece in both.pieces]}
+    notes = [*notes_on(comparison), *filter(None, [rival.note])]
+    return {"a": inspected.weights, "b": rival.weights, "sentence": sentence_about(comparison), "notes": notes,
+            "scatter": scatter, "unscored": escaped(unscored), "piece": "token" if comparison.same_tokens else "piece",
+            "pieces": [[escaped(token_label(piece.text)), piece.a, piece.b] for piece in comparison.pieces]}
 
 
-def compare_head(looks: Looks, seen: Seen, question: Question) -> dict[str, Any]:
-    """The same question with "layer" and "head" -> one head's weights in A and B in the same colours, and A - B. Where they cannot be
+def compare_head(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
+    """The same request with "layer" and "head" -> one head's weights in A and B in the same colours, and A - B. Where they cannot be
     laid on each other, {"none": why}."""
-    L, H, _ = seen.inspection.shape
-    layer, head = question.whole("layer", 0, L - 1), question.whole("head", 0, H - 1)
-    rival = rival_of(looks, seen, question)
-    both = comparison.compare(seen.inspection, seen.tokenizer, rival.model, rival.tokenizer)
+    L, H, _ = inspected.inspection.shape
+    layer, head = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
+    rival = rival_of(inspector, inspected, request)
+    comparison = compare_models(inspected.inspection, inspected.tokenizer, rival.model, rival.tokenizer)
     try:
-        a, b = both.maps(layer, head)
+        a, b = comparison.maps(layer, head)
     except UserError as error:
         return {"none": str(error)[:1].upper() + str(error)[1:] + "."}
     moved = 100 * float(np.abs(a - b).sum(axis=1).mean() / 2)
     reads = f"A and B give {moved:.0f} % of a token's attention, on average, to different tokens" if moved >= 0.5 else "A and B read alike"
-    return {"maps": figures(a, b, [visible(token_label(token)) for token in both.a.tokens]),
+    return {"maps": figures(a, b, [escaped(token_label(token)) for token in comparison.a.tokens]),
             "sentence": f"Layer {layer} head {head}: {reads}."}
 
 
-def rival_of(looks: Looks, seen: Seen, question: Question) -> Rival:
-    """The model that a question wants to compare with. Raises UserError if there is none."""
-    if question.choice("with", ("weights", "without")) == "weights":
-        run, step = question.text("run"), question.step("step")
-        model, tokenizer, weights = looks.load(run, step)
-        return Rival(find_run(looks.jobs.root, run), weights, model, tokenizer)
-    L, H, _ = seen.inspection.shape
-    heads = question.heads("heads", L, H)
+def rival_of(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> Rival:
+    """The model that a request wants to compare with. Raises UserError if there is none."""
+    if request.choice("with", ("weights", "without")) == "weights":
+        run, step = request.text("run"), request.step("step")
+        model, tokenizer, weights = inspector.load(run, step)
+        return Rival(find_run(inspector.jobs.root, run), weights, model, tokenizer)
+    L, H, _ = inspected.inspection.shape
+    heads = request.heads("heads", L, H)
     if not heads:
         raise UserError("no head is taken out: add the selected one")
-    means = None if question.flag("zero") else head_means(seen.model, seen.run.probes().windows[:, :-1])
+    means = None if request.flag("zero") else head_means(inspected.model, inspected.run.probes().windows[:, :-1])
     names = ", ".join(f"layer {layer} head {head}" for layer, head in sorted(set(heads)))
-    return Rival(seen.run, f"{seen.weights}, without {names}", ablated(seen.model, heads, means), seen.tokenizer, UNHEARD)
+    model = ablated(inspected.model, heads, means)
+    return Rival(inspected.run, f"{inspected.weights}, without {names}", model, inspected.tokenizer, UNREAD)
 
 
-def in_words(both: Comparison) -> str:
+def sentence_about(comparison: Comparison) -> str:
     """What each expects of the text, in a sentence."""
-    (a, b), what = (both.nats, "nats") if both.same_tokens else (both.bits_per_byte, "bits")
+    (a, b), unit = (comparison.nats, "nats") if comparison.same_tokens else (comparison.bits_per_byte, "bits")
     ahead = f"{'A' if a < b else 'B'} is better by {abs(round(a, 2) - round(b, 2)):.2f}" if round(a, 2) != round(b, 2) else "they are alike"
-    if both.same_tokens:
-        return f"On this text A expects the next token with {a:.2f} {what} on average, B with {b:.2f}: {ahead}."
-    return f"On this text A needs {a:.2f} {what} a byte, B {b:.2f}: {ahead}."
+    if comparison.same_tokens:
+        return f"On this text A expects the next token with {a:.2f} {unit} on average, B with {b:.2f}: {ahead}."
+    return f"On this text A needs {a:.2f} {unit} a byte, B {b:.2f}: {ahead}."
 
 
-def notes(both: Comparison) -> list[str]:
-    """What the person has to know about the comparison."""
-    told = []
-    if not both.same_tokens:
-        told.append(f"The two have different tokenizers: the text is compared in the {len(both.pieces)} pieces into which both cut it.")
-    if both.n_cut:
-        told.append(f"B reads at most {both.b.trace.model.context_length} tokens: " + (
-            f"both are read on the last {len(both.b.tokens)}." if both.same_tokens else "the beginning of the text is left out."))
-    L, H = both.shape
-    if both.a.shape[:2] != both.b.shape[:2]:
-        (L_a, H_a), (L_b, H_b) = both.a.shape[:2], both.b.shape[:2]
-        told.append(f"A has {L_a} layers of {H_a} heads, B {L_b} of {H_b}: the {L} x {H} heads that both have are compared.")
-    return told
+def notes_on(comparison: Comparison) -> list[str]:
+    """What the user has to know about the comparison."""
+    notes = []
+    if not comparison.same_tokens:
+        notes.append("The two have different tokenizers: the text is compared in the "
+                     f"{len(comparison.pieces)} pieces into which both cut it.")
+    if comparison.n_cut:
+        notes.append(f"B reads at most {comparison.b.trace.model.context_length} tokens: " + (
+            f"both are read on the last {len(comparison.b.tokens)}." if comparison.same_tokens
+            else "the beginning of the text is left out."))
+    L, H = comparison.shape
+    if comparison.a.shape[:2] != comparison.b.shape[:2]:
+        (L_a, H_a), (L_b, H_b) = comparison.a.shape[:2], comparison.b.shape[:2]
+        notes.append(f"A has {L_a} layers of {H_a} heads, B {L_b} of {H_b}: the {L} x {H} heads that both have are compared.")
+    return notes
 
 
-def score_chart(seen: Seen, rival: Rival) -> dict[str, Any]:
+def score_chart(inspected: Inspected, rival: Rival) -> dict[str, Any]:
     """Scores of the heads that both have, A against B, each on the probes of its own run. Raises UserError if one has no probes."""
-    a, b = scores_of(seen.model, seen.run), scores_of(rival.model, rival.run)
+    a, b = scores_of(inspected.model, inspected.run), scores_of(rival.model, rival.run)
     (L_a, H_a), (L_b, H_b) = a.shape, b.shape
     heads = [(layer, head) for layer in range(min(L_a, L_b)) for head in range(min(H_a, H_b))]
     data = [{"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": {"color": MUTED, "width": 1, "dash": "dot"},
              "hoverinfo": "skip", "showlegend": False, "name": "alike"}]
     for i, name in enumerate(name for name in a.holds if name in b.holds):
-        known = [place for place in heads if np.isfinite(a.values[name][place]) and np.isfinite(b.values[name][place])]
-        data.append({"type": "scatter", "mode": "markers", "name": name, "x": [float(b.values[name][place]) for place in known],
-                     "y": [float(a.values[name][place]) for place in known], "customdata": [list(place) for place in known],
+        scored = [place for place in heads if np.isfinite(a.values[name][place]) and np.isfinite(b.values[name][place])]
+        data.append({"type": "scatter", "mode": "markers", "name": name, "x": [float(b.values[name][place]) for place in scored],
+                     "y": [float(a.values[name][place]) for place in scored], "customdata": [list(place) for place in scored],
                      "marker": {"size": 8, "color": LINES[i % len(LINES)], "symbol": ("circle", "diamond")[i // len(LINES) % 2]},
                      "hovertemplate": "layer %{customdata[0]} head %{customdata[1]}: A %{y:.2f}, B %{x:.2f}"})
     return {"data": data, "layout": {
@@ -134,6 +138,6 @@ def figures(a: np.ndarray, b: np.ndarray, labels: list[str]) -> dict[str, Any]:
     """(T, T) weights of one head in A and in B, and A - B, as {"a", "b", "difference"}. A and B share colours and limits. Long texts
     shrink."""
     limit = max(float(np.abs(a - b).max()), SMALLEST_LIMIT)
-    (small_a, shown, _), (small_b, _, _), (difference, _, _) = (maps.shrunk(one, labels, LARGEST_MAP) for one in (a, b, a - b))
+    (small_a, shown, _), (small_b, _, _), (difference, _, _) = (maps.shrunk(matrix, labels, LARGEST_MAP) for matrix in (a, b, a - b))
     return {"a": maps.head_map(small_a, shown, "square root"), "b": maps.head_map(small_b, shown, "square root"),
             "difference": maps.head_map(difference, shown, unit="A - B", limit=limit, signed=True)}

@@ -18,7 +18,7 @@ def of(run: Run, ids: list[int]) -> dict[str, Any]:
     if not steps:
         note = f"Run {run.name} kept no snapshots, so there is nothing to play: train with snapshots above 0 to watch its heads form."
     elif status["state"] not in FINAL_STATES:
-        note = f"Run {run.name} still trains; {len(steps)} snapshot{'s' * (len(steps) > 1)} so far. Press Look to see those that come."
+        note = f"Run {run.name} still trains; {len(steps)} snapshot{'s' * (len(steps) > 1)} so far. Press Inspect to see those that come."
     return {"name": name, "steps": steps, "last": status["steps"], "note": note}
 
 
@@ -32,7 +32,3 @@ def pictures(steps: list[int | None], most: int = MOST_PICTURES) -> list[int | N
     if len(steps) <= most:
         return steps
     return [steps[round(i * (len(steps) - 1) / (most - 1))] for i in range(most)]
-
-
-def in_words(step: int | None) -> str:
-    return "best weights" if step is None else f"step {step:,}"

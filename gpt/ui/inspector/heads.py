@@ -8,51 +8,51 @@ from gpt.interpret.heads import CLEAR
 from gpt.interpret.scores import measure_on_text
 from gpt.interpret.views import VIEWS, strongest_keys
 from gpt.ui.charts import maps
-from gpt.ui.inspector.inspector import Seen
-from gpt.ui.inspector.request import Question
+from gpt.ui.inspector.inspections import Inspected
+from gpt.ui.inspector.request import InspectionRequest
 
-HELD = 0.7  # share of a token's attention that the lines from it show
+SHARE_OF_LINES = 0.7  # share of a token's attention that the lines from it show
 
 
-def head(seen: Seen, question: Question) -> dict[str, Any]:
+def head(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"layer", "head", "view", "scale", "full"} -> the figure, what its numbers are, and a sentence. A map of more than LARGEST_MAP
     tokens is shrunk by the maximum of neighbouring cells, unless all of it (`full`) is asked for."""
-    L, H, T = seen.inspection.shape
-    layer, which = question.whole("layer", 0, L - 1), question.whole("head", 0, H - 1)
-    name, scale = question.choice("view", VIEWS), question.choice("scale", maps.SCALES)
+    L, H, T = inspected.inspection.shape
+    layer, which = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
+    name, scale = request.choice("view", VIEWS), request.choice("scale", maps.SCALES)
     view = VIEWS[name]
-    matrix = view.matrix(seen.inspection.trace, layer, which)
-    matrix, labels, block = maps.shrunk(matrix, seen.labels, T if question.flag("full") else maps.LARGEST_MAP)
+    matrix = view.matrix(inspected.inspection.trace, layer, which)
+    matrix, labels, block = maps.shrunk(matrix, inspected.labels, T if request.flag("full") else maps.LARGEST_MAP)
     note = f"Each cell is the largest of {block} x {block}." if block > 1 else ""
     limit = 1.0 if view.unit in ("weight", "share") else max(float(np.nanmax(np.abs(matrix))), 1e-9)
     figure = maps.head_map(matrix, labels, scale, view.unit, limit, view.signed)
     return {"figure": figure, "about": " ".join([view.sentence, note]).strip(), "pooled": bool(note),
-            "habit": in_words(seen.inspection.head(layer, which), seen.inspection.tokens)}
+            "habit": habit_of(inspected.inspection.head(layer, which), inspected.inspection.tokens)}
 
 
-def lines(seen: Seen, question: Question) -> dict[str, Any]:
+def lines(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"layer", "head", "query"} -> the keys that hold most of what the query reads: [[position, weight]], the largest first."""
-    L, H, T = seen.inspection.shape
-    layer, which = question.whole("layer", 0, L - 1), question.whole("head", 0, H - 1)
-    row = seen.inspection.head(layer, which)[question.whole("query", 0, T - 1)]
-    return {"keys": [[k, float(row[k])] for k in strongest_keys(row, HELD)]}
+    L, H, T = inspected.inspection.shape
+    layer, which = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
+    row = inspected.inspection.head(layer, which)[request.whole("query", 0, T - 1)]
+    return {"keys": [[k, float(row[k])] for k in strongest_keys(row, SHARE_OF_LINES)]}
 
 
-def in_words(weights: np.ndarray, tokens: list[bytes]) -> str:
+def habit_of(weights: np.ndarray, tokens: list[bytes]) -> str:
     """What a head does on this prompt, by the score with the largest excess over chance; the sentence wants a subject. What is read
-    nearby is told only where neither the previous nor the current token is read clearly: it contains both."""
+    nearby is reported only where neither the previous nor the current token is read clearly: it contains both."""
     measured = measure_on_text(weights, tokens)
     if not measured:
         return "can only read itself, since there is one token."
     near, repeated = measured.pop("locality", None), measured.get("induction on text")
-    best = max(measured.values(), key=lambda one: one.excess)
+    best = max(measured.values(), key=lambda of: of.excess)
     if best.excess < CLEAR and near:
         best = near
     if best.excess >= CLEAR:
         where = ", where a token occurs again" if best is repeated else ""
         return f"puts {100 * best.value:.0f} % of its attention on the {best.score.reads}{where} (chance {100 * best.chance:.0f} %)."
-    positions = [one for one in measured.values() if one is not repeated]
-    shares = "; ".join(f"{one.score.reads} {100 * one.value:.0f} %" for one in positions) + f"; chance {100 * positions[0].chance:.0f} %"
+    positions = [of for of in measured.values() if of is not repeated]
+    shares = "; ".join(f"{of.score.reads} {100 * of.value:.0f} %" for of in positions) + f"; chance {100 * positions[0].chance:.0f} %"
     if repeated:
         shares += f"; {repeated.score.reads} {100 * repeated.value:.0f} %, chance {100 * repeated.chance:.0f} %"
     return f"has no clear habit ({shares})."

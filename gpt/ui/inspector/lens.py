@@ -5,48 +5,49 @@ from typing import Any
 import numpy as np
 
 from gpt.data.tokenizer import token_label
+from gpt.escape import escaped
 from gpt.interpret.attribution import Part, attribute
 from gpt.interpret.lens import Lens, expected, following, logit_lens, probability
 from gpt.ui.charts import maps
-from gpt.ui.inspector.inspector import Seen
-from gpt.ui.inspector.request import Question
-from gpt.visible import visible
+from gpt.ui.inspector.inspections import Inspected
+from gpt.ui.inspector.request import InspectionRequest
 
 WIDEST = 40  # positions shown at a time
 N_LIKELIEST = 5  # tokens whose prediction can be explained, beside the true next one
 COLOURS = ("probability of the likeliest", "rank of the true next token")
 
 
-def lens(seen: Seen, question: Question) -> dict[str, Any]:
+def lens(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"query", "most", "colour"} -> a heatmap of layers x positions, at most `most` around the query, and what each cell says:
     [likeliest token, its probability, rank of the true next token, its probability], the last two null where no token follows."""
-    L, _, T = seen.inspection.shape
-    query, most = question.whole("query", 0, T - 1), question.whole("most", 1, WIDEST)
-    colour = question.choice("colour", COLOURS)
+    L, _, T = inspected.inspection.shape
+    query, most = request.whole("query", 0, T - 1), request.whole("most", 1, WIDEST)
+    colour = request.choice("colour", COLOURS)
     start = min(max(query - most // 2, 0), max(T - most, 0))
     end = min(start + most, T)
-    found = logit_lens(seen.inspection.trace, start, end)
+    lens_values = logit_lens(inspected.inspection.trace, start, end)
     names = ["embeddings", *(f"layer {layer}" for layer in range(L))]
-    cells = [[[label(seen, int(found.tokens[row, n])), float(found.probabilities[row, n]), *true_next(found, row, n)]
+    cells = [[[label(inspected, int(lens_values.tokens[row, n])), float(lens_values.probabilities[row, n]), *true_next(lens_values, row, n)]
               for n in range(end - start)] for row in range(L + 1)]
-    return {"figure": heatmap(found, colour, names, seen.labels[start:end], seen.model.vocab_size), "start": start, "rows": names,
-            "cells": cells, "following": [visible(name) for name in seen.labels[start + 1:end + 1]]}
+    figure = heatmap(lens_values, colour, names, inspected.labels[start:end], inspected.model.vocab_size)
+    return {"figure": figure, "start": start, "rows": names,
+            "cells": cells, "following": [escaped(name) for name in inspected.labels[start + 1:end + 1]]}
 
 
-def true_next(found: Lens, row: int, n: int) -> list[Any]:
-    rank = int(found.true_ranks[row, n])
-    return [rank, float(found.true_probabilities[row, n])] if rank else [None, None]
+def true_next(lens_values: Lens, row: int, n: int) -> list[Any]:
+    rank = int(lens_values.true_ranks[row, n])
+    return [rank, float(lens_values.true_probabilities[row, n])] if rank else [None, None]
 
 
-def heatmap(found: Lens, colour: str, rows: list[str], labels: list[str], vocab_size: int) -> dict[str, Any]:
+def heatmap(lens_values: Lens, colour: str, rows: list[str], labels: list[str], vocab_size: int) -> dict[str, Any]:
     """One row a stream, from the embeddings down to the last layer. Ranks are coloured by their logarithm: 1 and 10 as 10 and 100."""
     if colour == COLOURS[0]:
-        places, shares, names = found.probabilities, [0.0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"]
+        places, shares, names = lens_values.probabilities, [0.0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"]
     else:
-        ranks = np.where(found.true_ranks, found.true_ranks, np.nan)
+        ranks = np.where(lens_values.true_ranks, lens_values.true_ranks, np.nan)
         places = 1 - np.log(ranks) / np.log(vocab_size)
-        told = [rank for rank in (1, 10, 100, 1_000, 10_000, 100_000) if rank <= vocab_size]
-        shares, names = [float(1 - np.log(rank) / np.log(vocab_size)) for rank in told], [f"{rank:,}" for rank in told]
+        marked = [rank for rank in (1, 10, 100, 1_000, 10_000, 100_000) if rank <= vocab_size]
+        shares, names = [float(1 - np.log(rank) / np.log(vocab_size)) for rank in marked], [f"{rank:,}" for rank in marked]
     codes = np.where(np.isnan(places), 0, 1 + np.rint(254 * np.nan_to_num(places))).astype(np.uint8)
     ticks = {"showgrid": False, "zeroline": False, "fixedrange": True, "ticks": ""}
     return {
@@ -58,37 +59,37 @@ def heatmap(found: Lens, colour: str, rows: list[str], labels: list[str], vocab_
             "plot_bgcolor": maps.ABSENT, "margin": {"b": 8},
             "xaxis": {**ticks, "side": "top", "tickangle": -60, "tickfont": {"family": "var(--gpt-mono)"}},
             "yaxis": {**ticks, "autorange": "reversed", "tickvals": list(range(len(rows))), "ticktext": rows},
-            "meta": {"labels": [visible(name) for name in labels],
+            "meta": {"labels": [escaped(name) for name in labels],
                      "description": f"{colour} after each of {len(rows) - 1} layers and the embeddings, at {len(labels)} tokens"},
         },
     }
 
 
-def attribution(seen: Seen, question: Question) -> dict[str, Any]:
+def attribution(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"query", "token", "against"} -> what each part adds to the logit of a token after the query, and whether it all sums up.
 
     `token` is "likeliest", "true" or the number of one of the `tokens` that are answered, [number, label, probability, whether it is the
     true next one]; `against` is "mean", "nothing" or such a number.
     """
-    trace, T = seen.inspection.trace, seen.inspection.shape[2]
-    query = question.whole("query", 0, T - 1)
+    trace, T = inspected.inspection.trace, inspected.inspection.shape[2]
+    query = request.whole("query", 0, T - 1)
     true = following(trace, query)
     likely = expected(trace, query, N_LIKELIEST)
     if true is not None and true not in dict(likely):
         likely.append((true, probability(trace, query, true)))
-    tokens = [[token, label(seen, token), share, token == true] for token, share in likely]
+    tokens = [[token, label(inspected, token), share, token == true] for token, share in likely]
     numbers = [str(token) for token, *_ in tokens]
-    asked, against = question.choice("token", ["likeliest", "true", *numbers]), question.choice("against", ["mean", "nothing", *numbers])
-    token = int(asked) if asked in numbers else true if asked == "true" and true is not None else tokens[0][0]
+    wanted, against = request.choice("token", ["likeliest", "true", *numbers]), request.choice("against", ["mean", "nothing", *numbers])
+    token = int(wanted) if wanted in numbers else true if wanted == "true" and true is not None else tokens[0][0]
     if against == "mean":
-        found, less = attribute(trace, query, token, "mean"), ", less the mean of all logits,"
+        attributed, less = attribute(trace, query, token, "mean"), ", less the mean of all logits,"
     elif against == "nothing":
-        found, less = attribute(trace, query, token), ""
+        attributed, less = attribute(trace, query, token), ""
     else:
-        found, less = attribute(trace, query, token, int(against)), f", less that of {label(seen, int(against))},"
-    logit = f"the model's logit of {label(seen, token)}{less} is {found.logit:.3f}"
-    return {"tokens": tokens, "token": token, "parts": [[name_of(part), part.amount, part.layer, part.head] for part in found.parts],
-            "sentence": f"These {len(found.parts)} parts sum to {found.total:.3f}; {logit}."}
+        attributed, less = attribute(trace, query, token, int(against)), f", less that of {label(inspected, int(against))},"
+    logit = f"the model's logit of {label(inspected, token)}{less} is {attributed.logit:.3f}"
+    return {"tokens": tokens, "token": token, "parts": [[name_of(part), part.amount, part.layer, part.head] for part in attributed.parts],
+            "sentence": f"These {len(attributed.parts)} parts sum to {attributed.total:.3f}; {logit}."}
 
 
 def name_of(part: Part) -> str:
@@ -96,5 +97,5 @@ def name_of(part: Part) -> str:
     return f"{where}head {part.head}" if part.head is not None else where + part.kind
 
 
-def label(seen: Seen, token: int) -> str:
-    return visible(token_label(seen.tokenizer.token_bytes(token)))
+def label(inspected: Inspected, token: int) -> str:
+    return escaped(token_label(inspected.tokenizer.token_bytes(token)))

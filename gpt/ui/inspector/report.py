@@ -1,4 +1,4 @@
-"""A report of a run: one HTML page that opens with no network. `python -m gpt.ui.inspector.report --run stories --to report.html`.
+"""A report of a run: one HTML page that opens with no network.
 
 It carries everything it needs: the figures' data, Plotly's own script, and the scripts and the style of the page.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from gpt.config import CONFIG, FIELDS
 from gpt.data.tokenizer import token_label
+from gpt.escape import escaped
 from gpt.interpret import inspect
 from gpt.interpret.heads import score_heads
 from gpt.interpret.scores import SCORES
@@ -20,7 +21,6 @@ from gpt.ui.charts.component import ASSETS, CSS, PLOTLY_JS, as_script
 from gpt.ui.inspector import roles
 from gpt.ui.server.jobs import training_words
 from gpt.ui.server.training_status import duration, thinned
-from gpt.visible import visible
 
 MOST_SAMPLES = 6
 MOST_TOKENS = 96  # of the text on which the heads are shown
@@ -45,14 +45,14 @@ def report_of(run: Run) -> str:
 
 
 def contents(run: Run) -> dict[str, Any]:
-    """What the report tells, as JSON; every text in it may be shown as it is."""
+    """What the report says, as JSON; every text in it may be shown as it is."""
     about, status, (rows, _) = run.config(), run.status(), run.rows()
     config = {**CONFIG, **about["config"]}
     return {
         "name": run.name, "summary": summary(about, status), "facts": facts(about, status, config),
         "loss": figures.filled_loss_chart(thinned(rows), status["steps"]),
-        "samples": [{"step": row["step"], "prompt": visible(row["prompt"]), "text": visible(row["text"])} for row in samples(rows)],
-        "formed": [{"step": row["step"], "text": visible(row["text"])} for row in rows if row.get("kind") == "formed"],
+        "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],
+        "formed": [{"step": row["step"], "text": escaped(row["text"])} for row in rows if row.get("kind") == "formed"],
         "heads": heads(run, rows), "questions": questions(about["config"], rows),
         "command": shlex.join(["python", *training_words(about["config"], "", run.name, Path(DEFAULT_ROOT))]),
         "config": [[field.name, str(config[field.name]), field.help, config[field.name] != field.default] for field in FIELDS],
@@ -64,14 +64,14 @@ def summary(about: dict[str, Any], status: dict[str, Any]) -> str:
     config, text = about["config"], Path(str(about["config"]["corpus"])).name
     result = (f": {status['val_loss']:.3f} nats per token on text it never trained on, {status['bits_per_byte']:.3f} bits per byte"
               if status.get("val_loss") is not None else "")
-    return visible(f"A GPT of {about['parameters'] / 1e6:.2f} million parameters ({config['n_layers']} layers of {config['n_heads']} "
+    return escaped(f"A GPT of {about['parameters'] / 1e6:.2f} million parameters ({config['n_layers']} layers of {config['n_heads']} "
                    f"heads), trained on {text} for {status['step']:,} steps in {duration(status.get('seconds') or 0)}{result}.")
 
 
 def facts(about: dict[str, Any], status: dict[str, Any], config: dict[str, Any]) -> list[list[str]]:
     """What somebody needs to make the same run again, or to judge it."""
     text, tokens = about["corpus"], about["tokenizer"]
-    return [[name, visible(str(value))] for name, value in (
+    return [[name, escaped(str(value))] for name, value in (
         ("text", f"{Path(str(text['name'])).name}, {text['bytes']:,} bytes, SHA-256 {text['sha256']}"),
         ("tokens", f"{tokens['name']}, {tokens['n_vocab']:,} different ones; {tokens['train_tokens']:,} to train on, "
                    f"{tokens['validation_tokens']:,} for validation"),
@@ -83,24 +83,24 @@ def facts(about: dict[str, Any], status: dict[str, Any], config: dict[str, Any])
 
 def questions(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
     """What a class could ask of just this run."""
-    asked = []
+    texts = []
     validation = [row for row in rows if row.get("val_loss") is not None]
     if len(validation) > 1:
         first, last = validation[0]["val_loss"], validation[-1]["val_loss"]
-        asked.append(f"At the end the model is as unsure of the next token as if it chose among {math.exp(last):,.1f} equally likely ones; "
+        texts.append(f"At the end the model is as unsure of the next token as if it chose among {math.exp(last):,.1f} equally likely ones; "
                      f"before the first step it was among {math.exp(first):,.0f}, of {config['vocab_size']:,} in all. Why about that many?")
     training = [row["loss"] for row in rows if row.get("loss") is not None]
     if validation and training:
         last = sum(training[-10:]) / len(training[-10:])
-        asked.append(f"The training loss ends near {last:.2f}, the validation loss at {validation[-1]['val_loss']:.2f}. What would it mean "
+        texts.append(f"The training loss ends near {last:.2f}, the validation loss at {validation[-1]['val_loss']:.2f}. What would it mean "
                      "if the first went on falling and the second began to rise?")
     formed = [row for row in rows if row.get("kind") == "formed"]
     if formed:
-        asked.append(visible(f"{formed[-1]['text'].capitalize()}. What can the samples do after this step that they could not before? "
+        texts.append(escaped(f"{formed[-1]['text'].capitalize()}. What can the samples do after this step that they could not before? "
                              "Could it have formed first, before the others?"))
-    asked.append("Take one head out on the page (Attention, What it does). Does the loss change as much as the share of its attention "
+    texts.append("Take one head out on the page (Attention, What it does). Does the loss change as much as the share of its attention "
                  "suggests? Why may a head with a clear role be of no use, and one without a role of great use?")
-    return asked
+    return texts
 
 
 def samples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -116,16 +116,18 @@ def heads(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
     model, tokenizer = load_run(run.path)
     last = next((row for row in reversed(rows) if row.get("kind") == "sample"), None)
     text = last["prompt"] + last["text"] if last else run.config()["corpus"]["prompt"]
-    seen = inspect(model, tokenizer, text, MOST_TOKENS)
-    L, H, T = seen.shape
+    inspection = inspect(model, tokenizer, text, MOST_TOKENS)
+    L, H, T = inspection.shape
     try:
         scores, note = score_heads(model, run.probes()), ""
     except RunError as error:
-        scores, note = None, visible(str(error))
-    told = [roles.one_head(scores, roles.untrained_scores(run), layer, head) for layer in range(L) for head in range(H)] if scores else []
-    marks = {(one["layer"], one["head"]): {"letter": one["letter"], "text": f"{one['value']:.0%}" if one["role"] else ""} for one in told}
-    figure = maps.mosaic(maps.all_tiles(seen), T, marks=marks)
+        scores, note = None, escaped(str(error))
+    places = [(layer, head) for layer in range(L) for head in range(H)] if scores else []
+    about = [roles.about_head(scores, roles.untrained_scores(run), *place) for place in places]
+    marks = {place: {"letter": head["letter"], "text": f"{head['value']:.0%}" if head["role"] else ""}
+             for place, head in zip(places, about, strict=True)}
+    figure = maps.mosaic(maps.all_tiles(inspection), T, marks=marks)
     names = list(scores.values) if scores else []
-    return {"mosaic": figure, "text": [token_label(token) for token in seen.tokens], "told": told, "names": names,
+    return {"mosaic": figure, "text": [token_label(token) for token in inspection.tokens], "heads": about, "names": names,
             "note": note or (scores.note if scores else ""), "about": {name: SCORES[name].sentence for name in names},
-            "chance": {name: roles.told(scores.chance[name]) for name in names}}
+            "chance": {name: roles.rounded(scores.chance[name]) for name in names}}

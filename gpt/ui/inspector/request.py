@@ -1,4 +1,4 @@
-"""Questions that the page's scripts ask, checked: anyone who reaches the port may send anything."""
+"""Inspection requests of the page's scripts, checked: anyone who reaches the port may send anything."""
 
 from collections.abc import Collection
 from typing import Any
@@ -6,54 +6,54 @@ from typing import Any
 from gpt.errors import UserError
 
 
-class Question:
-    """A question as it came, a mapping of names to anything. Its methods raise UserError where it makes no sense."""
+class InspectionRequest:
+    """A request as it was sent, a mapping of names to anything. Its methods raise UserError for a value that makes no sense."""
 
-    def __init__(self, asked: Any):
-        self._asked = asked if isinstance(asked, dict) else {}
+    def __init__(self, sent: Any):
+        self._sent = sent if isinstance(sent, dict) else {}
 
     def text(self, name: str, longest: int = 10_000) -> str:
-        value = self._asked.get(name)
+        value = self._sent.get(name)
         if not isinstance(value, str) or len(value) > longest:
-            raise UserError(f"the question has no {name}: reload the page and ask again")
+            raise UserError(f"the request has no {name}: reload the page and try again")
         return value
 
     def whole(self, name: str, lowest: int, highest: int) -> int:
-        value = self._asked.get(name)
+        value = self._sent.get(name)
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             raise UserError(f"{name} is {str(value)[:40]}: choose a whole number from {lowest} to {highest}")
         return value
 
     def step(self, name: str) -> int | None:
         """A training step, or None: the best weights."""
-        return None if self._asked.get(name) is None else self.whole(name, 0, 10**9)
+        return None if self._sent.get(name) is None else self.whole(name, 0, 10**9)
 
     def number(self, name: str, lowest: float, highest: float) -> float:
-        value = self._asked.get(name)
+        value = self._sent.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not lowest <= value <= highest:
             raise UserError(f"{name} is {str(value)[:40]}: choose a number from {lowest:g} to {highest:g}")
         return float(value)
 
     def choice(self, name: str, choices: Collection[str]) -> str:
-        value = self._asked.get(name)
+        value = self._sent.get(name)
         if not isinstance(value, str) or value not in choices:
             raise UserError(f"{name} is {str(value)[:40]!r}: choose one of {', '.join(choices)}")
         return value
 
     def flag(self, name: str) -> bool:
-        return self._asked.get(name) is True
+        return self._sent.get(name) is True
 
     def wholes(self, name: str, lowest: int, highest: int, most: int) -> list[int]:
         """At most `most` whole numbers."""
-        values = self._asked.get(name)
+        values = self._sent.get(name)
         if not isinstance(values, list) or len(values) > most:
-            raise UserError(f"{name} is no list of at most {most} numbers: reload the page and ask again")
-        return [Question({name: value}).whole(name, lowest, highest) for value in values]
+            raise UserError(f"{name} is no list of at most {most} numbers: reload the page and try again")
+        return [InspectionRequest({name: value}).whole(name, lowest, highest) for value in values]
 
     def heads(self, name: str, L: int, H: int) -> list[tuple[int, int]]:
         """Pairs (layer, head) of a model with L layers of H heads."""
-        pairs = self._asked.get(name)
+        pairs = self._sent.get(name)
         if not isinstance(pairs, list) or len(pairs) > L * H or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-            raise UserError(f"{name} is no list of layers and heads: reload the page and ask again")
-        return [(Question({"layer": layer}).whole("layer", 0, L - 1), Question({"head": head}).whole("head", 0, H - 1))
+            raise UserError(f"{name} is no list of layers and heads: reload the page and try again")
+        return [(InspectionRequest({"layer": layer}).whole("layer", 0, L - 1), InspectionRequest({"head": head}).whole("head", 0, H - 1))
                 for layer, head in pairs]

@@ -7,33 +7,33 @@ from typing import Any
 from gpt.errors import UserError
 from gpt.interpret.heads import CLEAR, HeadScores, score_heads
 from gpt.interpret.scores import SCORES
-from gpt.runs.run import Run, damage_is_told
+from gpt.runs.run import Run, damage_as_run_error
 from gpt.ui.charts import maps
-from gpt.ui.inspector.inspector import Seen
-from gpt.ui.inspector.request import Question
+from gpt.ui.inspector.inspections import Inspected
+from gpt.ui.inspector.request import InspectionRequest
 
 WHERE = {"windows": "on the validation text", "repeats": "in the second copy of random tokens written twice"}
 _scored: weakref.WeakKeyDictionary[Any, HeadScores] = weakref.WeakKeyDictionary()  # model -> its scores: they do not depend on the prompt
 
 
-def roles(seen: Seen, _question: Question) -> dict[str, Any]:
+def roles(inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     """Every head's scores and role, in the order of layers. Raises RunError if the run keeps no probes."""
-    scores, untrained = scores_of(seen.model, seen.run), untrained_scores(seen.run)
+    scores, untrained = scores_of(inspected.model, inspected.run), untrained_scores(inspected.run)
     L, H = scores.shape
     return {
-        "names": list(scores.values), "chance": {name: told(scores.chance[name]) for name in scores.values},
+        "names": list(scores.values), "chance": {name: rounded(scores.chance[name]) for name in scores.values},
         "about": {name: SCORES[name].sentence for name in scores.values}, "note": scores.note,
-        "heads": [one_head(scores, untrained, layer, head) for layer in range(L) for head in range(H)],
+        "heads": [about_head(scores, untrained, layer, head) for layer in range(L) for head in range(H)],
     }
 
 
-def mosaic(seen: Seen, question: Question) -> dict[str, Any]:
+def mosaic(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"order": [[layer, head]]} -> all heads in another order."""
-    L, H, T = seen.inspection.shape
-    order, natural = question.heads("order", L, H), [(layer, head) for layer in range(L) for head in range(H)]
+    L, H, T = inspected.inspection.shape
+    order, natural = request.heads("order", L, H), [(layer, head) for layer in range(L) for head in range(H)]
     if sorted(order) != natural:
         raise UserError("an order names each head once: reload the page and ask again")
-    return {"mosaic": maps.mosaic(seen.cells, T, None if order == natural else order)}
+    return {"mosaic": maps.mosaic(inspected.cells, T, None if order == natural else order)}
 
 
 def scores_of(model: Any, run: Run) -> HeadScores:
@@ -44,30 +44,30 @@ def scores_of(model: Any, run: Run) -> HeadScores:
 
 
 def untrained_scores(run: Run) -> HeadScores | None:
-    """What the same heads scored before the first step, if the run has told it."""
+    """What the same heads scored before the first step, if the run has recorded it."""
     row = next((row for row in run.rows()[0] if row.get("kind") == "heads" and row["step"] == 0), None)
-    with damage_is_told(run.path / "metrics.jsonl"):
+    with damage_as_run_error(run.path / "metrics.jsonl"):
         read = HeadScores.from_row(row) if row else None
         if read and read.shape != (shape := tuple(run.config()["config"][name] for name in ("n_layers", "n_heads"))):
             raise ValueError(f"scores of {read.shape} layers and heads, and the model has {shape}")
         return read
 
 
-def one_head(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> dict[str, Any]:
+def about_head(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> dict[str, Any]:
     """One head in numbers and words; `strongest` is its largest excess over chance, whether that makes a role or not."""
     def numbers(of: dict[str, Any]) -> dict[str, float | None]:
-        return {name: told(of[name][layer, head]) for name in scores.values if name in of}
+        return {name: rounded(of[name][layer, head]) for name in scores.values if name in of}
 
     role, ranked = scores.role(layer, head), scores.ranked(layer, head)
     return {
         "layer": layer, "head": head, "role": role.name if role else "", "letter": role.letter if role else "",
-        "value": told(role.value) if role else None, "strongest": told(ranked[0][1]) if ranked else None,
+        "value": rounded(role.value) if role else None, "strongest": rounded(ranked[0][1]) if ranked else None,
         "scores": numbers(scores.values), "errors": numbers(scores.errors),
-        "untrained": numbers(untrained.values) if untrained else {}, "sentence": in_words(scores, untrained, layer, head),
+        "untrained": numbers(untrained.values) if untrained else {}, "sentence": sentence_about(scores, untrained, layer, head),
     }
 
 
-def in_words(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> str:
+def sentence_about(scores: HeadScores, untrained: HeadScores | None, layer: int, head: int) -> str:
     """What a head is for, in a sentence or two."""
     role, ranked = scores.role(layer, head), scores.ranked(layer, head)
     if role is None:
@@ -86,6 +86,6 @@ def in_words(scores: HeadScores, untrained: HeadScores | None, layer: int, head:
             f"on the {score.reads} (chance {100 * role.chance:.0f} %{before}).{after}")
 
 
-def told(number: float) -> float | None:
+def rounded(number: float) -> float | None:
     """A score as JSON has it: rounded, and nothing where it is unknown."""
     return None if math.isnan(number) else round(float(number), 4)

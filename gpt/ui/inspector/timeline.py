@@ -7,28 +7,29 @@ from typing import Any
 from gpt.interpret.scores import ROLES
 from gpt.ui.charts.figures import LINES
 from gpt.ui.inspector import film
-from gpt.ui.inspector.inspector import Looks, Seen, shown
-from gpt.ui.inspector.request import Question
+from gpt.ui.inspector.inspections import Inspected, Inspector, shown
+from gpt.ui.inspector.request import InspectionRequest
 
 BEFORE_ONE = 0.5  # where step 0 stands on an axis of logarithms
 
 
-def at(looks: Looks, seen: Seen, question: Question) -> dict[str, Any]:
-    """{"step"} -> what `look` answers, for the same tokens in the snapshot at that step, or None: in the best weights."""
-    key, other = looks.at(seen, question.step("step"))
-    return {"key": key, **shown(other)}
+def at(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
+    """{"step"} -> what `inspect` answers, for the same tokens in the snapshot at that step, or None: in the best weights."""
+    key, at_step = inspector.at_step(inspected, request.step("step"))
+    return {"key": key, **shown(at_step)}
 
 
-def timeline(seen: Seen, question: Question) -> dict[str, Any]:
+def timeline(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"layer", "head"} -> the steps of a film strip, and the chart of the head's scores (None where the run has none)."""
-    L, H, _ = seen.inspection.shape
-    layer, head = question.whole("layer", 0, L - 1), question.whole("head", 0, H - 1)
-    rows = [row for row in seen.run.rows()[0] if row.get("kind") == "heads"]
+    L, H, _ = inspected.inspection.shape
+    layer, head = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
+    rows = [row for row in inspected.run.rows()[0] if row.get("kind") == "heads"]
     lines, chances = score_lines(rows, layer, head), rows[-1].get("chance") if rows else None
     chances = chances if isinstance(chances, dict) else {}
-    note = "" if lines else (f"Run {seen.run.name} was trained before heads were scored while they form: train it again to see when each "
-                             "found its job.")
-    return {"steps": film.pictures(film.frames(seen.run)), "figure": chart(lines, chances, layer, head) if lines else None, "note": note}
+    note = "" if lines else (f"Run {inspected.run.name} was trained before heads were scored while they form: train it again to see when "
+                             "each found its job.")
+    figure = chart(lines, chances, layer, head) if lines else None
+    return {"steps": film.pictures(film.frames(inspected.run)), "figure": figure, "note": note}
 
 
 def score_lines(rows: list[dict[str, Any]], layer: int, head: int) -> dict[str, list[tuple[int, float]]]:

@@ -26,7 +26,7 @@ from gpt.runs import cleanup
 from gpt.runs.locks import began as began_at
 from gpt.runs.run import FINAL_STATES, Run, RunError, list_runs
 from gpt.runs.storage import write_atomically
-from gpt.runs.writer import KEPT_SAVES
+from gpt.runs.writer import N_SAVES
 
 Process = tuple[int, str]  # its number and when it began: together they mean one process
 OWNERS, HOMES = ".owners.json", ".visitors"
@@ -53,7 +53,7 @@ class Caps:
     runs: int = 20  # begun by visitors and kept; beyond them the oldest finished one is deleted
     text_bytes: int = 100_000_000  # of all texts that visitors gave; beyond them the oldest text is deleted
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The caps in sentences, for visitors to read before they begin."""
         return (f"A model may have up to {self.parameters / 1e6:g} million parameters, take {self.memory / 1e9:g} GB of memory "
                 f"and {self.disk / 1e6:g} MB of disk. After {self.minutes:g} minutes its training ends, also if max_minutes or max_steps "
@@ -65,7 +65,7 @@ class Caps:
         words = cost.parameters.get("embedding", 0) + cost.parameters.get("head", 0) > cost.n_parameters / 2
         vocabulary = "vocab_size" if config["tokenizer"] == "bpe" else "the vocabulary (tokenizer bpe, with a vocab_size)"
         disk = run_bytes(config, cost)
-        found = [
+        limits = [
             (cost.n_parameters > self.parameters, f"{cost.n_parameters / 1e6:.1f} million parameters", f"{self.parameters / 1e6:g} million",
              f"emb_dim or {vocabulary if words else 'n_layers'}"),
             (cost.training_bytes > self.memory, f"about {cost.training_bytes / 1e9:.1f} GB of memory", f"{self.memory / 1e9:g} GB",
@@ -77,12 +77,12 @@ class Caps:
              f"{self.minutes:g} minutes", "eval_tokens or n_layers"),
         ]
         return [f"this CONFIG takes {value}, and a visitor of this page may take {limit}: lower {remedy}"
-                for over, value, limit, remedy in found if over]
+                for over, value, limit, remedy in limits if over]
 
 
 def run_bytes(config: dict[str, Any], cost: Estimate) -> float:
     """What the run's folder grows to: best weights, saves with the optimizer's state, snapshots in half precision."""
-    return cost.weight_bytes + KEPT_SAVES * (cost.weight_bytes + cost.optimizer_bytes) + config["snapshots"] * cost.weight_bytes / 2
+    return cost.weight_bytes + N_SAVES * (cost.weight_bytes + cost.optimizer_bytes) + config["snapshots"] * cost.weight_bytes / 2
 
 
 class Access:
@@ -157,8 +157,8 @@ class Access:
             return
         digest(visitor)
         self._owners()
-        if found := self.problems(visitor, config, estimate(config, n_train_tokens, config["device"])):
-            raise AccessError("; ".join(found))
+        if problems := self.problems(visitor, config, estimate(config, n_train_tokens, config["device"])):
+            raise AccessError("; ".join(problems))
 
     def began(self, visitor: str, run: str, process: Process) -> None:
         """Remember whose `run` is, which `process` trains, and delete the oldest finished runs of visitors for which there is no
@@ -167,12 +167,12 @@ class Access:
             self.deleted(run)
             return
         with self.lock:
-            there = [kept for kept in list_runs(self.root) if kept.name != run and self._owner(kept.name)]  # newest first
-            finished = [kept for kept in there if kept.status()["state"] in FINAL_STATES and not kept.is_alive()]
-            gone = finished[::-1][:max(0, len(there) - (self.caps.runs - 1))]
-            for kept in gone:
-                cleanup.delete(kept)
-            owners, names = self._owners(), {kept.name for kept in there} - {kept.name for kept in gone}
+            owned = [other for other in list_runs(self.root) if other.name != run and self._owner(other.name)]  # newest first
+            finished = [other for other in owned if other.status()["state"] in FINAL_STATES and not other.is_alive()]
+            oldest = finished[::-1][:max(0, len(owned) - (self.caps.runs - 1))]
+            for other in oldest:
+                cleanup.delete(other)
+            owners, names = self._owners(), {other.name for other in owned} - {other.name for other in oldest}
             begun = {"who": digest(visitor), "created": None, "process": process}
             self._write({name: entry for name, entry in owners.items() if name in names} | {run: begun})
 
@@ -238,7 +238,7 @@ class Access:
             trained = _process_of(run) == tuple(entry["process"])
             if trained and created is not None:
                 self._write(owners | {name: entry | {"created": created}})
-            starts = created is None and _lives(entry["process"])
+            starts = created is None and _is_alive(entry["process"])
             return entry["who"] if trained or starts else None
 
     def _owners(self) -> dict[str, dict[str, Any]]:
@@ -267,7 +267,7 @@ def process_known(pid: int) -> Process:
     return pid, began_at(pid)
 
 
-def _lives(process: Process) -> bool:
+def _is_alive(process: Process) -> bool:
     pid, began = process
     return bool(began) and began_at(pid) == began
 

@@ -1,4 +1,4 @@
-"""How much room the runs may take: the page keeps to it by itself, and tells what it removed for it."""
+"""The disk quota: how much room the runs may take. The page enforces it by itself, and reports what it removed."""
 
 import threading
 from datetime import datetime
@@ -7,10 +7,10 @@ from gpt.runs.cleanup import make_room, size, size_of
 from gpt.ui.server import model_cache, training_status
 from gpt.ui.server.jobs import Jobs
 
-LOOK_SECONDS = 60.0  # how often a page that nobody looks at makes room: a run that begins, grows or ends is met within a minute
+CHECK_SECONDS = 60.0  # between two checks of a page that nobody uses
 
 
-class Room:
+class DiskQuota:
     """The folder of the runs, and the bytes it may take; 0 is no limit."""
 
     def __init__(self, jobs: Jobs, limit: int):
@@ -18,20 +18,20 @@ class Room:
         self._removed = self._trouble = ""
         self._lock = threading.Lock()
 
-    def make(self) -> None:
-        """If the folder takes too much, remove what runs can do without, but nothing of a run that somebody looks at."""
+    def enforce(self) -> None:
+        """If the folder takes too much, remove what runs can do without, but nothing of a run that somebody uses."""
         with self._lock:
             self._trouble = ""
             if not self.limit or size_of(self.jobs.root) <= self.limit:
                 return
             try:
-                tidied = make_room(self.jobs.root, self.limit, self.in_use())
+                report = make_room(self.jobs.root, self.limit, self.in_use())
             except OSError as error:  # a run went away while the runs were listed, or one may not be read: told, and tried again
-                self._trouble = f"Room cannot be made now ({error.strerror})."
+                self._trouble = f"DiskQuota cannot be made now ({error.strerror})."
                 return
-            self._trouble = tidied.trouble()
-            if tidied.freed:
-                self._removed = f"{datetime.now():%Y-%m-%d %H:%M}: {tidied.removed()}"
+            self._trouble = report.trouble()
+            if report.freed:
+                self._removed = f"{datetime.now():%Y-%m-%d %H:%M}: {report.removed()}"
 
     def in_use(self) -> set[str]:
         """Runs to leave alone: the one that comes with the project, those whose process lives or begins, the one that is watched,
@@ -41,7 +41,7 @@ class Room:
         return {*shipped, *model_cache.in_use(self.jobs.root), *([watched.name] if watched else []),
                 *([child] if (child := self.jobs.child()) else [])}
 
-    def told(self, n_runs: int) -> dict[str, str]:
+    def report(self, n_runs: int) -> dict[str, str]:
         """Sentences: how much room is taken, what was removed last, and why that is not enough."""
         limit = f"; the limit is {self.limit / 1e9:g} GB" if self.limit else ""
         runs = f"{n_runs} {'run' if n_runs == 1 else 'runs'}"

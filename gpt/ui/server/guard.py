@@ -70,10 +70,10 @@ class Guard:
             async with self.direct if path.startswith(DIRECT) else contextlib.nullcontext():
                 await self.app(scope, receive, answer.send)
         except Refused as refused:
-            await answer.tell(refused.status, str(refused))
+            await answer.refuse(refused.status, str(refused))
         except Exception:  # whatever it is, whoever asked learns nothing of it, and the log everything
             logging.getLogger(__name__).error("%s %s failed:\n%s", scope["method"], scope["path"][:200], traceback.format_exc())
-            await answer.tell(500, OURS)
+            await answer.refuse(500, OURS)
 
     def check_address(self, method: str, path: str, headers: Headers) -> None:
         """Raise Refused for what this page never asks of its server."""
@@ -96,9 +96,9 @@ class Guard:
     def hands_out(self, path: str) -> bool:
         """Whether a file is the page's own: one of its scripts, or a zip or a report that it has made, in a folder that cannot be
         guessed. What visitors upload lies elsewhere, and is handed out to nobody: it might be a page that acts."""
-        return path in map(str, SCRIPTS) or (path.endswith((".zip", ".html")) and self.was_kept(path, PACKED))
+        return path in map(str, SCRIPTS) or (path.endswith((".zip", ".html")) and self.is_stored(path, PACKED))
 
-    def was_kept(self, path: str, folder: str = "") -> bool:
+    def is_stored(self, path: str, folder: str = "") -> bool:
         """Whether a file lies where Gradio keeps what goes through it, or in `folder` there."""
         try:
             found = Path(path).resolve()
@@ -158,12 +158,12 @@ class Guard:
         number = body.get("fn_index")
         name = next((path.removeprefix(f"{API}/{way}/") for way in reversed(CALLS) if path.startswith(f"{API}/{way}/")), None)
         if number is not None and name in (None, "predict"):
-            found = self.page.fns.get(number) if type(number) is int else None
+            endpoint = self.page.fns.get(number) if type(number) is int else None
         else:
-            found = next((fn for fn in self.page.fns.values() if fn.api_name == name and isinstance(name, str)), None)
-        if found is None or (number is not None and found._id != number):
+            endpoint = next((fn for fn in self.page.fns.values() if fn.api_name == name and isinstance(name, str)), None)
+        if endpoint is None or (number is not None and endpoint._id != number):
             raise Refused(404, "the page has no such endpoint: reload it, or see which there are with gradio_client's view_api()")
-        return found
+        return endpoint
 
     def check_values(self, endpoint: Any, body: dict[str, Any], path: str) -> None:
         if path.startswith(f"{API}/call/v2/"):  # values by name, which Gradio itself knows; absent ones have defaults
@@ -183,7 +183,7 @@ class Guard:
         """Whether `value` tells of a file as Gradio's page does: of one that Gradio has kept. It would fetch addresses, too."""
         if not (isinstance(value, dict) and value.get("meta") == {"_type": "gradio.FileData"} and isinstance(value.get("path"), str)):
             return False
-        return self.was_kept(value["path"])
+        return self.is_stored(value["path"])
 
 
 def parts(value: Any) -> Iterator[Any]:
@@ -254,7 +254,7 @@ class Answer:
         self._began = False  # something has gone out
         self._streams = False  # events, as Gradio's queue sends them
         self._start: Message | None = None
-        self._held: list[bytes] | None = None
+        self._body: list[bytes] | None = None
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -262,16 +262,16 @@ class Answer:
             kind = Headers(raw=message["headers"]).get("content-type", "")
             self._streams = kind.startswith("text/event-stream")
             if message["status"] >= 400 or (self._hides and kind.startswith("text/html")):
-                self._held = []
+                self._body = []
                 return
-        elif self._held is not None:
-            self._held.append(message.get("body", b""))
+        elif self._body is not None:
+            self._body.append(message.get("body", b""))
             if message.get("more_body"):
                 return
-            body, self._held = b"".join(self._held), None
+            body, self._body = b"".join(self._body), None
             if (status := self._start["status"]) >= 400:
-                told = in_a_sentence(status, body)
-                await self._whole(JSONResponse(told, 422 if status == 500 and told["error"] != OURS else status))
+                sentence = in_a_sentence(status, body)
+                await self._whole(JSONResponse(sentence, 422 if status == 500 and sentence["error"] != OURS else status))
             else:
                 await self._whole(HTMLResponse(ENDPOINTS.sub(b"window.gradio_api_info = {};</script>", body)))
             return
@@ -280,7 +280,7 @@ class Answer:
         self._began = True
         await self._send(message)
 
-    async def tell(self, status: int, sentence: str) -> None:
+    async def refuse(self, status: int, sentence: str) -> None:
         """End with `sentence`, or, if part of another answer has gone out, with nothing more."""
         if not self._began:
             await self._whole(JSONResponse({"error": sentence, "detail": sentence}, status))
@@ -296,24 +296,24 @@ class Answer:
 def without_exceptions(event: bytes) -> bytes:
     """An event of Gradio's queue, whose exceptions have no words or Python's, as it may be read."""
     if event.startswith(b'data: {"msg":"unexpected_error"'):
-        told = json.loads(event.removeprefix(b"data: "))
-        told["message"] = "the page does not know this session: reload it" if told.get("session_not_found") else OURS
-        return b"data: " + json.dumps(told).encode() + b"\n\n"
+        answer = json.loads(event.removeprefix(b"data: "))
+        answer["message"] = "the page does not know this session: reload it" if answer.get("session_not_found") else OURS
+        return b"data: " + json.dumps(answer).encode() + b"\n\n"
     return event.replace(b'"error":null', b'"error":' + json.dumps(OURS).encode() + SHOWN)
 
 
 def in_a_sentence(status: int, body: bytes) -> dict[str, Any]:
     """The body of an error as it may be read: what is a sentence already stays, anything else becomes one."""
     try:
-        told = json.loads(body)
+        answer = json.loads(body)
     except ValueError:
-        told = None
-    if isinstance(told, dict):
-        detail = told.get("detail")
-        if isinstance(told.get("error"), str):  # a UserError, told by gr.Error; Gradio answers as if it were the server's fault
-            return told
+        answer = None
+    if isinstance(answer, dict):
+        detail = answer.get("detail")
+        if isinstance(answer.get("error"), str):  # a UserError, told by gr.Error; Gradio answers as if it were the server's fault
+            return answer
         if isinstance(detail, dict) and isinstance(detail.get("error"), str):  # Gradio's page expects this of a missing login
-            return {"error": detail["error"], **told}
+            return {"error": detail["error"], **answer}
         if isinstance(detail, str) and status < 500:
             return {"error": detail[:300], "detail": detail[:300]}
     if status == 503:

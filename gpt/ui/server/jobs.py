@@ -78,7 +78,7 @@ class Jobs:
         run = find_run(self.root, name)
         status, command = run.status(), check_command(f"extend {steps}")
         if status["state"] not in FINAL_STATES:
-            run.ask(command)
+            run.request(command)
             return
         run.check_format(to_resume=True)
         if not run.saves():
@@ -189,7 +189,7 @@ class Jobs:
 def _mark(run: Run) -> tuple:
     """What tells one writing of a run's status.json from the next, whatever the clock says. A run deleted meanwhile has none."""
     try:
-        found = (run.path / "status.json").stat()
+        about = (run.path / "status.json").stat()
     except FileNotFoundError:
         return ()
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return about.st_ino, about.st_mtime_ns, about.st_size

@@ -52,9 +52,9 @@ def preview(source: str, tokenizer: str, vocab_size: int, seed: int) -> dict:
     corpus = read_corpus(source, seed)
     train_text, _ = corpus.split()
     sample = train_text[:SAMPLE]
-    made = make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
-    tokens = len(made.encode(sample))
+    trained = make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
+    tokens = len(trained.encode(sample))
     n_bytes = len(sample.encode("utf-8"))
     share = len(train_text) / max(len(sample), 1)
     return {"characters": len(corpus.text), "opening": corpus.text[:280], "notes": corpus.notes, "exact": share == 1,
-            "train_tokens": round(tokens * share), "bytes_per_token": n_bytes / max(tokens, 1), "vocab_size": made.n_vocab}
+            "train_tokens": round(tokens * share), "bytes_per_token": n_bytes / max(tokens, 1), "vocab_size": trained.n_vocab}

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from gpt.escape import escaped
 from gpt.runs.run import FINAL_STATES, Run, RunError, list_runs
 from gpt.ui.charts import figures
 from gpt.ui.server.jobs import PROJECT, Jobs
-from gpt.visible import visible
 
 SHIPPED = "stories"  # the run that comes with the project, in the project's own folder of runs
 MOST_ROWS = 1000  # training rows, and evaluations, in one answer: a run limited by minutes alone has a row for every step
@@ -24,7 +24,7 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
     """What has happened since byte `cursor` of the run that the page should watch. If that is another run than `name`, or
     nothing of it was seen yet, or it has forgotten rows since, the answer begins anew: `chart` is the empty chart to fill."""
     if failure := jobs.failure():
-        return {"run": failure[0], **_message("Failed", visible(failure[1]))}
+        return {"run": failure[0], **_message("Failed", escaped(failure[1]))}
     if starting := jobs.starting():
         return {"run": starting, **_message("Starting", "Getting Python and PyTorch ready.")}
     run = watched(jobs)
@@ -39,11 +39,11 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
     return {
         "run": run.name, "state": status["state"], "active": active,
         "snapshot": trains, "extend": bool(run.saves()) if not active else trains,
-        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": visible(sentence(jobs, run, status)),
+        "facts": facts(status), "progress": status.get("progress") or 0, "sentence": escaped(sentence(jobs, run, status)),
         "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"],
         "rows": [shown(row) for row in thinned(rows)], "cursor": end,
-        "error": visible(str(status["error"])) if status.get("error") else None,
-        "log": visible(run.log()) if status["state"] == "failed" and jobs.access.caps is None else "",  # names files of this machine
+        "error": escaped(str(status["error"])) if status.get("error") else None,
+        "log": escaped(run.log()) if status["state"] == "failed" and jobs.access.caps is None else "",  # names files of this machine
     }
 
 
@@ -52,7 +52,7 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
     only needs to know that they were: it then asks for what it draws of them."""
     if row.get("kind") in ("heads", "formed"):
         return {"kind": row["kind"], "step": row["step"]}
-    return {key: visible(value) if isinstance(value, str) else value for key, value in row.items()}
+    return {key: escaped(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
 def watched(jobs: Jobs) -> Run | None:
@@ -108,11 +108,11 @@ def facts(status: dict[str, Any]) -> list[dict[str, str]]:
 
 def duration(seconds: float) -> str:
     """75 -> "1 min 15 s"."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, seconds_left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes} min {seconds_left} s" if minutes else f"{seconds_left} s"
 
 
 def sentence(jobs: Jobs, run: Run, status: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from gpt.config import FIELDS, Field
 from gpt.errors import UserError
-from gpt.visible import visible
+from gpt.escape import escaped
 
 QUIETLY = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}  # for events that only tidy the page
 ANSWERED = {**QUIETLY, "queue": True}  # for events that may be refused: through the queue that is a message, and no failed request
@@ -39,19 +39,19 @@ def controls_of(group: str) -> dict[str, gr.components.FormComponent]:
 
 
 @contextlib.contextmanager
-def told_to_the_person() -> Iterator[None]:
-    """A user's mistake inside becomes a message on the page."""
+def errors_as_messages() -> Iterator[None]:
+    """A UserError inside becomes a message on the page."""
     try:
         yield
     except UserError as error:
         raise gr.Error(in_a_toast(str(error)), print_exception=False) from error
 
 
-def tell(sentence: str) -> None:
-    """Good news, as a message on the page."""
+def show_message(sentence: str) -> None:
+    """A message on the page."""
     gr.Info(in_a_toast(sentence))
 
 
 def in_a_toast(sentence: str) -> str:
     """Gradio shows messages as HTML: what a person or a file has put into a sentence must show as it stands."""
-    return html.escape(visible(sentence), quote=False)
+    return html.escape(escaped(sentence), quote=False)

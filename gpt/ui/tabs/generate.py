@@ -11,6 +11,7 @@ import gradio as gr
 from gpt.config import ConfigError
 from gpt.data.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_label
 from gpt.errors import UserError
+from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import Likely, Piece, write
 from gpt.ui.charts.component import component
@@ -19,7 +20,6 @@ from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.values import typed
 from gpt.ui.tabs import run_picker
 from gpt.ui.tabs.controls import control
-from gpt.visible import visible
 
 REDRAW_SECONDS = 0.05
 
@@ -28,7 +28,7 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     """Lay the tab out and connect it."""
     prompt = gr.Textbox("Once there was", label="Prompt", lines=2, elem_id="prompt", render=False)
     with gr.Row():
-        chooser = run_picker.Chooser(jobs.root, "generate", prompt)
+        picker = run_picker.RunPicker(jobs.root, "generate", prompt)
     prompt.render()
     with gr.Row(elem_classes="gpt-buttons"):
         begin = gr.Button("Generate", variant="primary", elem_id="generate")
@@ -40,19 +40,19 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     def generate(run: str, weights: float, prompt: str | None, *values: Any) -> Iterator[dict[str, Any]]:
         yield from written(jobs, run, weights, prompt or "", typed(SAMPLING_FIELDS, list(values)))
 
-    event = begin.click(generate, [chooser.run, chooser.weights, prompt, *sampling], writing, api_name="generate", show_progress="hidden",
+    event = begin.click(generate, [picker.run, picker.weights, prompt, *sampling], writing, api_name="generate", show_progress="hidden",
                         concurrency_limit=4, preprocess=False)
     stop.click(None, cancels=event)
-    chooser.offered_on(tab)
+    picker.offered_on(tab)
 
 
 def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What the writing view shows, again and again while the text grows.
 
     `pieces` is one string with a line of JSON a piece: Gradio sends only what was added to a string that grows. What the model read at
-    a step, for who wants to look at it, are the last `most` of the ids in `read` and the tokens of the pieces before.
+    a step, for who wants to inspect it, are the last `most` of the ids in `read` and the tokens of the pieces before.
     """
-    shown = {"id": secrets.token_hex(4), "prompt": visible(str(prompt)[:LONGEST_PROMPT]), "pieces": "", "run": run, "place": position}
+    shown = {"id": secrets.token_hex(4), "prompt": escaped(str(prompt)[:LONGEST_PROMPT]), "pieces": "", "run": run, "place": position}
     n_tokens = 0
     try:
         sampling = Sampling(**settings)
@@ -72,15 +72,15 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
         seconds = max(time.monotonic() - began, 1e-9)
         yield {**shown, "done": True, "note": f"{n_tokens} tokens, {n_tokens / seconds:,.0f} per second ({weights}).{note}"}
     except ConfigError as error:
-        yield {**shown, "error": visible(". ".join(error.problems.values()))}
+        yield {**shown, "error": escaped(". ".join(error.problems.values()))}
     except UserError as error:
-        yield {**shown, "error": visible(str(error))}
+        yield {**shown, "error": escaped(str(error))}
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:
-    def told(row: Likely) -> list[Any]:
+    def as_list(row: Likely) -> list[Any]:
         shares = (round(share, 4) for share in (row.model, row.tempered, row.left))
-        return [visible(token_label(tokenizer.token_bytes(row.token))), *shares, row.token == piece.token]
+        return [escaped(token_label(tokenizer.token_bytes(row.token))), *shares, row.token == piece.token]
 
-    return {"text": visible(piece.text), "token": piece.token, "probability": round(piece.probability, 4),
-            "surprisal": round(piece.surprisal, 3), "likeliest": [told(row) for row in piece.likeliest]}
+    return {"text": escaped(piece.text), "token": piece.token, "probability": round(piece.probability, 4),
+            "surprisal": round(piece.surprisal, 3), "likeliest": [as_list(row) for row in piece.likeliest]}

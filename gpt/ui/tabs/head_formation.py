@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 
 from gpt.errors import UserError
-from gpt.interpret.experiment import CORPUS, tell
-from gpt.interpret.experiment import take_out as experiment_out
+from gpt.escape import escaped
+from gpt.interpret.experiment import CORPUS, story_of
+from gpt.interpret.experiment import take_out as without_its_heads
 from gpt.interpret.forming import read_scores
 from gpt.interpret.heads import ONE_LAYER, HeadScores
 from gpt.interpret.scores import ROLES, SCORES
 from gpt.runs.run import FINAL_STATES, Run, RunError, find_run
 from gpt.ui.charts import figures
-from gpt.ui.inspector.request import Question
+from gpt.ui.inspector.request import InspectionRequest
 from gpt.ui.server import model_cache
 from gpt.ui.server.jobs import Jobs
-from gpt.visible import visible
 
 BEST_PLACE = 1e9  # on the slider over the snapshots: past all of them are the best weights
 STRONGEST = "strongest role"
@@ -24,55 +24,55 @@ HINTS = {STRONGEST: "Of all that a head can be, what it is most, above chance: 0
          **{name: score.sentence for name, score in SCORES.items()}}
 
 
-def forming(jobs: Jobs, asked: Any) -> dict[str, Any]:
-    """{"run", "score"} -> {"figure", or None where no head was scored; "key": [[role, colour, heads]]; "hint": what the score is; "told": a
+def forming(jobs: Jobs, sent: Any) -> dict[str, Any]:
+    """{"run", "score"} -> {"figure", or None where no head was scored; "key": [[role, colour, heads]]; "hint": what the score is; "formed": a
     sentence for each head that has got a role, the newest first; "story" of the experiment, or None; "note"}."""
     try:
-        question = Question(asked)
-        run, score = find_run(jobs.root, question.text("run", 64)), question.choice("score", CHOICES)
+        request = InspectionRequest(sent)
+        run, score = find_run(jobs.root, request.text("run", 64)), request.choice("score", CHOICES)
     except UserError as error:
-        return {"error": visible(str(error))}
+        return {"error": escaped(str(error))}
     rows = run.rows()[0]
     scored = read_scores(rows)
     formed = [row for row in rows if row.get("kind") == "formed" and str(row.get("role")) in ROLES]
     return {
         "figure": figure(scored, formed, score, run.status()["steps"]) if scored else None,
         "key": key(scored[-1][1]) if scored else [], "hint": HINTS[score],
-        "told": [_sentence(str(row.get("text"))) for row in reversed(formed)],
+        "formed": [_sentence(str(row.get("text"))) for row in reversed(formed)],
         "story": story(run, rows), "note": ONE_LAYER if scored and scored[-1][1].shape[0] == 1 else "",
     }
 
 
 def story(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """What a run on letters written twice goes through; None for another run, and for one that has not told yet what it is."""
+    """What a run on letters written twice goes through; None for another run, and for one whose config.json is not written yet."""
     try:
         if run.config()["config"].get("corpus") != CORPUS:
             return None
     except RunError:
         return None
     over = run.status()["state"] in FINAL_STATES
-    told = tell(rows, over)
-    return {"sentences": told.sentences, "over": over, "can_take_out": over and bool(told.heads)}
+    growth = story_of(rows, over)
+    return {"sentences": growth.sentences, "over": over, "can_take_out": over and bool(growth.heads)}
 
 
-def take_out(jobs: Jobs, asked: Any) -> dict[str, Any]:
+def take_out(jobs: Jobs, sent: Any) -> dict[str, Any]:
     """{"run"} -> {"sentence", "lines": [[loss, words]]}: the loss without the heads that the experiment grew, beside what it was."""
     try:
-        run = find_run(jobs.root, Question(asked).text("run", 64))
-        told = tell(run.rows()[0], is_over=True)
-        if not told.heads:
+        run = find_run(jobs.root, InspectionRequest(sent).text("run", 64))
+        growth = story_of(run.rows()[0], is_over=True)
+        if not growth.heads:
             raise UserError(f"run {run.name} has grown no induction head that could be taken out: train one from the preset induction")
         model, _, _ = model_cache.load(jobs.root, run.name, BEST_PLACE)
-        found = experiment_out(model, run.probes(), told.heads)
+        outcome = without_its_heads(model, run.probes(), growth.heads)
     except UserError as error:
-        return {"error": visible(str(error))}
-    undone = (found.without - found.with_heads) / max(told.plateau - found.with_heads, 1e-9)
+        return {"error": escaped(str(error))}
+    undone = (outcome.without - outcome.with_heads) / max(growth.plateau - outcome.with_heads, 1e-9)
     share = "the whole drop is undone" if undone >= 1 else f"{100 * max(undone, 0):.0f} % of the drop is undone"
-    these = "both" if len(told.heads) == 2 else f"these {len(told.heads)} heads"
+    these = "both" if len(growth.heads) == 2 else f"these {len(growth.heads)} heads"
     return {
-        "sentence": f"Loss on the plateau {told.plateau:.2f}, with all heads {found.with_heads:.2f}, without {these} {found.without:.2f} "
-                    f"nats per letter: {share}.",
-        "lines": [[found.without, f"without these heads {found.without:.2f}"]],
+        "sentence": f"Loss on the plateau {growth.plateau:.2f}, with all heads {outcome.with_heads:.2f}, without {these} "
+                    f"{outcome.without:.2f} nats per letter: {share}.",
+        "lines": [[outcome.without, f"without these heads {outcome.without:.2f}"]],
     }
 
 
@@ -103,4 +103,4 @@ def key(scores: HeadScores) -> list[tuple[str, str, int]]:
 
 
 def _sentence(text: str) -> str:
-    return visible(text[:1].upper() + text[1:] + ".")
+    return escaped(text[:1].upper() + text[1:] + ".")

@@ -9,13 +9,13 @@ from gpt.data.tokenizer import encode_prompt, load_tokenizer
 from gpt.errors import UserError
 from gpt.runs.run import FINAL_STATES, Run, RunError, find_run, list_runs
 from gpt.ui.server.model_cache import snapshot_at
-from gpt.ui.tabs.controls import ANSWERED, QUIETLY, told_to_the_person
+from gpt.ui.tabs.controls import ANSWERED, QUIETLY, errors_as_messages
 
 BEST = "weights: the best of the run"
-MOST_ASKED_FOR = 20  # snapshots that persons may want of a run, by a button or a pause, while a tab is open
+MOST_REQUESTED = 20  # snapshots that persons may want of a run, by a button or a pause, while a tab is open
 
 
-class Chooser:
+class RunPicker:
     """Two controls beside each other: a run, and a slider over its snapshots with the best weights at its right end; and a prompt, which
     the tab lays out itself, and which changes with the run as `prompt_for` says.
 
@@ -31,20 +31,20 @@ class Chooser:
             self.run.input(self.choose, [self.run, self.prompt], [self.weights, self.prompt], trigger_mode="always_last", **self._quietly),
             self.weights.change(self.label, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
-    def offered_on(self, tab: gr.Tab, wish: str = "(run) => [run, null]") -> Any:
-        """Bring the list of runs up to date whenever `tab` is shown. `wish` is JavaScript that may wish for a run and a place on the
-        slider: it is given the run that is chosen, and gives one, and a place or null."""
+    def offered_on(self, tab: gr.Tab, request: str = "(run) => [run, null]") -> Any:
+        """Bring the list of runs up to date whenever `tab` is shown. `request` is JavaScript that may request a run and a place on
+        the slider: it takes the run that is chosen, and returns one, and a place or null."""
         controls = [self.run, self.weights, self.prompt]
-        return tab.select(self.offer, controls, controls, js=f"(run, place, prompt) => [...({wish})(run), prompt]", **self._quietly)
+        return tab.select(self.offer, controls, controls, js=f"(run, place, prompt) => [...({request})(run), prompt]", **self._quietly)
 
     def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any]:
-        """The choice stays if the run is still there, and its weights, unless others are wished for; else the newest run with its best."""
+        """The choice stays if the run is still there, and its weights, unless others are requested; else the newest run with its best."""
         names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
         if chosen in names:
             if place is None:
                 return gr.update(choices=names), gr.update(maximum=self._last(chosen)), gr.skip()
-            there = gr.update(maximum=self._last(chosen), value=place)
-            return gr.update(choices=names, value=chosen), there, self._readable(chosen, prompt)
+            slider = gr.update(maximum=self._last(chosen), value=place)
+            return gr.update(choices=names, value=chosen), slider, self._readable(chosen, prompt)
         newest = names[0] if names else None
         return gr.update(choices=names, value=newest), *(self.choose(newest, prompt) if newest else (gr.skip(), gr.skip()))
 
@@ -54,17 +54,17 @@ class Chooser:
 
     def moved_to(self, chosen: str, event: gr.EventData) -> Any:
         """The slider where the view that clicked went, unless another run was chosen meanwhile."""
-        went = event._data if isinstance(event._data, dict) else {}
-        step = went.get("step")
-        if not chosen or went.get("run") != chosen:
+        target = event._data if isinstance(event._data, dict) else {}
+        step = target.get("step")
+        if not chosen or target.get("run") != chosen:
             return gr.skip()  # another run was chosen meanwhile
-        with told_to_the_person():
+        with errors_as_messages():
             last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()
         return gr.update(maximum=last, value=steps.index(step) if step in steps else last)
 
     def label(self, chosen: str, position: float) -> Any:
         """The slider, named by what it points at."""
-        with told_to_the_person():
+        with errors_as_messages():
             step = snapshot_at(self.root, chosen, position)
         return gr.update(label=BEST if step is None else f"weights: at training step {step:,}")
 
@@ -73,13 +73,13 @@ class Chooser:
         return self.best_place(chosen), self._readable(chosen, prompt)
 
     def _readable(self, chosen: str, prompt: Any) -> Any:
-        with told_to_the_person():
+        with errors_as_messages():
             better = prompt_for(self.root, chosen, prompt, self._first_prompt)
         return gr.skip() if better == prompt else better
 
     def best_place(self, chosen: str) -> Any:
         """The slider with a place for each snapshot of a run, at its right end: the best weights."""
-        with told_to_the_person():
+        with errors_as_messages():
             last = self._last(chosen)
         return gr.update(maximum=last, value=last, label=BEST)
 
@@ -88,7 +88,7 @@ class Chooser:
         best weights."""
         run = find_run(self.root, name)
         here = len(run.snapshots())
-        to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"] + MOST_ASKED_FOR
+        to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"] + MOST_REQUESTED
         return max(1, here + to_come)
 
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gpt.escape import escaped
 from gpt.runs.cleanup import size, size_of
 from gpt.runs.run import Run, RunError
 from gpt.ui.server.training_status import STATES, duration
-from gpt.visible import visible
 
 COLUMNS = [{"key": key, "label": label} for key, label in (
     ("name", "run"), ("state", "state"), ("text", "text"), ("tokenizer", "tokens"), ("parameters", "parameters"), ("step", "steps"),
@@ -39,11 +39,11 @@ def table_row(run: Run) -> dict[str, Any] | None:
 def of_another_version(run: Run) -> str:
     """Why this version cannot use a run, in a sentence; "" if it can, or if nobody can read it."""
     try:
-        found = run.config().get("format")
+        version = run.config().get("format")
     except (RunError, OSError):
         return ""
     try:
-        if isinstance(found, int):
+        if isinstance(version, int):
             run.check_format()
     except RunError as error:
         return str(error)
@@ -56,8 +56,8 @@ def _readable_row(run: Run) -> dict[str, Any]:
     best, bits = best_evaluation(run)
     seconds, created = status.get("seconds") or 0, saved["created"]
     return {
-        "name": run.name, "state": STATES[status["state"]], "text": visible(saved["corpus"]["name"]),
-        "tokenizer": visible(f"{tokenizer['name']}, {tokenizer['n_vocab']:,}"),
+        "name": run.name, "state": STATES[status["state"]], "text": escaped(saved["corpus"]["name"]),
+        "tokenizer": escaped(f"{tokenizer['name']}, {tokenizer['n_vocab']:,}"),
         "parameters": f"{parameters / 1e6:.2f} M", "step": f"{status['step']:,}", "seconds": duration(seconds),
         "val_loss": f"{best:.4f}" if best is not None else "", "bits_per_byte": f"{bits:.4f}" if bits is not None else "",
         "created": f"{datetime.fromtimestamp(created):%Y-%m-%d %H:%M}",

@@ -9,24 +9,24 @@ from typing import Any
 
 import gradio as gr
 
+from gpt.escape import escaped
 from gpt.runs import cleanup
 from gpt.runs.run import Run, RunError, find_run, list_runs
 from gpt.ui.charts import figures
 from gpt.ui.charts.component import component
-from gpt.ui.server.disk_quota import Room
+from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import downloads
-from gpt.ui.tabs.controls import ANSWERED, QUIETLY, tell, told_to_the_person
+from gpt.ui.tabs.controls import ANSWERED, QUIETLY, errors_as_messages, show_message
 from gpt.ui.tabs.run_table import COLUMNS, curve, table_row
 from gpt.ui.tabs.visitor import Visitor
-from gpt.visible import visible
 
 MOST_SELECTED = 1000
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 CALM = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
 
 
-def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
+def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
     """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
@@ -36,7 +36,7 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
                                                     for action in ("Resume", "Rename", "Report", "Download", "Delete"))
     with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
         confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
-        keep = gr.Button("Keep", elem_id="keep-runs", min_width=60)
+        keep_runs = gr.Button("Keep", elem_id="keep-runs", min_width=60)
     with gr.Row(elem_classes="gpt-buttons gpt-renaming", visible=False) as renaming:
         name = gr.Textbox(label="New name", max_lines=1, elem_id="new-name", scale=3, min_width=120)
         accept = gr.Button("Rename", variant="primary", elem_id="accept-name", min_width=60)
@@ -48,7 +48,7 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
         return *choose(jobs, names), *CALM
 
     def anew(selected: str) -> tuple[Any, ...]:
-        return *fill(jobs, room, selected), *CALM
+        return *fill(jobs, quota, selected), *CALM
 
     rows = [actions, deleting, renaming]
     filled = {"fn": anew, "inputs": selected, "outputs": [table, chart, selected, *rows], **QUIETLY}
@@ -64,7 +64,7 @@ def build(jobs: Jobs, tab: gr.Tab, room: Room, visitor: Visitor) -> None:
     deleted = confirm.click(partial(delete_runs, jobs), [about, visitor.key], **ANSWERED)
     for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
         after(**filled).then(None, js=to_focus("delete"))
-    keep.click(**calmed).then(None, js=to_focus("delete"))
+    keep_runs.click(**calmed).then(None, js=to_focus("delete"))
 
     asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, about], **ANSWERED)
     asked.success(None, js=to_focus("new-name"))
@@ -84,14 +84,14 @@ def to_focus(elem_id: str) -> str:
     return f"() => gpt.focus('{elem_id}')"
 
 
-def fill(jobs: Jobs, room: Room, selected: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+def fill(jobs: Jobs, quota: DiskQuota, selected: str) -> tuple[dict[str, Any], dict[str, Any], str]:
     """The whole tab anew, after there is room: table, chart and selection. With nothing selected, the newest run is."""
-    room.make()
+    quota.enforce()
     runs = list_runs(jobs.root)
     chosen = names_of(selected)
     names = [run.name for run in runs if run.name in chosen] or [run.name for run in runs[:1]]
     rows = [row for run in runs if (row := table_row(run))]
-    value = {"columns": COLUMNS, "rows": rows, "selected": names, "room": room.told(len(rows))}
+    value = {"columns": COLUMNS, "rows": rows, "selected": names, "room": quota.report(len(rows))}
     return value, curves_of(jobs, names), "\n".join(names)
 
 
@@ -124,28 +124,28 @@ def one_of(jobs: Jobs, selected: Any, action: str) -> Run:
 
 
 def resume_run(jobs: Jobs, selected: str, visitor: str = "") -> None:
-    with told_to_the_person():
+    with errors_as_messages():
         run = one_of(jobs, selected, "resume")
         jobs.access.check(visitor, run.name)
         run.check_format(to_resume=True)
         jobs.resume(run.name)
-    tell(f"Run {run.name} goes on: see the Train tab.")
+    show_message(f"Run {run.name} goes on: see the Train tab.")
 
 
 def ask_to_delete(selected: str) -> tuple[Any, Any, Any, str]:
-    """Show the question instead of the actions, and keep the names it is about: exactly these are deleted."""
+    """Show the question instead of the actions, and remember the names it is about: exactly these are deleted."""
     names = names_of(selected)
-    with told_to_the_person():
+    with errors_as_messages():
         if not names:
             raise RunError("no runs are selected: select those to delete")
     return HIDDEN, SHOWN, gr.update(
-        value=visible(f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever")), "\n".join(names)
+        value=escaped(f"Yes, delete {', '.join(names) if len(names) < 4 else f'{len(names)} runs'} for ever")), "\n".join(names)
 
 
-def delete_runs(jobs: Jobs, asked: str, visitor: str = "") -> None:
+def delete_runs(jobs: Jobs, names: str, visitor: str = "") -> None:
     """Delete the runs that the person was asked about."""
-    with told_to_the_person():
-        for name in names_of(asked):
+    with errors_as_messages():
+        for name in names_of(names):
             with jobs.access.lock:
                 run = find_run(jobs.root, name)
                 jobs.access.check(visitor, name)
@@ -154,15 +154,15 @@ def delete_runs(jobs: Jobs, asked: str, visitor: str = "") -> None:
 
 
 def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any, str]:
-    """Show a box with the name to change instead of the actions, and keep whose name it is."""
-    with told_to_the_person():
+    """Show a box with the name to change instead of the actions, and remember whose name it is."""
+    with errors_as_messages():
         run = one_of(jobs, selected, "rename")
     return HIDDEN, SHOWN, gr.update(value=run.name), run.name
 
 
 def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
     """The name of the run that was asked about, from now on."""
-    with told_to_the_person():
+    with errors_as_messages():
         run, name = one_of(jobs, asked, "rename"), str(name or "").strip()
         if name == run.name:
             return name
@@ -177,6 +177,6 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
 
 def pack_one(jobs: Jobs, action: str, pack: Callable[[Run, Path], Path], folder: Path, selected: str) -> dict[str, Any]:
     """What `pack` makes of the selected run below `folder`, as the view "delivery" takes it; `action` names the button that was pressed."""
-    with told_to_the_person():
+    with errors_as_messages():
         path = pack(one_of(jobs, selected, action), folder)
     return {"path": str(path), "name": path.name, "press": secrets.token_hex(4)}

@@ -11,6 +11,7 @@ from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, validate
 from gpt.data.corpus import BUILT_IN
 from gpt.data.dataset import require_length
 from gpt.errors import UserError
+from gpt.escape import escaped
 from gpt.estimate.price import estimate
 from gpt.runs.cleanup import size
 from gpt.runs.run import find_run, new_name
@@ -18,12 +19,11 @@ from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
 from gpt.ui.server.access import process_known
 from gpt.ui.server.jobs import Jobs, training_words
-from gpt.ui.server.polling import Pace
+from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs import form_memory, head_formation
-from gpt.ui.tabs.controls import ANSWERED, QUIETLY, controls_of, tell, told_to_the_person
+from gpt.ui.tabs.controls import ANSWERED, QUIETLY, controls_of, errors_as_messages, show_message
 from gpt.ui.tabs.visitor import Visitor
-from gpt.visible import visible
 
 
 def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
@@ -48,7 +48,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
                 snapshot = gr.Button("Save a snapshot", size="sm", elem_id="snapshot", min_width=60)
             with gr.Accordion("Your own text", open=False):
                 pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
-                keep = gr.Button("Use this text", size="sm", elem_id="keep")
+                use_pasted = gr.Button("Use this text", size="sm", elem_id="keep")
                 upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
             with gr.Accordion("Model", open=False, elem_id="model-settings"):
                 controls = {**controls_of("text"), "corpus": source, **controls_of("model")}
@@ -61,34 +61,34 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
 
     form = [controls[field.name] for field in FIELDS]
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
-    asked = [preset, name, *form, visitor.key]
-    # A preset changes many controls at once, and answers may overtake each other: each question has a number, and the views keep to
+    sent = [preset, name, *form, visitor.key]
+    # A preset changes many controls at once, and answers may overtake each other: each request has a number, and the views show
     # the answer with the highest.
     number = gr.Number(visible=False)
-    priced = {"fn": partial(show_price, jobs), "inputs": [number, *asked], "outputs": [price, preview], "preprocess": False,
+    priced = {"fn": partial(show_price, jobs), "inputs": [number, *sent], "outputs": [price, preview], "preprocess": False,
               "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **QUIETLY}
     gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
     preset.input(take_preset, preset, [preset, *form], preprocess=False, **QUIETLY)
-    memory = form_memory.keep(preset, {"run": name, **controls})
-    for here in [known.then for known in visitor.known] or [page.load]:
-        here(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **QUIETLY)
-    begun = train.click(partial(start, jobs), asked, None, api_name="start", show_progress="hidden", preprocess=False)
+    memory = form_memory.save_form(preset, {"run": name, **controls})
+    for loaded in [known.then for known in visitor.known] or [page.load]:
+        loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **QUIETLY)
+    begun = train.click(partial(start, jobs), sent, None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**priced)
     chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **QUIETLY)
-    form_memory.keep_preset_after(chosen.success, memory, preset)
-    chosen.success(partial(start, jobs), asked, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**priced)
+    form_memory.save_preset_after(chosen.success, memory, preset)
+    chosen.success(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**priced)
     pause.click(partial(toggle_pause, jobs), visitor.key, **ANSWERED)
     stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
     stop_now.click(partial(end_at_once, jobs), visitor.key, **ANSWERED)
     snapshot.click(partial(keep_snapshot, jobs), visitor.key, **ANSWERED)
     extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **ANSWERED)
-    for chosen in (keep.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **ANSWERED),
+    for chosen in (use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **ANSWERED),
                    upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **ANSWERED)):
-        form_memory.keep_after(chosen.success, memory, "corpus", source)
+        form_memory.save_after(chosen.success, memory, "corpus", source)
 
 
 def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
-    """What the price and the preview show: the answer to the page's question `number`."""
+    """What the price and the preview show: the answer to the page's request `number`."""
     try:
         *settings, visitor = values
         config = typed(FIELDS, settings)
@@ -101,7 +101,7 @@ def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) ->
 
 def take_preset(preset: str) -> list[Any]:
     """Put the preset's values into the form."""
-    with told_to_the_person():
+    with errors_as_messages():
         if (preset := text_of(preset, "the preset")) not in PRESETS:
             raise UserError(f"there is no preset {preset[:40]!r}: choose one from the list")
     chosen = PRESETS[preset]
@@ -109,7 +109,7 @@ def take_preset(preset: str) -> list[Any]:
 
 
 def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
-    """Fill the form with what the browser kept of it, and the list of texts with those that are here now."""
+    """Fill the form with what the browser saved of it, and the list of texts with those that are here now."""
     home = jobs.access.home(visitor)
     values = form_memory.restored(home, memory)
     preset, name = values.pop("preset"), values.pop("run")
@@ -118,7 +118,7 @@ def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
 
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
-    with told_to_the_person():
+    with errors_as_messages():
         *settings, visitor = values
         config = jobs.access.bounded(visitor, validate(typed(FIELDS, settings)))
         text = long_enough(jobs, config, visitor)
@@ -131,7 +131,7 @@ def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
 
 def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
     """Ask the run that trains now to pause, resume or stop."""
-    with told_to_the_person():
+    with errors_as_messages():
         running = jobs.running()
         if running is None:
             raise UserError(f"nothing is training, so there is nothing to {command}")
@@ -143,11 +143,11 @@ def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
                 raise UserError(f"run {running} is still starting: {command} it in a moment")
             jobs.end_child()
             return
-        find_run(jobs.root, running).ask(command)
+        find_run(jobs.root, running).request(command)
 
 
 def toggle_pause(jobs: Jobs, visitor: str = "") -> None:
-    with told_to_the_person():
+    with errors_as_messages():
         running = jobs.running()
         paused = running is not None and find_run(jobs.root, running).status()["state"] == "paused"
     ask(jobs, "resume" if paused else "pause", visitor)
@@ -155,7 +155,7 @@ def toggle_pause(jobs: Jobs, visitor: str = "") -> None:
 
 def end_at_once(jobs: Jobs, visitor: str = "") -> None:
     """End the run that trains now without waiting for the step in progress; the page then tells from which step it can go on."""
-    with told_to_the_person():
+    with errors_as_messages():
         running = jobs.running()
         if running is None:
             raise UserError("nothing is training, so there is nothing to stop")
@@ -167,17 +167,17 @@ def end_at_once(jobs: Jobs, visitor: str = "") -> None:
 
 
 def keep_snapshot(jobs: Jobs, visitor: str = "") -> None:
-    with told_to_the_person():
+    with errors_as_messages():
         if (running := jobs.running()) and not jobs.starting():
             jobs.access.check(visitor, running)
             jobs.access.check_growth(visitor, find_run(jobs.root, running))
     ask(jobs, "snapshot", visitor)
-    tell("The weights of this step are kept: Generate and Attention can look back at them.")
+    show_message("The weights of this step are saved: Generate and Attention can go back to them.")
 
 
 def add_steps(jobs: Jobs, steps: Any, visitor: str = "") -> None:
     """Train the run that the page shows for `steps` more, whether it still trains or has ended."""
-    with told_to_the_person():
+    with errors_as_messages():
         if isinstance(steps, bool) or not isinstance(steps, int | float) or not 1 <= steps <= MOST_STEPS or steps != int(steps):
             raise UserError(f"{str(steps)[:40]} steps cannot be added: give a whole number from 1 to {MOST_STEPS:,}")
         run = training_status.watched(jobs)
@@ -189,15 +189,15 @@ def add_steps(jobs: Jobs, steps: Any, visitor: str = "") -> None:
 
 
 def use_text(jobs: Jobs, pasted: str | None, visitor: str = "") -> tuple[Any, str]:
-    """Keep what was pasted and choose it."""
-    with told_to_the_person():
+    """Save what was pasted and choose it."""
+    with errors_as_messages():
         data = text_of(pasted, "the text").encode("utf-8", errors="replace")
     return _chosen(jobs, "pasted.txt", data, visitor), ""
 
 
 def use_file(jobs: Jobs, file: str | None, visitor: str = "") -> Any:
-    """Keep an uploaded file and choose it. What Gradio has kept of it is no longer needed."""
-    with told_to_the_person():
+    """Save an uploaded file and choose it. Gradio's copy is no longer needed."""
+    with errors_as_messages():
         if not file:
             raise UserError("no file came with this upload: choose a .txt file")
     data = Path(file).read_bytes()
@@ -206,7 +206,7 @@ def use_file(jobs: Jobs, file: str | None, visitor: str = "") -> Any:
 
 
 def _chosen(jobs: Jobs, name: str, data: bytes, visitor: str) -> Any:
-    with told_to_the_person():
+    with errors_as_messages():
         jobs.access.check_text(visitor, data)
         path = texts.save_text(jobs.access.home(visitor), name, data)
         jobs.access.gave(path)
@@ -218,12 +218,12 @@ def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[st
     try:
         text = _preview(jobs, config, visitor)
     except UserError as error:
-        return {"sentence": "", "opening": "", "notes": visible(str(error))}
+        return {"sentence": "", "opening": "", "notes": escaped(str(error))}
     tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
     about = f"{BUILT_IN[config['corpus']].sentence} " if config["corpus"] in BUILT_IN else ""
     sentence = (f"{about}{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, "
                 f"{text['bytes_per_token']:.1f} bytes each; the last tenth is kept for validation.")
-    return {"sentence": sentence, "opening": visible(text["opening"]), "notes": visible(" ".join(text["notes"]))}
+    return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(text["notes"]))}
 
 
 def _preview(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
@@ -262,9 +262,9 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor
         config = jobs.access.bounded(visitor, config)
         cost = estimate(priced(config, text), text["train_tokens"], config["device"])
     except ConfigError as error:
-        return {"problems": [visible(problem) for problem in error.problems.values()]}
+        return {"problems": [escaped(problem) for problem in error.problems.values()]}
     except UserError as error:
-        return {"problems": [visible(str(error))]}
+        return {"problems": [escaped(str(error))]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
     words = training_words(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     return {
@@ -286,12 +286,12 @@ def shares(amounts: dict[str, float]) -> dict[str, float]:
 
 def _poll(jobs: Jobs):
     """What the page calls: {page, run, cursor}, of which anything may be missing or nonsense, -> what is new, and when to ask again."""
-    pace = Pace()
+    interval = PollingInterval()
 
-    def poll(asked: dict[str, Any]) -> dict[str, Any]:
-        asked = asked if isinstance(asked, dict) else {}
-        page, run, cursor = asked.get("page"), asked.get("run"), asked.get("cursor")
+    def poll(sent: dict[str, Any]) -> dict[str, Any]:
+        sent = sent if isinstance(sent, dict) else {}
+        page, run, cursor = sent.get("page"), sent.get("run"), sent.get("cursor")
         run, cursor = run if isinstance(run, str) else None, cursor if isinstance(cursor, int) and 0 <= cursor < 2**40 else 0
-        return {**training_status.poll(jobs, run, cursor), "wait": pace.wait(str(page)[:40])}
+        return {**training_status.poll(jobs, run, cursor), "wait": interval.wait(str(page)[:40])}
 
     return poll

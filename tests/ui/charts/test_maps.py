@@ -91,8 +91,8 @@ def test_a_mosaic_of_any_length_is_a_lower_triangle_of_bounded_size(T):
 @pytest.mark.parametrize(("L", "H", "T"), [(12, 12, 256), (12, 12, 64), (48, 32, 40), (1, 1, 256), (24, 16, 1)])
 def test_the_default_view_weighs_less_than_half_a_megabyte(L, H, T):
     figure = drawn(np.broadcast_to(np.eye(T, dtype=np.float32), (L, H, T, T)))
-    one_head = head_map(random_maps(1, 1, T)[0, 0], ["·parliament"] * T)
-    assert len(json.dumps(figure)) + len(json.dumps(one_head)) < HALF_A_MEGABYTE
+    about_head = head_map(random_maps(1, 1, T)[0, 0], ["·parliament"] * T)
+    assert len(json.dumps(figure)) + len(json.dumps(about_head)) < HALF_A_MEGABYTE
     assert (tiles_of(figure).diagonal(axis1=2, axis2=3) == 255).all()
 
 

@@ -12,7 +12,7 @@ from gpt.interpret.heads import score_heads
 from gpt.runs.run import find_run, load_run
 from gpt.ui.charts import maps
 from gpt.ui.inspector import compare
-from gpt.ui.inspector.inspector import Looks
+from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from tests.says import says
 from tests.ui.conftest import matrix_of
@@ -21,9 +21,9 @@ BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
 
 
-def ask(looking: Looks, answer, shown: dict, **question) -> dict:
+def ask(inspector: Inspector, answer, shown: dict, **question) -> dict:
     asked = {"key": shown["key"], **question}
-    return json.loads(json.dumps(looking.answering(partial(answer, looking))(asked), allow_nan=False))
+    return json.loads(json.dumps(inspector.answering(partial(answer, inspector))(asked), allow_nan=False))
 
 
 def snapshot(step: int | None, run: str = "bottles") -> dict:
@@ -31,18 +31,18 @@ def snapshot(step: int | None, run: str = "bottles") -> dict:
 
 
 @pytest.fixture
-def shown(looking) -> dict:
-    return looking.look("bottles", BEST, PROMPT)
+def shown(inspector) -> dict:
+    return inspector.inspect("bottles", BEST, PROMPT)
 
 
-def test_every_run_can_be_compared_with(looking, shown, root):
-    runs = ask(looking, compare.rivals, shown)["runs"]
+def test_every_run_can_be_compared_with(inspector, shown, root):
+    runs = ask(inspector, compare.rivals, shown)["runs"]
     assert {run["name"]: run["steps"] for run in runs} == {name: find_run(root, name).snapshots() for name in ("bottles", "bytes")}
 
 
-def test_against_another_snapshot_each_token_has_two_losses(looking, shown, root):
+def test_against_another_snapshot_each_token_has_two_losses(inspector, shown, root):
     step = find_run(root, "bottles").snapshots()[0]
-    answer = ask(looking, compare.compare, shown, **snapshot(step))
+    answer = ask(inspector, compare.compare, shown, **snapshot(step))
     assert (answer["a"], answer["b"]) == ("bottles, best weights", f"bottles, step {step}")
     assert (answer["piece"], answer["notes"], answer["unscored"]) == ("token", [], "")
     assert [label for label, _, _ in answer["pieces"]] == list("·green")
@@ -52,17 +52,17 @@ def test_against_another_snapshot_each_token_has_two_losses(looking, shown, root
         f"On this text A expects the next token with {a:.2f} nats on average, B with {b:.2f}: {ahead} is better by ")
 
 
-def test_a_model_against_itself_is_alike(looking, shown):
-    answer = ask(looking, compare.compare, shown, **snapshot(None))
+def test_a_model_against_itself_is_alike(inspector, shown):
+    answer = ask(inspector, compare.compare, shown, **snapshot(None))
     assert answer["sentence"].endswith(": they are alike.")
-    one = ask(looking, compare.compare_head, shown, **snapshot(None), layer=0, head=1)
+    one = ask(inspector, compare.compare_head, shown, **snapshot(None), layer=0, head=1)
     assert one["sentence"] == "Layer 0 head 1: A and B read alike."
     assert one["maps"]["difference"]["data"][0]["colorbar"]["ticktext"] == ["-0.01", "0", "0.01"]
 
 
-def test_maps_share_colours_and_their_difference_is_signed(looking, shown, root):
+def test_maps_share_colours_and_their_difference_is_signed(inspector, shown, root):
     step = find_run(root, "bottles").snapshots()[0]
-    answer = ask(looking, compare.compare_head, shown, **snapshot(step), layer=1, head=0)
+    answer = ask(inspector, compare.compare_head, shown, **snapshot(step), layer=1, head=0)
     a, b, difference = (answer["maps"][name] for name in ("a", "b", "difference"))
     below = np.tril_indices(len(PROMPT))
     np.testing.assert_allclose(matrix_of(difference)[below], (matrix_of(a) - matrix_of(b))[below], atol=1e-6)
@@ -77,37 +77,37 @@ def test_maps_share_colours_and_their_difference_is_signed(looking, shown, root)
     assert a["layout"]["meta"]["labels"] == difference["layout"]["meta"]["labels"] == list("7·green")
 
 
-def test_another_tokenizer_is_compared_by_the_byte_and_its_maps_are_not(looking, shown):
-    answer = ask(looking, compare.compare, shown, **snapshot(None, "bytes"))
+def test_another_tokenizer_is_compared_by_the_byte_and_its_maps_are_not(inspector, shown):
+    answer = ask(inspector, compare.compare, shown, **snapshot(None, "bytes"))
     assert re.match(r"On this text A needs \d+\.\d\d bits a byte, B \d+\.\d\d: [AB] is better by ", answer["sentence"])
     assert answer["piece"] == "piece"
     assert answer["notes"][0] == "The two have different tokenizers: the text is compared in the 6 pieces into which both cut it."
-    one = ask(looking, compare.compare_head, shown, **snapshot(None, "bytes"), layer=0, head=0)
+    one = ask(inspector, compare.compare_head, shown, **snapshot(None, "bytes"), layer=0, head=0)
     assert one == {"none": "The two cut the text into different tokens, so a row or a column of one map is no row or column of the other: "
                            "their attention cannot be laid on each other."}
 
 
 @pytest.mark.parametrize("zero", [True, False])
-def test_a_model_against_itself_without_heads(looking, shown, zero):
+def test_a_model_against_itself_without_heads(inspector, shown, zero):
     question = {"with": "without", "heads": [[0, 1], [0, 0]], "zero": zero}
-    answer = ask(looking, compare.compare, shown, **question)
+    answer = ask(inspector, compare.compare, shown, **question)
     assert answer["b"] == "bottles, best weights, without layer 0 head 0, layer 0 head 1"
     assert answer["notes"] == [compare.UNHEARD]
     assert any(a != b for _, a, b in answer["pieces"])
-    below, above = (ask(looking, compare.compare_head, shown, **question, layer=layer, head=0) for layer in (0, 1))
+    below, above = (ask(inspector, compare.compare_head, shown, **question, layer=layer, head=0) for layer in (0, 1))
     assert below["sentence"].endswith("read alike.")  # nothing before it has changed
     assert np.abs(np.nan_to_num(matrix_of(above["maps"]["difference"]))).max() > 0
 
 
-def test_its_mean_says_something_else_than_nothing(looking, shown):
+def test_its_mean_says_something_else_than_nothing(inspector, shown):
     question = {"with": "without", "heads": [[0, 0]]}
-    zero, mean = (ask(looking, compare.compare, shown, **question, zero=zero)["pieces"] for zero in (True, False))
+    zero, mean = (ask(inspector, compare.compare, shown, **question, zero=zero)["pieces"] for zero in (True, False))
     assert [b for _, _, b in zero] != [b for _, _, b in mean]
 
 
-def test_scores_of_all_heads_lie_against_each_other(looking, shown, root):
+def test_scores_of_all_heads_lie_against_each_other(inspector, shown, root):
     step = find_run(root, "bottles").snapshots()[0]
-    alike, *scores = ask(looking, compare.compare, shown, **snapshot(step))["scatter"]["data"]
+    alike, *scores = ask(inspector, compare.compare, shown, **snapshot(step))["scatter"]["data"]
     assert (alike["x"], alike["y"]) == ([0, 1], [0, 1])
     a, b = (score_heads(load_run(root / "bottles", which)[0], find_run(root, "bottles").probes()) for which in (None, step))
     first = next(trace for trace in scores if trace["name"] == "first token")
@@ -119,24 +119,24 @@ def test_scores_of_all_heads_lie_against_each_other(looking, shown, root):
 
 def test_without_probes_all_but_the_scores_is_compared(own_root):
     (own_root / "bottles" / "probes.safetensors").unlink()
-    looking = Looks(Jobs(own_root))
-    shown = looking.look("bottles", BEST, PROMPT)
-    answer = ask(looking, compare.compare, shown, **snapshot(0))
+    inspector = Inspector(Jobs(own_root))
+    shown = inspector.inspect("bottles", BEST, PROMPT)
+    answer = ask(inspector, compare.compare, shown, **snapshot(0))
     assert answer["scatter"] is None
     assert answer["unscored"].startswith("Their heads cannot be scored: run bottles was trained before heads were scored")
     assert len(answer["pieces"]) == 6
     without = {"with": "without", "heads": [[0, 0]]}
-    assert "train it again" in ask(looking, compare.compare, shown, **without)["error"]  # there is no text to take a mean of
-    assert len(ask(looking, compare.compare, shown, **without, zero=True)["pieces"]) == 6
+    assert "train it again" in ask(inspector, compare.compare, shown, **without)["error"]  # there is no text to take a mean of
+    assert len(ask(inspector, compare.compare, shown, **without, zero=True)["pieces"]) == 6
 
 
 def test_a_run_or_a_snapshot_that_has_vanished_is_told(own_root):
-    looking = Looks(Jobs(own_root))
-    shown = looking.look("bottles", BEST, PROMPT)
+    inspector = Inspector(Jobs(own_root))
+    shown = inspector.inspect("bottles", BEST, PROMPT)
     rmtree(own_root / "bytes")
-    assert ask(looking, compare.compare, shown, **snapshot(None, "bytes"))["error"].startswith("there is no run bytes in ")
+    assert ask(inspector, compare.compare, shown, **snapshot(None, "bytes"))["error"].startswith("there is no run bytes in ")
     (own_root / "bottles" / "snapshots" / "step-000000.safetensors").unlink()
-    assert "has no snapshot at step 0" in ask(looking, compare.compare, shown, **snapshot(0))["error"]
+    assert "has no snapshot at step 0" in ask(inspector, compare.compare, shown, **snapshot(0))["error"]
 
 
 @pytest.mark.parametrize(("question", "told"), [
@@ -145,21 +145,21 @@ def test_a_run_or_a_snapshot_that_has_vanished_is_told(own_root):
     ({"with": "without"}, "heads is no list"), ({"with": "without", "heads": []}, "no head | add"),
     ({"with": "without", "heads": [[0, 7]]}, "head is 7 | 0 to 1"),
 ])
-def test_a_question_that_makes_no_sense_gets_a_sentence(looking, shown, question, told):
+def test_a_question_that_makes_no_sense_gets_a_sentence(inspector, shown, question, told):
     for answer in (compare.compare, partial(compare.compare_head)):
-        found = ask(looking, answer, shown, **question, layer=0, head=0)
+        found = ask(inspector, answer, shown, **question, layer=0, head=0)
         assert found.keys() == {"error"}
         assert re.search(says(told), found["error"])
 
 
-def test_one_token_leaves_nothing_to_compare(looking):
-    shown = looking.look("bottles", BEST, "7")
-    assert "text of one token" in ask(looking, compare.compare, shown, **snapshot(0))["error"]
+def test_one_token_leaves_nothing_to_compare(inspector):
+    shown = inspector.inspect("bottles", BEST, "7")
+    assert "text of one token" in ask(inspector, compare.compare, shown, **snapshot(0))["error"]
 
 
-def test_hostile_text_shows_letter_by_letter(looking):
-    shown = looking.look("bytes", BEST, "<b>\0\u202e")
-    answer = ask(looking, compare.compare, shown, **snapshot(0, "bytes"))
+def test_hostile_text_shows_letter_by_letter(inspector):
+    shown = inspector.inspect("bytes", BEST, "<b>\0\u202e")
+    answer = ask(inspector, compare.compare, shown, **snapshot(0, "bytes"))
     assert [label for label, _, _ in answer["pieces"]] == ["b", ">", "U+0000", "E2", "80", "AE"]
 
 

@@ -16,7 +16,7 @@ from gpt.model.writing import text_to_token_ids
 from gpt.runs.run import find_run, load_run
 from gpt.runs.storage import load_tensors, save_tensors
 from gpt.ui.inspector.effects import in_words, names_of, pieces
-from gpt.ui.inspector.inspector import Looks
+from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs.attention import ANSWERS
 from tests.says import says
@@ -29,8 +29,8 @@ class Asking:
     """One thing looked at, and questions about it."""
 
     def __init__(self, root: Path, run: str = "bottles", weights: float = BEST, prompt: str = PROMPT):
-        self.looks = Looks(Jobs(root))
-        self.shown = self.looks.look(run, weights, prompt)
+        self.looks = Inspector(Jobs(root))
+        self.shown = self.looks.inspect(run, weights, prompt)
         self.model, self.tokenizer = load_run(root / run, None if weights == BEST else find_run(root, run).snapshots()[weights])
         self.windows = find_run(root, run).probes().windows
 
@@ -56,8 +56,8 @@ def test_one_head_is_taken_out(root, replace, weights):
     other = ablation.ablated(asking.model, [(1, 0)], means)
     found = ablation.measure(asking.model, other, asking.windows)
     assert answer["sentence"] == in_words([(1, 0)], 2, replace, found)
-    worst = found.suffering[0]
-    assert answer["suffering"][0][1:] == pytest.approx([worst.change, worst.count], abs=1e-5)
+    worst = found.harder_tokens[0]
+    assert answer["harder_tokens"][0][1:] == pytest.approx([worst.change, worst.count], abs=1e-5)
     assert answer["after"] == "g"
     labels = [label for label, _, _ in answer["next"]]
     assert len(set(labels)) == len(labels) >= 5
@@ -148,7 +148,7 @@ def test_a_sweep_of_nonsense_is_told(asking, question, told):
 
 def test_a_run_without_probes_says_so(root, tmp_path):
     copytree(root, tmp_path / "old", ignore=ignore_patterns("probes.safetensors"))
-    asking = Looks(Jobs(tmp_path / "old"))
+    asking = Inspector(Jobs(tmp_path / "old"))
     key = asking.look("bottles", BEST, PROMPT)["key"]
     questions = {"effect": {"heads": [[0, 0]], "replace": "mean", "query": 0}, "sweep": {"layer": 0, "replace": "zero"}, "importance": {}}
     for name, question in questions.items():

@@ -13,8 +13,8 @@ from gpt.model.sampling import Sampling
 from gpt.model.writing import write
 from gpt.runs.run import find_run, load_run
 from gpt.runs.storage import load_tensors, save_tensors
-from gpt.ui.inspector import inspector, lens
-from gpt.ui.inspector.inspector import Looks
+from gpt.ui.inspector import inspections, lens
+from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from tests.ui.conftest import unpacked
 
@@ -24,11 +24,11 @@ COLOUR = lens.COLOURS[0]
 
 
 @pytest.fixture
-def ask(looking):
+def ask(inspector):
     """ask(answer, run, prompt, **question) -> what the page is told about the prompt."""
     def ask(answer, run: str = "bottles", prompt: str = PROMPT, **question) -> dict:
-        key = looking.look(run, BEST, prompt)["key"]
-        return json.loads(json.dumps(looking.answering(answer)({"key": key, **question}), allow_nan=False))
+        key = inspector.inspect(run, BEST, prompt)["key"]
+        return json.loads(json.dumps(inspector.answering(answer)({"key": key, **question}), allow_nan=False))
 
     return ask
 
@@ -120,11 +120,11 @@ def test_the_likeliest_tokens_and_the_true_one_can_be_explained(ask, root):
     *((lens.attribution, bad) for bad in ({"query": 9}, {"token": 5}, {"token": "-1"}, {"token": "99"}, {"against": "all"},
                                           {"against": {}})),
 ])
-def test_a_question_that_makes_no_sense_gets_a_sentence(looking, answer, question):
-    key = looking.look("bottles", BEST, PROMPT)["key"]
+def test_a_question_that_makes_no_sense_gets_a_sentence(inspector, answer, question):
+    key = inspector.inspect("bottles", BEST, PROMPT)["key"]
     good = {"key": key, "query": 0, "most": 5, "colour": COLOUR, "token": "likeliest", "against": "mean"}
-    assert "error" not in looking.answering(answer)(good)
-    told = looking.answering(answer)({**good, **question})
+    assert "error" not in inspector.answering(answer)(good)
+    told = inspector.answering(answer)({**good, **question})
     assert told.keys() == {"error"}
     assert told["error"]
 
@@ -152,26 +152,26 @@ class TestReplay:
                 ids = [*ids, piece.token]
         return steps
 
-    def test_every_heads_row_is_that_of_a_forward_pass_over_the_same_ids(self, looking, steps, root):
+    def test_every_heads_row_is_that_of_a_forward_pass_over_the_same_ids(self, inspector, steps, root):
         model, _ = model_of(root, "bytes")
         for step in (steps[0], steps[20], steps[39]):
-            shown = json.loads(json.dumps(looking.replay("bytes", BEST, step), allow_nan=False))
+            shown = json.loads(json.dumps(inspector.replay("bytes", BEST, step), allow_nan=False))
             assert shown["replayed"]
             maps, logits = attention_maps(model, torch.tensor([step["ids"]]))
-            seen = looking._kept[shown["key"]].inspection
+            seen = inspector._kept[shown["key"]].inspection
             for layer in range(2):
                 np.testing.assert_array_equal(seen.weights(layer)[:, -1], maps[layer, 0, :, -1].numpy())
             assert logits[0, -1].softmax(dim=0)[step["wrote"]].item() == pytest.approx(step["probability"], abs=1e-4)
             assert len(shown["tokens"]) == len(step["ids"])
 
-    def test_the_note_says_which_step_it_is(self, looking, steps):
+    def test_the_note_says_which_step_it_is(self, inspector, steps):
         step = steps[3]
-        note = looking.replay("bytes", BEST, step)["note"]
+        note = inspector.replay("bytes", BEST, step)["note"]
         assert note.startswith("The step at which the model wrote ")
-        assert note.endswith(f" ({100 * step['probability']:.1f} %), in bytes, best weights. Look returns to the prompt.")
+        assert note.endswith(f" ({100 * step['probability']:.1f} %), in bytes, best weights. Inspect returns to the prompt.")
 
-    def test_other_weights_than_those_that_wrote_are_told(self, looking, steps):
-        note = looking.replay("bytes", 0, steps[3])["note"]
+    def test_other_weights_than_those_that_wrote_are_told(self, inspector, steps):
+        note = inspector.replay("bytes", 0, steps[3])["note"]
         assert ", read by other weights, bytes, step 0: they give it " in note
         assert note.endswith(f"; those that wrote gave it {100 * steps[3]['probability']:.1f} %.")
 
@@ -179,35 +179,36 @@ class TestReplay:
         own = copytree(root, tmp_path / "checkpoints")
         path = find_run(own, "bytes").weights()
         save_tensors(path, {name: -2 * tensor for name, tensor in load_tensors(path)[0].items()})
-        assert "in bytes, best weights, which have changed since: they give it " in Looks(Jobs(own)).replay("bytes", BEST, steps[3])["note"]
+        note = Inspector(Jobs(own)).replay("bytes", BEST, steps[3])["note"]
+        assert "in bytes, best weights, which have changed since: they give it " in note
 
-    def test_ids_are_read_as_they_are_and_not_as_the_text_they_make(self, looking, root):
+    def test_ids_are_read_as_they_are_and_not_as_the_text_they_make(self, inspector, root):
         _, tokenizer = model_of(root, "bytes")
         ids = [0xF0, 0x9F, 0x37]  # the beginning of a character that never ends
-        shown = looking.replay("bytes", BEST, {"ids": ids, "wrote": 7, "probability": 0.5, "place": BEST})
+        shown = inspector.replay("bytes", BEST, {"ids": ids, "wrote": 7, "probability": 0.5, "place": BEST})
         assert shown["tokens"] == ["F0", "9F", "7"]
         assert tokenizer.encode(tokenizer.decode(ids)) != ids
 
-    def test_what_is_asked_about_a_step_is_answered(self, looking, steps):
-        shown = looking.replay("bytes", BEST, steps[5])
+    def test_what_is_asked_about_a_step_is_answered(self, inspector, steps):
+        shown = inspector.replay("bytes", BEST, steps[5])
         asked = {"key": shown["key"], "query": len(shown["tokens"]) - 1, "token": "likeliest", "against": "mean"}
-        assert looking.answering(lens.attribution)(asked)["parts"]
+        assert inspector.answering(lens.attribution)(asked)["parts"]
 
     @pytest.mark.parametrize("bad", [
         None, [], "x", {}, {"ids": []}, {"ids": "7"}, {"ids": [1.5]}, {"ids": [True]}, {"ids": [-1]}, {"ids": [256]}, {"ids": [10**400]},
         {"ids": [7] * 33}, {"ids": [7] * 10_001}, {"wrote": 256}, {"wrote": None}, {"probability": math.nan}, {"probability": "1"},
         {"probability": 2}, {"place": -1}, {"place": None}, {"place": math.inf},
     ])
-    def test_a_step_that_makes_no_sense_gets_a_sentence(self, looking, steps, bad):
-        told = looking.replay("bytes", BEST, {**steps[3], **bad} if isinstance(bad, dict) and bad else bad)
+    def test_a_step_that_makes_no_sense_gets_a_sentence(self, inspector, steps, bad):
+        told = inspector.replay("bytes", BEST, {**steps[3], **bad} if isinstance(bad, dict) and bad else bad)
         assert told.keys() == {"error"}
         assert told["error"]
 
-    def test_a_step_longer_than_can_be_looked_at_is_told(self, looking, monkeypatch):
-        monkeypatch.setattr(inspector, "MOST_TOKENS", 5)
-        told = looking.replay("bytes", BEST, {"ids": [7] * 6, "wrote": 7, "probability": 0.5, "place": BEST})["error"]
-        assert told == "the model read 6 tokens at this step, and 5 can be looked at: choose an earlier step"
+    def test_a_step_longer_than_can_be_looked_at_is_told(self, inspector, monkeypatch):
+        monkeypatch.setattr(inspections, "MOST_TOKENS", 5)
+        told = inspector.replay("bytes", BEST, {"ids": [7] * 6, "wrote": 7, "probability": 0.5, "place": BEST})["error"]
+        assert told == "the model read 6 tokens at this step, and 5 can be inspected: choose an earlier step"
 
     @pytest.mark.parametrize(("run", "place"), [("cups", BEST), (None, BEST), ("../bytes", BEST), ("bytes", math.nan), ("bytes", None)])
-    def test_weights_that_are_not_there_are_told(self, looking, steps, run, place):
-        assert looking.replay(run, place, steps[3]).keys() == {"error"}
+    def test_weights_that_are_not_there_are_told(self, inspector, steps, run, place):
+        assert inspector.replay(run, place, steps[3]).keys() == {"error"}

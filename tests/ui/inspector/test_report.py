@@ -47,8 +47,8 @@ def test_it_tells_how_the_run_went(run):
 def test_it_tells_what_every_head_does(run):
     heads = contents(run)["heads"]
     expected = score_heads(load_run(run.path)[0], run.probes())
-    assert [(one["layer"], one["head"]) for one in heads["told"]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    assert heads["told"][2]["scores"]["previous token"] == pytest.approx(expected.values["previous token"][1, 0], abs=1e-4)
+    assert [(one["layer"], one["head"]) for one in heads["heads"]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert heads["heads"][2]["scores"]["previous token"] == pytest.approx(expected.values["previous token"][1, 0], abs=1e-4)
     assert heads["mosaic"]["layout"]["meta"]["heads"] == 2
     assert len(heads["text"]) == 8  # the context
 
@@ -56,7 +56,7 @@ def test_it_tells_what_every_head_does(run):
 def test_a_run_without_probes_has_a_report_without_scores(run):
     (run.path / "probes.safetensors").unlink()
     heads = contents(run)["heads"]
-    assert heads["told"] == []
+    assert heads["heads"] == []
     assert "keeps no text to try them on" in heads["note"]
 
 

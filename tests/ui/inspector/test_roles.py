@@ -10,7 +10,7 @@ from gpt.interpret.heads import HeadScores, score_heads
 from gpt.runs.run import Run, load_run
 from gpt.runs.writer import RunWriter
 from gpt.ui.inspector import roles
-from gpt.ui.inspector.inspector import Looks
+from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from tests.ui.conftest import unpacked
 
@@ -18,13 +18,13 @@ PROMPT = "7 green"
 
 
 @pytest.fixture
-def own(root, tmp_path) -> Looks:
-    return Looks(Jobs(copytree(root, tmp_path / "checkpoints")))
+def own(root, tmp_path) -> Inspector:
+    return Inspector(Jobs(copytree(root, tmp_path / "checkpoints")))
 
 
-def ask(looking: Looks, run: str = "bottles", **question) -> dict:
-    question["key"] = looking.look(run, 99, PROMPT)["key"]
-    return json.loads(json.dumps(looking.answering(roles.roles)(question), allow_nan=False))
+def ask(inspector: Inspector, run: str = "bottles", **question) -> dict:
+    question["key"] = inspector.inspect(run, 99, PROMPT)["key"]
+    return json.loads(json.dumps(inspector.answering(roles.roles)(question), allow_nan=False))
 
 
 def scores(induction: float, holds: float = 1.0, **others: float) -> HeadScores:

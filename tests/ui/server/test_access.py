@@ -230,7 +230,7 @@ class TestCaps:
 
     def test_every_cap_is_told_to_visitors(self):
         words = ("10 million parameters", "3 GB", "500 MB", "10 minutes", "40 snapshots", "20 runs", "100 MB")
-        assert all(word in Caps().told() for word in words)
+        assert all(word in Caps().in_words() for word in words)
 
 
 class TestTexts:
@@ -267,7 +267,7 @@ class TestControl:
     def test_others_runs_cannot_be_controlled(self, public, monkeypatch, command):
         asked = []
         monkeypatch.setattr(public, "running", lambda: "bottles")
-        monkeypatch.setattr("gpt.runs.run.Run.ask", lambda run, word: asked.append((run.name, word)))
+        monkeypatch.setattr("gpt.runs.run.Run.request", lambda run, word: asked.append((run.name, word)))
         with pytest.raises(gr.Error, match=says("bottles", "yours")):
             train.toggle_pause(public, BERT) if command == "pause" else train.ask(public, command, BERT)
         assert asked == []
@@ -287,7 +287,7 @@ class TestControl:
         jobs, asked = Jobs(copytree(root, tmp_path / "checkpoints"), caps, PASSWORD), []
         monkeypatch.setattr(jobs, "running", lambda: "bottles")
         monkeypatch.setattr("gpt.ui.server.training_status.watched", lambda jobs: find_run(jobs.root, "bottles"))
-        monkeypatch.setattr("gpt.runs.run.Run.ask", lambda run, word: asked.append(word))
+        monkeypatch.setattr("gpt.runs.run.Run.request", lambda run, word: asked.append(word))
         monkeypatch.setattr(jobs, "extend", lambda name, steps: asked.append(steps))
         monkeypatch.setattr(train, "tell", lambda sentence: None)
         jobs.access.began(ANNA, "bottles", HERE)

@@ -149,7 +149,7 @@ def test_while_a_run_trains_no_other_begins_and_the_control_file_stops_it(jobs, 
             start()
     run = find_run(jobs.root, "a")
     until(lambda: run.status()["step"] > 0)
-    run.ask("stop")
+    run.request("stop")
     until(lambda: jobs.running() is None)
     assert run.status()["state"] == "stopped"
     assert [run.name for run in list_runs(jobs.root)] == ["a"]

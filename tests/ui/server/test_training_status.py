@@ -210,7 +210,7 @@ class TestSentence:
 def test_a_run_that_was_asked_to_stop_is_stopping_before_it_hears_that(jobs, writer):
     run = find_run(jobs.root, "a")
     assert poll(jobs, None, 0)["state"] == "running"
-    run.ask("stop")
+    run.request("stop")
     answer = poll(jobs, None, 0)
     assert (answer["state"], answer["active"]) == ("stopping", True)
     assert "Stop now" in answer["sentence"]

@@ -9,7 +9,7 @@ from gpt.config import CONFIG, FIELDS, Field
 from gpt.errors import UserError
 from gpt.model.sampling import SAMPLING_FIELDS
 from gpt.ui.server.values import text_of, typed
-from gpt.ui.tabs.controls import FINEST, control, controls_of, in_a_toast, told_to_the_person
+from gpt.ui.tabs.controls import FINEST, control, controls_of, errors_as_messages, in_a_toast
 from tests.says import says
 
 ALL = [pytest.param(field, id=field.name) for field in (*FIELDS, *SAMPLING_FIELDS)]
@@ -70,15 +70,15 @@ def test_values_go_by_the_order_of_the_fields():
 
 
 def test_a_users_mistake_becomes_a_message_and_ours_does_not():
-    with pytest.raises(gr.Error, match="lower it") as caught, told_to_the_person():
+    with pytest.raises(gr.Error, match="lower it") as caught, errors_as_messages():
         raise UserError("lower it")
     assert caught.value.print_exception is False
-    with pytest.raises(KeyError), told_to_the_person():
+    with pytest.raises(KeyError), errors_as_messages():
         raise KeyError("ours")
 
 
 def test_a_message_shows_what_was_written_as_it_stands():
-    with pytest.raises(gr.Error) as caught, told_to_the_person():
+    with pytest.raises(gr.Error) as caught, errors_as_messages():
         raise UserError("'<img src=x>' & \x1b[2J")
     assert caught.value.message == "'&lt;img src=x&gt;' &amp; \u241b[2J"
     assert in_a_toast("Run a-1 goes on") == "Run a-1 goes on"

@@ -14,7 +14,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st
 
 
 @pytest.mark.parametrize("kept", [None, {}, [], "garbage", 5, {"preset": None}, {"something": "else"}])
-def test_where_nothing_was_kept_the_form_is_the_default(tmp_path, kept):
+def test_where_nothing_is_stored_the_form_is_the_default(tmp_path, kept):
     assert restored(tmp_path, kept) == FRESH
 
 
@@ -45,7 +45,7 @@ def test_a_text_comes_back_while_it_is_there(tmp_path, text):
 
 
 @given(st.dictionaries(st.sampled_from(["preset", "run", *CONFIG]), JSON))
-def test_whatever_was_kept_each_control_gets_a_value_that_it_can_show(tmp_path_factory, kept):
+def test_whatever_is_stored_each_control_gets_a_value_that_it_can_show(tmp_path_factory, kept):
     form = restored(tmp_path_factory.getbasetemp(), kept)
     assert list(form) == list(FRESH)
     assert form["preset"] in PRESETS

@@ -8,12 +8,12 @@ import re
 import pytest
 
 import gpt.model.sampling
+from gpt.escape import escaped
 from gpt.model.sampling import Sampling
 from gpt.model.writing import write
 from gpt.runs.run import load_run
 from gpt.ui.tabs import generate
 from gpt.ui.tabs.generate import written
-from gpt.visible import visible
 from tests.says import says
 
 BEST = 99  # a place at the right end of the slider
@@ -147,7 +147,7 @@ def test_all_settings_out_of_range_are_told_together(ask):
 def test_a_model_of_bytes_goes_on_with_any_prompt(ask, prompt):
     shown = ask(prompt, "bytes")[-1]
     assert shown["done"]
-    assert shown["prompt"] == visible(prompt)
+    assert shown["prompt"] == escaped(prompt)
 
 
 def test_text_held_back_until_the_end_is_no_token(ask):

@@ -35,7 +35,7 @@ def test_a_run_that_has_not_told_yet_what_it_is_has_no_story(jobs):
     (jobs.root / "new").mkdir(parents=True)
     (jobs.root / "new" / "status.json").write_text('{"state": "starting", "step": 0, "steps": 0}')
     answer = forming(jobs, asked(run="new"))
-    assert (answer["figure"], answer["story"], answer["told"]) == (None, None, [])
+    assert (answer["figure"], answer["story"], answer["formed"]) == (None, None, [])
 
 
 def test_chance_is_a_dashed_line(library_jobs):
@@ -95,7 +95,7 @@ def test_unknown_numbers_leave_gaps():
 
 def test_a_run_without_scores_shows_none(jobs, own_run_without_scores):
     answer = forming(jobs, asked(run=own_run_without_scores))
-    assert (answer["figure"], answer["key"], answer["told"]) == (None, [], [])
+    assert (answer["figure"], answer["key"], answer["formed"]) == (None, [], [])
 
 
 @pytest.fixture
@@ -147,4 +147,4 @@ def test_the_sentences_of_who_formed(jobs, grown):
     path = jobs.root / grown / "metrics.jsonl"
     path.write_text(path.read_text() + json.dumps({"kind": "formed", "step": 160, "layer": 0, "head": 1, "role": "previous token",
                                                    "text": "layer 0 head 1 became a previous-token head at step 160"}) + "\n")
-    assert forming(jobs, asked(run=grown))["told"][0] == "Layer 0 head 1 became a previous-token head at step 160."
+    assert forming(jobs, asked(run=grown))["formed"][0] == "Layer 0 head 1 became a previous-token head at step 160."

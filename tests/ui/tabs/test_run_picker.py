@@ -11,7 +11,7 @@ from gpt.runs.run import RunError, find_run
 from gpt.runs.storage import load_tensors, save_tensors
 from gpt.runs.writer import RunWriter
 from gpt.ui.server.model_cache import load, snapshot_at
-from gpt.ui.tabs.run_picker import BEST, MOST_ASKED_FOR, Chooser, prompt_for
+from gpt.ui.tabs.run_picker import BEST, MOST_ASKED_FOR, RunPicker, prompt_for
 from tests.says import says
 
 FIRST = "A prompt of the page's own: Ŵ"  # the run `bottles` never saw most of it
@@ -24,9 +24,9 @@ def own_root(root, tmp_path):
 
 
 @pytest.fixture
-def chooser(own_root) -> Chooser:
+def chooser(own_root) -> RunPicker:
     with gr.Blocks(analytics_enabled=False):
-        return Chooser(own_root, "test", gr.Textbox(FIRST))
+        return RunPicker(own_root, "test", gr.Textbox(FIRST))
 
 
 def test_each_place_on_the_slider_is_a_snapshot_and_its_end_the_best_weights(root):
@@ -121,7 +121,7 @@ class TestChooser:
 
     def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
         with gr.Blocks(analytics_enabled=False):
-            run, weights, _ = Chooser(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
+            run, weights, _ = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == ([], None)
         assert weights == gr.skip()
 

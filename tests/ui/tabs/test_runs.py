@@ -12,7 +12,7 @@ from gpt.runs.cleanup import size, size_of
 from gpt.runs.run import Run, list_runs
 from gpt.runs.writer import RunWriter
 from gpt.ui.server import model_cache, training_status
-from gpt.ui.server.disk_quota import Room
+from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import runs
 from gpt.ui.tabs.run_table import COLUMNS, best_evaluation, curve, table_row
@@ -143,7 +143,7 @@ class TestSelection:
     """What is done to the selected runs, and what is said if they are the wrong ones."""
 
     def test_the_newest_run_is_selected_at_first(self, own_jobs):
-        table, chart, selected = runs.fill(own_jobs, Room(own_jobs, 0), "")
+        table, chart, selected = runs.fill(own_jobs, DiskQuota(own_jobs, 0), "")
         assert selected == "bytes"
         assert table["selected"] == ["bytes"]
         assert {row["name"] for row in table["rows"]} == {"bottles", "bytes"}
@@ -152,10 +152,10 @@ class TestSelection:
         json.dumps([table, chart], allow_nan=False)
 
     def test_a_selection_outlives_a_new_table_as_far_as_its_runs_do(self, own_jobs):
-        assert runs.fill(own_jobs, Room(own_jobs, 0), "gone\nbottles")[2] == "bottles"
+        assert runs.fill(own_jobs, DiskQuota(own_jobs, 0), "gone\nbottles")[2] == "bottles"
 
     def test_an_empty_folder_has_an_empty_table(self, jobs):
-        table, chart, selected = runs.fill(jobs, Room(jobs, 10**9), "")
+        table, chart, selected = runs.fill(jobs, DiskQuota(jobs, 10**9), "")
         assert (table["rows"], selected) == ([], "")
         assert table["room"] == {"taken": "0 runs in runs, 0.0 MB; the limit is 1 GB.", "removed": "", "trouble": ""}
         assert "Select runs" in chart["empty"]
@@ -226,62 +226,62 @@ class TestSelection:
             runs.resume_run(own_jobs, "bottles")
 
 
-class TestRoom:
+class TestDiskQuota:
     """The page keeps the folder within its limit, and says so."""
 
     def test_old_snapshots_make_way_and_it_is_told(self, own_jobs):
-        room = Room(own_jobs, size_of(own_jobs.root) - 1)
-        room.make()
-        told = room.told(2)
+        quota = DiskQuota(own_jobs, size_of(own_jobs.root) - 1)
+        quota.enforce()
+        told = quota.report(2)
         assert "the page removed 1 snapshot of bottles (" in told["removed"]
         assert told["trouble"] == ""
-        assert f"; the limit is {room.limit / 1e9:g} GB." in told["taken"]
-        room.make()
-        assert room.told(2)["removed"] == told["removed"]  # until something else is removed
+        assert f"; the limit is {quota.limit / 1e9:g} GB." in told["taken"]
+        quota.enforce()
+        assert quota.report(2)["removed"] == told["removed"]  # until something else is removed
 
     def test_without_a_limit_nothing_goes(self, own_jobs):
         before = size_of(own_jobs.root)
-        Room(own_jobs, 0).make()
+        DiskQuota(own_jobs, 0).enforce()
         assert size_of(own_jobs.root) == before
 
     def test_a_limit_that_cannot_be_kept_is_told(self, own_jobs):
-        room = Room(own_jobs, 1)
-        room.make()
-        assert "delete runs, or begin the page with a higher --limit-gb" in room.told(2)["trouble"]
+        quota = DiskQuota(own_jobs, 1)
+        quota.enforce()
+        assert "delete runs, or begin the page with a higher --limit-gb" in quota.report(2)["trouble"]
         assert model_cache.load(own_jobs.root, "bottles", 99)
 
     def test_runs_that_somebody_looks_at_are_left_alone(self, own_jobs, monkeypatch):
         """`bytes` is watched, since it is the newest; `bottles` was loaded."""
-        room, before = Room(own_jobs, 1), size_of(own_jobs.root)
-        assert room.in_use() == {"bytes"}
+        quota, before = DiskQuota(own_jobs, 1), size_of(own_jobs.root)
+        assert quota.in_use() == {"bytes"}
         model_cache.load(own_jobs.root, "bottles", 99)
-        assert room.in_use() == {"bytes", "bottles"}
-        room.make()
+        assert quota.in_use() == {"bytes", "bottles"}
+        quota.enforce()
         assert size_of(own_jobs.root) - (own_jobs.root / ".tidying").stat().st_size == before
         monkeypatch.setattr(model_cache, "IN_USE_SECONDS", -1)
-        room.make()
-        assert "snapshots of bottles and saves for extending bottles" in room.told(2)["removed"]
+        quota.enforce()
+        assert "snapshots of bottles and saves for extending bottles" in quota.report(2)["removed"]
 
     def test_the_run_that_comes_with_the_project_is_left_alone(self, own_jobs, monkeypatch):
-        assert training_status.SHIPPED not in Room(own_jobs, 1).in_use()  # in another folder it is a run like others
+        assert training_status.SHIPPED not in DiskQuota(own_jobs, 1).in_use()  # in another folder it is a run like others
         monkeypatch.setattr(training_status, "PROJECT", own_jobs.root.parent)
-        assert training_status.SHIPPED in Room(own_jobs, 1).in_use()
+        assert training_status.SHIPPED in DiskQuota(own_jobs, 1).in_use()
 
     def test_a_run_whose_process_has_just_begun_is_left_alone(self, own_jobs, monkeypatch):
         monkeypatch.setattr(Jobs, "child", lambda self: "bottles")
-        assert "bottles" in Room(own_jobs, 1).in_use()
+        assert "bottles" in DiskQuota(own_jobs, 1).in_use()
 
     def test_a_folder_that_cannot_be_listed_is_told_and_tried_again(self, own_jobs, monkeypatch):
-        room = Room(own_jobs, 1)
+        quota = DiskQuota(own_jobs, 1)
         with monkeypatch.context() as patch:
             patch.setattr(training_status, "list_runs", lambda root: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
-            room.make()
-        assert room.told(2)["trouble"] == "Room cannot be made now (No such file)."
-        room.make()
-        assert "the page removed" in room.told(2)["removed"]
+            quota.enforce()
+        assert quota.report(2)["trouble"] == "Room cannot be made now (No such file)."
+        quota.enforce()
+        assert "the page removed" in quota.report(2)["removed"]
 
     def test_the_tab_makes_room_when_it_is_shown(self, own_jobs):
-        table, *_ = runs.fill(own_jobs, Room(own_jobs, size_of(own_jobs.root) - 1), "bytes")
+        table, *_ = runs.fill(own_jobs, DiskQuota(own_jobs, size_of(own_jobs.root) - 1), "bytes")
         assert "the page removed 1 snapshot of bottles" in table["room"]["removed"]
 
     @pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e9"])

@@ -246,7 +246,7 @@ def test_where_nothing_trains_there_is_nothing_to_end(library_jobs):
         train.end_at_once(library_jobs)
 
 
-def test_the_form_that_was_kept_is_restored(jobs, own_text):
+def test_the_form_that_is_stored_is_restored(jobs, own_text):
     preset, name, *values = train.restore(jobs, {"preset": "induction", "run": "my-run", "corpus": own_text, "batch": 4, "qk_norm": False})
     assert (preset["value"], preset["info"], name) == ("induction", PRESETS["induction"].sentence, "my-run")
     form = dict(zip(CONFIG, values, strict=True))

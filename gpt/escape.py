@@ -1,4 +1,4 @@
-"""Text as it may be shown: characters that would command a terminal or reorder a line become signs one can see."""
+"""Control characters escaped: those that would command a terminal or reorder a line become signs one can see."""
 
 import re
 
@@ -7,11 +7,11 @@ import re
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def visible(text: str) -> str:
-    """`text` with each character that acts instead of showing replaced by a sign of it.
+def escaped(text: str) -> str:
+    """`text` with each control character replaced by a sign of it.
 
     Control characters have pictures of their own in Unicode, U+2400 and up: "\\x1b[2J", which clears a terminal, becomes
-    "␛[2J". The others are told by number: "[U+202E]". Tab and line feed stay.
+    "␛[2J". The others are given by number: "[U+202E]". Tab and line feed stay.
     """
     return _UNSEEN.sub(lambda match: _sign(ord(match[0])), text)
 

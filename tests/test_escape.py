@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt.visible import visible
+from gpt.escape import escaped
 
 
 @pytest.mark.parametrize(("text", "shown"), [
@@ -14,17 +14,17 @@ from gpt.visible import visible
     ("\u202eabc", "[U+202E]abc"), ("\u2028", "[U+2028]"), ("\ud800", "[U+D800]"), ("a\tb\n", "a\tb\n"), ("", ""),
 ])
 def test_a_character_that_acts_becomes_a_sign(text, shown):
-    assert visible(text) == shown
+    assert escaped(text) == shown
 
 
 @pytest.mark.parametrize("text", ["Once there was", "größer ≠ – 漢字 🙂 e\u0301", "<b>${1+1}</b> {{value}}", "\u00a0\u200d\ufffd"])
 def test_what_shows_by_itself_stays(text):
-    assert visible(text) == text
+    assert escaped(text) == text
 
 
 @given(st.text(st.characters(codec=None)))
 def test_nothing_is_left_that_acts_and_a_second_time_changes_nothing(text):
-    shown = visible(text)
+    shown = escaped(text)
     assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
-    assert visible(shown) == shown
+    assert escaped(shown) == shown
     assert shown.encode("utf-8").decode("utf-8") == shown

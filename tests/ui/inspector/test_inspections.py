@@ -14,9 +14,9 @@ from gpt.interpret.views import VIEWS
 from gpt.runs.run import find_run, load_run
 from gpt.runs.storage import load_tensors, save_tensors
 from gpt.ui.charts import maps
-from gpt.ui.inspector import heads, inspector
+from gpt.ui.inspector import heads, inspections
 from gpt.ui.inspector.heads import in_words
-from gpt.ui.inspector.inspector import Looks
+from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from tests.says import says
 from tests.ui.conftest import matrix_of
@@ -29,9 +29,9 @@ def asked(shown: dict, layer: int = 0, head: int = 0, scale: str = "linear", **m
     return {"key": shown["key"], "layer": layer, "head": head, "scale": scale, "view": "weights", **more}
 
 
-def head(looking: Looks, question: dict) -> dict:
+def head(inspector: Inspector, question: dict) -> dict:
     """What the page's script is answered when it asks for one head."""
-    return json.loads(json.dumps(looking.answering(heads.head)(question), allow_nan=False))
+    return json.loads(json.dumps(inspector.answering(heads.head)(question), allow_nan=False))
 
 
 def numbers(answer: dict) -> np.ndarray:
@@ -42,16 +42,16 @@ def labels_of(answer: dict) -> list[str]:
     return answer["figure"]["layout"]["meta"]["labels"]
 
 
-def test_looking_at_a_prompt_shows_every_head(looking):
-    shown = json.loads(json.dumps(looking.look("bottles", BEST, PROMPT), allow_nan=False))
+def test_looking_at_a_prompt_shows_every_head(inspector):
+    shown = json.loads(json.dumps(inspector.inspect("bottles", BEST, PROMPT), allow_nan=False))
     assert "error" not in shown
     assert shown["note"] == ""
     meta = shown["mosaic"]["layout"]["meta"]
     assert (meta["layers"], meta["heads"], meta["size"]) == (2, 2, len(PROMPT))
 
 
-def test_the_likeliest_next_tokens_are_told(looking, root):
-    shown = looking.look("bottles", BEST, PROMPT)
+def test_the_likeliest_next_tokens_are_told(inspector, root):
+    shown = inspector.inspect("bottles", BEST, PROMPT)
     model, tokenizer = load_run(root / "bottles")
     with torch.no_grad():
         expected = model(torch.tensor([tokenizer.encode(PROMPT)]))[0, -1].softmax(0).topk(5)
@@ -60,20 +60,20 @@ def test_the_likeliest_next_tokens_are_told(looking, root):
 
 
 @pytest.mark.parametrize("scale", ["linear", "square root", "log", "row maximum"])
-def test_each_head_comes_with_its_exact_weights(looking, root, scale):
-    shown = looking.look("bottles", 0, PROMPT)
+def test_each_head_comes_with_its_exact_weights(inspector, root, scale):
+    shown = inspector.inspect("bottles", 0, PROMPT)
     found = inspect(*load_run(root / "bottles", 0), PROMPT)
     for layer in range(2):
         for which in range(2):
-            answer = head(looking, asked(shown, layer, which, scale))
+            answer = head(inspector, asked(shown, layer, which, scale))
             below = np.tril_indices(len(PROMPT))
             np.testing.assert_array_equal(numbers(answer)[below], found.head(layer, which)[below])
             assert labels_of(answer) == list("7·green")
             assert answer["habit"] == in_words(found.head(layer, which), found.tokens)
 
 
-def test_snapshots_differ(looking):
-    first, best = (numbers(head(looking, asked(looking.look("bottles", place, PROMPT)))) for place in (0, BEST))
+def test_snapshots_differ(inspector):
+    first, best = (numbers(head(inspector, asked(inspector.inspect("bottles", place, PROMPT)))) for place in (0, BEST))
     assert not np.array_equal(first, best, equal_nan=True)
 
 
@@ -84,37 +84,37 @@ def test_choosing_another_head_costs_no_forward_pass(library_jobs, monkeypatch):
         calls.append(arguments)
         return inspect(*arguments)
 
-    monkeypatch.setattr(inspector, "inspect", counted)
-    looking = Looks(library_jobs)
-    shown = looking.look("bottles", BEST, PROMPT)
+    monkeypatch.setattr(inspections, "inspect", counted)
+    inspector = Inspector(library_jobs)
+    shown = inspector.inspect("bottles", BEST, PROMPT)
     for layer in range(2):
-        head(looking, asked(shown, layer, 1))
+        head(inspector, asked(shown, layer, 1))
     assert len(calls) == 1
-    looking.look("bottles", BEST, PROMPT + "s")
+    inspector.inspect("bottles", BEST, PROMPT + "s")
     assert len(calls) == 2
 
 
-def test_what_was_looked_at_last_is_kept_within_bounds(looking, monkeypatch):
-    one = looking.look("bottles", BEST, PROMPT)
-    again = {"error": "what you ask about is not at hand any more: press Look again"}
-    monkeypatch.setattr(inspector, "MOST_BYTES", 2.5 * (4 * 3 * 16 * len(PROMPT) + 4 * len(PROMPT) ** 2))  # streams and cells, 2.5 times
-    two, three = looking.look("bottles", 0, PROMPT), looking.look("bottles", BEST, PROMPT[::-1])
-    assert [head(looking, asked(shown)) == again for shown in (one, two, three)] == [True, False, False]
-    monkeypatch.setattr(inspector, "MOST_BYTES", 1)
-    four = looking.look("bottles", BEST, "7")
-    assert [head(looking, asked(shown)) == again for shown in (two, three, four)] == [True, True, False]  # the newest always
+def test_what_was_looked_at_last_is_kept_within_bounds(inspector, monkeypatch):
+    one = inspector.inspect("bottles", BEST, PROMPT)
+    again = {"error": "this inspection is no longer held: press Inspect again"}
+    monkeypatch.setattr(inspections, "MOST_BYTES", 2.5 * (4 * 3 * 16 * len(PROMPT) + 4 * len(PROMPT) ** 2))  # streams and cells, 2.5 times
+    two, three = inspector.inspect("bottles", 0, PROMPT), inspector.inspect("bottles", BEST, PROMPT[::-1])
+    assert [head(inspector, asked(shown)) == again for shown in (one, two, three)] == [True, False, False]
+    monkeypatch.setattr(inspections, "MOST_BYTES", 1)
+    four = inspector.inspect("bottles", BEST, "7")
+    assert [head(inspector, asked(shown)) == again for shown in (two, three, four)] == [True, True, False]  # the newest always
 
 
 def test_weights_that_have_changed_are_looked_at_anew(root, tmp_path):
     own = copytree(root, tmp_path / "checkpoints")
-    looking = Looks(Jobs(own))
-    before = looking.look("bottles", BEST, PROMPT)
-    old = numbers(head(looking, asked(before)))
+    inspector = Inspector(Jobs(own))
+    before = inspector.inspect("bottles", BEST, PROMPT)
+    old = numbers(head(inspector, asked(before)))
     path = find_run(own, "bottles").weights()
     save_tensors(path, {name: -2 * tensor for name, tensor in load_tensors(path)[0].items()})
-    after = looking.look("bottles", BEST, PROMPT)
+    after = inspector.inspect("bottles", BEST, PROMPT)
     assert after["next"] != before["next"]
-    assert not np.array_equal(numbers(head(looking, asked(after))), old, equal_nan=True)
+    assert not np.array_equal(numbers(head(inspector, asked(after))), old, equal_nan=True)
 
 
 @pytest.mark.parametrize(("run", "place", "prompt", "told"), [
@@ -127,8 +127,8 @@ def test_weights_that_have_changed_are_looked_at_anew(root, tmp_path):
     ("bottles", math.nan, PROMPT, "weights | nan"),
     ("bottles", -1, PROMPT, "weights | -1"),
 ])
-def test_what_cannot_be_looked_at_is_told_in_a_sentence(looking, run, place, prompt, told):
-    shown = looking.look(run, place, prompt)
+def test_what_cannot_be_looked_at_is_told_in_a_sentence(inspector, run, place, prompt, told):
+    shown = inspector.inspect(run, place, prompt)
     assert shown.keys() == {"error"}
     assert re.search(says(told), shown["error"])
 
@@ -144,67 +144,67 @@ SOUND = {"key": GOOD, "layer": 0, "head": 0, "scale": "linear", "view": "weights
     *({**SOUND, "head": head} for head in (-1, 2, {})),
     *({**SOUND, "scale": scale} for scale in ("pink", None, ["linear"])), *({**SOUND, "view": view} for view in ("lines", None, {})),
 ])
-def test_a_question_that_makes_no_sense_gets_a_sentence(looking, bad):
-    assert looking.look("bottles", BEST, PROMPT)["key"] == GOOD
-    answer = head(looking, bad)
+def test_a_question_that_makes_no_sense_gets_a_sentence(inspector, bad):
+    assert inspector.inspect("bottles", BEST, PROMPT)["key"] == GOOD
+    answer = head(inspector, bad)
     assert answer.keys() == {"error"}
     assert isinstance(answer["error"], str)
     assert answer["error"]
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_view_of_a_head_can_be_drawn(looking, root, view):
-    shown = looking.look("bottles", BEST, PROMPT)
+def test_every_view_of_a_head_can_be_drawn(inspector, root, view):
+    shown = inspector.inspect("bottles", BEST, PROMPT)
     found = inspect(*load_run(root / "bottles"), PROMPT)
-    answer = head(looking, asked(shown, 1, 0, view=view))
+    answer = head(inspector, asked(shown, 1, 0, view=view))
     np.testing.assert_array_equal(numbers(answer), VIEWS[view].matrix(found.trace, 1, 0))
     assert answer["figure"]["layout"]["meta"]["unit"] == VIEWS[view].unit
     assert answer["about"] == VIEWS[view].sentence
 
 
-def test_lines_go_to_the_keys_that_hold_most_of_a_row(looking, root):
-    shown = looking.look("bottles", BEST, PROMPT)
+def test_lines_go_to_the_keys_that_hold_most_of_a_row(inspector, root):
+    shown = inspector.inspect("bottles", BEST, PROMPT)
     row = inspect(*load_run(root / "bottles"), PROMPT).head(1, 1)[5]
-    keys = looking.answering(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": 5})["keys"]
+    keys = inspector.answering(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": 5})["keys"]
     assert keys == sorted(([k, pytest.approx(row[k])] for k, _ in keys), key=lambda key: -row[key[0]])
     held = [row[k] for k, _ in keys]
     assert sum(held) >= 0.7 > sum(held[:-1])
-    assert "error" in looking.answering(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": len(PROMPT)})
+    assert "error" in inspector.answering(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": len(PROMPT)})
 
 
-def test_a_long_head_is_shrunk_until_all_of_it_is_asked_for(looking, monkeypatch):
+def test_a_long_head_is_shrunk_until_all_of_it_is_asked_for(inspector, monkeypatch):
     monkeypatch.setattr(maps, "LARGEST_MAP", 4)
-    shown = looking.look("bottles", BEST, PROMPT)
-    small, whole = (head(looking, asked(shown, full=full)) for full in (False, True))
+    shown = inspector.inspect("bottles", BEST, PROMPT)
+    small, whole = (head(inspector, asked(shown, full=full)) for full in (False, True))
     assert (small["pooled"], whole["pooled"]) == (True, False)
     assert small["about"].endswith("Each cell is the largest of 2 x 2.")
     assert labels_of(small) == ["7", "g", "e", "n"]
     assert numbers(small)[1, 0] == np.nanmax(numbers(whole)[2:4, :2])
 
 
-def test_hostile_prompts_are_shown_letter_by_letter(looking):
+def test_hostile_prompts_are_shown_letter_by_letter(inspector):
     prompt = "<b>${1+1}`\n\n\0\u202e"
-    answer = head(looking, asked(looking.look("bytes", BEST, prompt)))
+    answer = head(inspector, asked(inspector.inspect("bytes", BEST, prompt)))
     assert labels_of(answer) == ["<", "b", ">", "$", "{", "1", "+", "1", "}", "`", "⏎", "⏎", "U+0000", "E2", "80", "AE"]
 
 
-def test_a_prompt_of_one_token_has_one_cell(looking):
-    answer = head(looking, asked(looking.look("bottles", BEST, "7")))
+def test_a_prompt_of_one_token_has_one_cell(inspector):
+    answer = head(inspector, asked(inspector.inspect("bottles", BEST, "7")))
     assert numbers(answer).tolist() == [[1]]
     assert answer["habit"] == "can only read itself, since there is one token."
 
 
-def test_of_a_prompt_longer_than_the_context_the_end_is_read_and_this_is_said(looking):
-    shown = looking.look("bottles", BEST, "12 green bottles")
+def test_of_a_prompt_longer_than_the_context_the_end_is_read_and_this_is_said(inspector):
+    shown = inspector.inspect("bottles", BEST, "12 green bottles")
     assert shown["note"] == "The prompt is longer than what is shown: its last 8 tokens are read."
-    assert labels_of(head(looking, asked(shown))) == list("·bottles")
+    assert labels_of(head(inspector, asked(shown))) == list("·bottles")
 
 
-def test_of_a_prompt_longer_than_a_figure_may_be_the_end_is_read(looking, monkeypatch):
-    monkeypatch.setattr(inspector, "MOST_TOKENS", 5)
-    shown = looking.look("bytes", BEST, "7 green")
+def test_of_a_prompt_longer_than_a_figure_may_be_the_end_is_read(inspector, monkeypatch):
+    monkeypatch.setattr(inspections, "MOST_TOKENS", 5)
+    shown = inspector.inspect("bytes", BEST, "7 green")
     assert shown["note"].endswith("its last 5 tokens are read.")
-    assert labels_of(head(looking, asked(shown))) == list("green")
+    assert labels_of(head(inspector, asked(shown))) == list("green")
 
 
 T = 12
@@ -238,14 +238,14 @@ def test_an_induction_head_is_told_in_words():
         f"puts 100 % of its attention on the token after an earlier copy, where a token occurs again (chance {100 / T:.0f} %).")
 
 
-def test_of_many_questions_at_once_only_some_wait(looking, monkeypatch):
-    monkeypatch.setattr(inspector, "PATIENCE", 0.0)
-    shown = looking.look("bottles", BEST, PROMPT)
-    places = [looking._places.acquire(blocking=False) for _ in range(inspector.MOST_WAITING)]
+def test_of_many_questions_at_once_only_some_wait(inspector, monkeypatch):
+    monkeypatch.setattr(inspections, "PATIENCE", 0.0)
+    shown = inspector.inspect("bottles", BEST, PROMPT)
+    places = [inspector._places.acquire(blocking=False) for _ in range(inspections.MOST_WAITING)]
     assert all(places)
-    assert "questions wait for an answer already" in head(looking, asked(shown))["error"]
-    looking._places.release()
-    assert "error" not in head(looking, asked(shown))
-    with looking._lock:
-        assert "others look at a large model" in head(looking, asked(shown))["error"]
-    assert "error" not in head(looking, asked(shown))  # who was sent away leaves its place to others
+    assert "requests wait for an answer already" in head(inspector, asked(shown))["error"]
+    inspector._places.release()
+    assert "error" not in head(inspector, asked(shown))
+    with inspector._lock:
+        assert "others inspect a large model" in head(inspector, asked(shown))["error"]
+    assert "error" not in head(inspector, asked(shown))  # who was sent away leaves its place to others
