@@ -49,7 +49,7 @@ def describe(session: Session) -> str:
     """What is trained, where, and whether there is memory for it. The bar shows the time, once a few steps have been made."""
     run, needed, free = session.writer.config(), training_bytes(session.config), free_bytes(session.device)
     memory = f"; about {needed / 1e9:.1f} GB of memory"
-    if free is not None and needed > free:
+    if needed > free:
         memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(most_helpful_knobs(session.config))}"
     return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "
             f"kinds, {run['device']}; {run['precision_reason']}{memory}; saved every {SAVE_SECONDS:.0f} s, or more rarely if "

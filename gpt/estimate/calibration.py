@@ -3,8 +3,8 @@
 import functools
 import itertools
 import time
-from pathlib import Path
 
+import psutil
 import torch
 
 from gpt.config import CONFIG
@@ -78,12 +78,6 @@ def fresh_seconds(device: str) -> float:
     return max(min(times), 0.0) / FRESH_NUMBERS
 
 
-def free_bytes(device: torch.device) -> int | None:
-    """Memory that training could still take on this machine, or None where that is not known: resident on Linux, else a GPU's."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1])
-    except (OSError, StopIteration):
-        return None
+def free_bytes(device: torch.device) -> int:
+    """Memory that training could still take on this machine: the GPU's, or what is available without swapping."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available

@@ -25,7 +25,7 @@ KNOBS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # that
 @dataclass(frozen=True)
 class Estimate:
     """`parameters` and `flops` (of one token, forward and backward) by part of the model; bytes of the weights and of the
-    optimizer's state; peak memory of training, on a GPU PyTorch's own, and what is free (None if unknown); floating point
+    optimizer's state; peak memory of training, on a GPU PyTorch's own, and what is free; floating point
     operations of one step; steps (0 if only the clock ends the run); seconds of the run, of one step and of one evaluation, which
     no clock interrupts; the settings to lower if memory is short."""
 
@@ -34,7 +34,7 @@ class Estimate:
     weight_bytes: float
     optimizer_bytes: float
     training_bytes: float
-    free_bytes: int | None
+    free_bytes: int
     flops_per_step: float
     steps: int
     seconds: float
@@ -48,7 +48,7 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
-        return self.free_bytes is None or self.training_bytes <= self.free_bytes
+        return self.training_bytes <= self.free_bytes
 
 
 def flops_per_step(config: dict) -> float:

@@ -23,21 +23,22 @@ SAMPLING_FIELDS = (
     Field("seed", 1, "The same seed, prompt and settings write the same text.", minimum=0, maximum=2**31 - 1, step=1),
     Field("stop", "", "Stop when this text has been written; it is left out."),
 )
+DEFAULTS = {field.name: field.default for field in SAMPLING_FIELDS}
 
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose tokens; SAMPLING_FIELDS says what each setting does. Raises ConfigError if a value is out of range."""
+    """How to choose tokens; SAMPLING_FIELDS says what each setting does, and has the defaults. Raises ConfigError if a value is out of range."""
 
-    max_new_tokens: int = 100
-    temperature: float = 0.8
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    repetition_penalty: float = 1.0
-    seed: int = 1
-    stop: str = ""
+    max_new_tokens: int = DEFAULTS["max_new_tokens"]
+    temperature: float = DEFAULTS["temperature"]
+    top_k: int = DEFAULTS["top_k"]
+    top_p: float = DEFAULTS["top_p"]
+    min_p: float = DEFAULTS["min_p"]
+    repetition_penalty: float = DEFAULTS["repetition_penalty"]
+    seed: int = DEFAULTS["seed"]
+    stop: str = DEFAULTS["stop"]
 
     def __post_init__(self):
         if found := problems_of(SAMPLING_FIELDS, asdict(self)):

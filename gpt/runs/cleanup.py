@@ -23,8 +23,7 @@ LOCK_SECONDS = 1.0  # who only checks whether a run is alive lets go of its lock
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
 EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
-SAVE_FOLDERS = ("last.new", "last.old", "last")  # folders with what resuming needs; only older formats have the first two
-LEFTOVERS = (".new", ".old")  # half of something: a process was, or is, about to finish it
+LEFTOVER = ".new"  # half of something: a process was, or is, about to finish it
 
 
 def size(n_bytes: float) -> str:
@@ -166,9 +165,9 @@ def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, Binary
     Links are left out. Raises FileNotFoundError if a file is removed between our seeing it and our opening it."""
     files = []
     for parent, folders, names, descriptor in os.fwalk(top, onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVERS))
+        folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVER))
         for name in sorted(names):
-            if name in (".lock", "control") or name.endswith(LEFTOVERS):
+            if name in (".lock", "control") or name.endswith(LEFTOVER):
                 continue
             if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
                 source = opened.enter_context(os.fdopen(os.open(name, os.O_RDONLY, dir_fd=descriptor), "rb"))
@@ -269,7 +268,7 @@ def _remove_snapshots(run: Run, report: CleanupReport) -> None:
 
 
 def _remove_saves(run: Run, report: CleanupReport) -> None:
-    for _ in _removed(run, [path for name in SAVE_FOLDERS for path in _files(run.path / name, "*")], report, only_done=True):
+    for _ in _removed(run, _files(run.path / "last", "*"), report, only_done=True):
         if run.name not in report.saves:
             report.saves.append(run.name)
 

@@ -2,15 +2,19 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import filelock
+import psutil
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
 
+CLOCK_SECONDS = 2.0  # by which two readings of one start time may differ
 _PROBE = threading.Lock()
 
 
@@ -42,9 +46,18 @@ def _is_held_without_fcntl(path: Path) -> bool:
         return False
 
 
-def began(pid: int) -> str:
-    """When a process began, as Linux counts: with it, a process number means one process only. "" where that is not known."""
+def start_time(pid: int) -> float | None:
+    """When the process `pid` began, in seconds since the epoch; None if there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[19]  # field 22, after the name
-    except (OSError, IndexError, ValueError):
-        return ""
+        return psutil.Process(pid).create_time()
+    except (psutil.Error, ValueError, OverflowError):  # what a damaged file calls a process number
+        return None
+
+
+def same_process(one: Any, other: Any) -> bool:
+    """Whether two (number, start time) are one process. The number alone may be another's by now; the start time is known to about a
+    second, since the system's clock may have been set meanwhile. False where one is not known."""
+    def known(process: Any) -> bool:
+        return isinstance(process, Sequence) and len(process) == 2 and isinstance(process[0], int) and isinstance(process[1], int | float)
+
+    return known(one) and known(other) and one[0] == other[0] and abs(one[1] - other[1]) < CLOCK_SECONDS

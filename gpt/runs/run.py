@@ -27,16 +27,12 @@ from gpt.data.tokenizer import Tokenizer, load_tokenizer
 from gpt.errors import UserError
 from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2
-from gpt.runs.locks import began, is_held
+from gpt.runs.locks import is_held, same_process, start_time
 from gpt.runs.storage import load_tensors, write_atomically
 from gpt.training.device import enough_memory, ran_out_of_memory
 
 DEFAULT_ROOT = "checkpoints"
 FORMAT = 3  # of the folder, and of what a model does with its weights
-OLD_FORMATS = {1: "before queries and keys with qk_norm met on today's scale, so its weights would mean something else here",
-               2: "before what is saved carried a checksum"}
-READABLE = (2, 3)
-UNCHECKED = (2,)
 BEFORE_IT_BEGINS = {".lock", "snapshots", "status.json", "tokenizer.json", "probes.safetensors", "log.txt"}
 COMMANDS = ("pause", "resume", "stop", "snapshot")  # and "extend N"
 FINAL_STATES = ("done", "stopped", "failed")
@@ -69,14 +65,13 @@ class Run:
         names = {path.name for path in self.path.glob("*") if path.suffix != ".new"}
         return self.path.is_dir() and names <= BEFORE_IT_BEGINS and not self.is_alive()
 
-    def check_format(self, to_resume: bool = False) -> None:
-        """Raise RunError if another version of this project wrote the run, and this one cannot read it, or not train it on."""
+    def check_format(self) -> None:
+        """Raise RunError if another version of this project wrote the run, in a format that this one cannot read."""
         version = self.config().get("format")
-        if version in READABLE and (version == FORMAT or not to_resume):
-            return
-        when = OLD_FORMATS.get(version, "by another version of this project") if isinstance(version, int) else "by something else"
-        remedy = "it can be looked at, but not trained on" if version in READABLE else "look at it with that version, or train it again"
-        raise RunError(f"run {self.name} has format {version}, written {when}; this version writes format {FORMAT}: {remedy}")
+        if version != FORMAT:
+            author = "another version of this project" if isinstance(version, int) else "something else"
+            raise RunError(f"run {self.name} has format {version}, written by {author}; this version reads format {FORMAT}: "
+                           "inspect it with that version, or train it again")
 
     def status(self) -> dict[str, Any]:
         """status.json; a run whose process is gone and whose state is not final reads as failed."""
@@ -174,7 +169,8 @@ class Run:
             raise RunError(f"run {self.name} is not running, so it cannot be stopped")
         if status.get("host") != platform.node() or not isinstance(status.get("pid"), int):
             raise RunError(f"run {self.name} trains on another machine ({status.get('host')}): stop it there")
-        if status.get("began") != began(status["pid"]):
+        pid = status["pid"]
+        if not same_process((pid, status.get("began")), (pid, start_time(pid))):
             raise RunError(f"run {self.name} is just starting: try again in a moment")
         with contextlib.suppress(ProcessLookupError):
             os.kill(status["pid"], signal.SIGKILL)
@@ -270,7 +266,7 @@ def load_weights(run: Run, step: int | None = None) -> dict[str, Tensor]:
     """The best weights, or those of the snapshot at `step`, by parameter. Raises RunError if there are none or they are damaged."""
     path = run.weights(step)
     with damage_as_run_error(path):
-        return load_tensors(path, checked=run.config().get("format") not in UNCHECKED)[0]
+        return load_tensors(path)[0]
 
 
 def load_best(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:

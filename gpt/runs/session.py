@@ -62,7 +62,7 @@ class Session:
         changeable = [field.name for field in FIELDS if field.changeable]
         if fixed := [name for name in self.changes if name not in changeable]:
             raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(changeable)} can: start a new run")
-        self.writer.check_format(to_resume=True)
+        self.writer.check_format()
         if not self.changes:
             self.writer.check_unfinished()
         saved, status = self.writer.config(), self.writer.status()

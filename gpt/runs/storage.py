@@ -65,18 +65,13 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> N
             os.fsync(file.fileno())
 
 
-def load_tensors(path: Path, checked: bool = True) -> tuple[dict[str, Tensor], Any]:
-    """(tensors, state) of a file that `save_tensors` wrote. Raises DamagedFile, or OSError if it cannot be read.
-
-    `checked` is False only for files from before there were checksums.
-    """
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """(tensors, state) of a file that `save_tensors` wrote. Raises DamagedFile, or OSError if it cannot be read."""
     try:
         with safe_open(path, "pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping
     except SafetensorError as error:
         raise DamagedFile(f"it is no whole safetensors file: {error}") from error
-    if not checked:
-        return tensors, None
     state = metadata.get("state", "null")
     if metadata.get("sha256") != checksum(tensors, state):
         raise DamagedFile("its checksum is not that of what it holds")

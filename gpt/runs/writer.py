@@ -21,7 +21,7 @@ from gpt.config import table_version
 from gpt.data.tokenizer import Tokenizer
 from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2
-from gpt.runs.locks import began
+from gpt.runs.locks import start_time
 from gpt.runs.run import FORMAT, Run, RunError, check_command, damage_as_run_error
 from gpt.runs.storage import (
     DamagedFile,
@@ -127,7 +127,7 @@ class RunWriter(Run):
             self._put_status(changes)
 
     def _put_status(self, changes: dict[str, Any]) -> None:
-        self._status |= {"pid": os.getpid(), "began": began(os.getpid()), "host": platform.node(), **changes}
+        self._status |= {"pid": os.getpid(), "began": start_time(os.getpid()), "host": platform.node(), **changes}
         data, path = json.dumps(self._status).encode(), self.path / "status.json"
         try:
             write_atomically(path, data, durable=False)

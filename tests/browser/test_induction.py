@@ -47,7 +47,8 @@ def test_an_induction_head_grows_and_is_taken_out(open_page, new_runs):
     expect(story).to_have_count(3)
     head = f"layer {formed[0]['layer']} head {formed[0]['head']}"
     expect(story.nth(2)).to_contain_text(re.compile(r"layer \d head \d hands each token its predecessor; layer \d head \d looks for"))
-    expect(page.locator(".gpt-formed li").filter(has_text=re.compile(f"{head} became an induction head", re.IGNORECASE))).not_to_have_count(0)
+    became = re.compile(f"{head} became an induction head", re.IGNORECASE)
+    expect(page.locator(".gpt-formed li").filter(has_text=became)).not_to_have_count(0)
 
     page.get_by_role("button", name="Take these heads out").click()
     outcome = page.locator(".gpt-sentence", has_text="on the plateau")

@@ -129,11 +129,8 @@ def test_a_gpu_keeps_half_the_bytes_of_what_is_multiplied_and_holds_no_process(t
     assert peak_bytes(dropout, False, "float32") > 1.5 * peak_bytes(config, False, "float32")
 
 
-def test_free_memory_is_told_or_unknown(monkeypatch):
-    if sys.platform == "linux":
-        assert 1e8 < free_bytes(torch.device("cpu")) < 1e14
-    monkeypatch.setattr("gpt.estimate.calibration.Path.read_text", lambda path: "nothing of the kind")
-    assert free_bytes(torch.device("cpu")) is None
+def test_free_memory_is_that_of_the_machine():
+    assert 1e8 < free_bytes(torch.device("cpu")) < 1e14
 
 
 def test_what_does_not_fit_names_the_settings_that_help_most(monkeypatch, known_speed):
@@ -144,8 +141,6 @@ def test_what_does_not_fit_names_the_settings_that_help_most(monkeypatch, known_
     assert large.knobs == ("batch", "context_length")
     wide = {**CONFIG, "emb_dim": 2048, "n_layers": 48, "batch": 1, "precision": "float32"}
     assert estimate(wide, 90_000).knobs == ("n_layers", "emb_dim")
-    monkeypatch.setattr("gpt.estimate.price.free_bytes", lambda device: None)
-    assert estimate({**CONFIG, "batch": 1024}, 90_000).fits
 
 
 @pytest.fixture

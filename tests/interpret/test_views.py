@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gpt.interpret import trace
-from gpt.interpret.views import SMALLEST_REST, VIEWS, strongest_keys, mask_first_column
+from gpt.interpret.views import SMALLEST_REST, VIEWS, mask_first_column, strongest_keys
 from gpt.model.gpt2 import GPT2
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])

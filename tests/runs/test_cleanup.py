@@ -237,8 +237,6 @@ class TestZip:
         (saved.path / "control").write_text("stop")
         (saved.path / "best.safetensors.new").write_bytes(b"half")
         (saved.path / "last" / "step-000006.safetensors.new").write_bytes(b"half")
-        (saved.path / "last.old").mkdir()
-        (saved.path / "last.old" / "model.safetensors").write_bytes(b"old")
         (saved.path / "linked").symlink_to("/etc/passwd")
         os.mkfifo(saved.path / "pipe")
         file = io.BytesIO()
@@ -381,7 +379,7 @@ class TestMakeRoom:
         assert len(run.saves()) == 2
 
     def test_leftovers_of_a_save_go_too(self, tmp_path):
-        run = fake_run(tmp_path, "a", saves=("last/step-000001", "last/model", "last.new/model", "last.old/model"))
+        run = fake_run(tmp_path, "a", saves=("last/step-000001",))
         (run.path / "last" / "step-000002.safetensors.new").write_bytes(b"half")
         (run.path / "snapshots" / "step-000005.safetensors.new").write_bytes(b"half")
         make_room(tmp_path, 0)
@@ -478,7 +476,7 @@ class TestMakeRoom:
 runs = st.fixed_dictionaries({
     "state": st.sampled_from(["done", "stopped", "failed"]), "snapshots": st.integers(0, 4),
     "in_use": st.sampled_from([None, "kept", "trains"]),
-    "saves": st.lists(st.sampled_from(["last/step-000001", "last/step-000002", "last/model", "last.old/model"]), unique=True).map(tuple)})
+    "saves": st.lists(st.sampled_from(["last/step-000001", "last/step-000002"]), unique=True).map(tuple)})
 
 
 @given(described=st.lists(runs, max_size=6), share=st.floats(0, 1.1))

@@ -26,10 +26,6 @@
     add("h2", "Learning");
     add("p", "The loss says how surprised the model is by each next token, in nats; the validation loss says it of text that the model never trains on.", "gpt-small");
     chart(contents.loss, { height: 340, label: "training and validation loss over steps" });
-    if (contents.forming) {
-        add("p", "Every head, scored while it learned: its strongest habit, above what a head reaches that reads everything alike.", "gpt-small");
-        chart(contents.forming, { height: 220, label: "scores of the heads over steps" });
-    }
     if (contents.formed.length) {
         const list = add("ul");
         for (const { text } of contents.formed) add("li", text, "", list);

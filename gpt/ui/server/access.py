@@ -23,12 +23,12 @@ from typing import Any
 from gpt.errors import UserError
 from gpt.estimate.price import Estimate, estimate
 from gpt.runs import cleanup
-from gpt.runs.locks import began as began_at
+from gpt.runs.locks import same_process, start_time
 from gpt.runs.run import FINAL_STATES, Run, RunError, list_runs
 from gpt.runs.storage import write_atomically
 from gpt.runs.writer import N_SAVES
 
-Process = tuple[int, str]  # its number and when it began: together they mean one process
+Process = tuple[int, float | None]  # its number and when it began: together they mean one process
 OWNERS, HOMES = ".owners.json", ".visitors"
 SHORTEST_SECRET = 8  # characters of a password: fewer could be guessed over the network
 SHORTEST_KEY, LONGEST_KEY = 16, 100
@@ -235,7 +235,7 @@ class Access:
                 created = None
             if entry["created"] is not None:
                 return entry["who"] if entry["created"] == created else None
-            trained = _process_of(run) == tuple(entry["process"])
+            trained = same_process(_process_of(run), entry["process"])
             if trained and created is not None:
                 self._write(owners | {name: entry | {"created": created}})
             starts = created is None and _is_alive(entry["process"])
@@ -264,12 +264,11 @@ def _is_entry(entry: Any) -> bool:
 
 def process_known(pid: int) -> Process:
     """A process of this machine, as status.json tells of it too; 0 is none."""
-    return pid, began_at(pid)
+    return pid, start_time(pid)
 
 
 def _is_alive(process: Process) -> bool:
-    pid, began = process
-    return bool(began) and began_at(pid) == began
+    return same_process(process, process_known(process[0]))
 
 
 def _process_of(run: Run) -> Process | None:

@@ -80,7 +80,7 @@ class Jobs:
         if status["state"] not in FINAL_STATES:
             run.request(command)
             return
-        run.check_format(to_resume=True)
+        run.check_format()
         if not run.saves():
             raise RunError(f"run {name} holds no save to go on from: it can be looked at, but not extended")
         self._launch([*resuming_words(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)], name)

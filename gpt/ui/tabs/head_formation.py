@@ -25,8 +25,8 @@ HINTS = {STRONGEST: "Of all that a head can be, what it is most, above chance: 0
 
 
 def forming(jobs: Jobs, sent: Any) -> dict[str, Any]:
-    """{"run", "score"} -> {"figure", or None where no head was scored; "key": [[role, colour, heads]]; "hint": what the score is; "formed": a
-    sentence for each head that has got a role, the newest first; "story" of the experiment, or None; "note"}."""
+    """{"run", "score"} -> {"figure", or None where no head was scored; "key": [[role, colour, heads]]; "hint": what the score is; "formed":
+    a sentence for each head that got a role, the newest first; "story" of the experiment, or None; "note"}."""
     try:
         request = InspectionRequest(sent)
         run, score = find_run(jobs.root, request.text("run", 64)), request.choice("score", CHOICES)

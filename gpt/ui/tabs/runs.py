@@ -127,7 +127,7 @@ def resume_run(jobs: Jobs, selected: str, visitor: str = "") -> None:
     with errors_as_messages():
         run = one_of(jobs, selected, "resume")
         jobs.access.check(visitor, run.name)
-        run.check_format(to_resume=True)
+        run.check_format()
         jobs.resume(run.name)
     show_message(f"Run {run.name} goes on: see the Train tab.")
 

@@ -23,13 +23,13 @@ from tests.ui.conftest import until
 ANNA, BERT = "anna" * 8, "bert" * 8
 PASSWORD = "open sesame"
 HERE = process_known(os.getpid())  # stands for the process that trains a run
-GONE = (HERE[0], "0")  # a process that had our number before us
+GONE = (HERE[0], 0.0)  # a process that had our number before us
 
 
 def cost(**changes) -> Estimate:
     """The price of a small CONFIG, with some of its numbers changed."""
     price = {"parameters": {"embedding": 10, "attention": 10, "feed-forward": 20, "head": 0}, "flops": {}, "weight_bytes": 160.0,
-             "optimizer_bytes": 320.0, "training_bytes": 1e8, "free_bytes": None, "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
+             "optimizer_bytes": 320.0, "training_bytes": 1e8, "free_bytes": 10**12, "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
              "step_seconds": 0.5, "evaluation_seconds": 0.5,
              "knobs": ("batch", "n_layers")}
     return Estimate(**{**price, **changes})
@@ -96,7 +96,7 @@ class TestOwnership:
         path = make_run(tmp_path, "a", process=GONE, created=5.5)
         access.began(ANNA, "a", GONE)
         access.check(ANNA, "a")
-        (path / "status.json").write_text(json.dumps({"state": "done", "step": 2, "steps": 2, "pid": 1, "began": "7"}))
+        (path / "status.json").write_text(json.dumps({"state": "done", "step": 2, "steps": 2, "pid": 1, "began": 7.0}))
         access.check(ANNA, "a")
         access.renamed("a", "b")
         path.rename(tmp_path / "b")
@@ -109,8 +109,8 @@ class TestOwnership:
 
         for name in ("b", "c", "d", "e"):
             access.began(ANNA, name, GONE)  # its process ended without a folder
-        make_run(tmp_path, "b", process=(1, "7"))  # begun in a terminal
-        make_run(tmp_path, "c", process=(1, "7"), created=6.5)
+        make_run(tmp_path, "b", process=(1, 7.0))  # begun in a terminal
+        make_run(tmp_path, "c", process=(1, 7.0), created=6.5)
         refused("b")
         refused("c")
         access.unlock(BERT, PASSWORD)

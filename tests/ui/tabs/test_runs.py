@@ -115,13 +115,6 @@ def test_a_run_that_only_another_version_can_use_says_so(own_run, content):
     assert row["note"].startswith(f"run bottles has format {content['format']}, written ")
 
 
-def test_a_run_of_an_older_version_that_can_be_looked_at_is_as_it_was(own_run):
-    saved = json.loads((own_run.path / "config.json").read_text())
-    (own_run.path / "config.json").write_text(json.dumps(saved | {"format": 2}))
-    assert table_row(own_run)["state"] == "Done"
-    assert "note" not in table_row(own_run)
-
-
 def test_a_row_tells_its_size_and_sorts_by_it(own_run, tmp_path):
     row = table_row(own_run)
     assert (row["size"], row["sort"]["size"]) == (size(size_of(own_run.path)), size_of(own_run.path))
