@@ -1,11 +1,44 @@
-"""CONFIG: one table of fields feeds the defaults, the checks, the flags, the page's controls and the README."""
+"""CONFIG: one table of fields feeds the defaults, the checks, the flags, the page's controls and a README."""
 
 import argparse
 import difflib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from gpt.errors import UserError
+
+
+class Registry(Mapping):
+    """A mapping that stands in another module, `module`, under `name`; it is imported when it is first read.
+
+    The classes there are the choices of a field: a new tokenizer or optimizer is a class in its module, and no line here. This module
+    imports none of them, so that CONFIG can be had without waiting for PyTorch.
+    """
+
+    def __init__(self, module: str, name: str):
+        self._module, self._name = module, name
+
+    @property
+    def _mapping(self) -> Mapping[str, Any]:
+        return getattr(import_module(self._module), self._name)
+
+    def __getitem__(self, key: str) -> Any:
+        return self._mapping[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapping)
+
+    def __len__(self) -> int:
+        return len(self._mapping)
+
+    def __hash__(self) -> int:
+        return hash((self._module, self._name))
+
+
+TOKENIZERS = Registry("gpt.data.tokenizer", "TOKENIZERS")
+OPTIMIZERS = Registry("gpt.training.optimizer", "OPTIMIZERS")
 
 
 @dataclass(frozen=True)
@@ -23,7 +56,7 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | Registry = ()
     changeable: bool = False
     since: int = 1
 
@@ -75,7 +108,7 @@ def _training(name, default, help, *limits, **more):
 FIELDS = (
     Field("corpus", "stories", "The text to learn: stories, repeats, python, or the path of a text file or of a folder of .txt files.", "text"),
     Field("tokenizer", "bpe", "How text becomes tokens: pieces learned from this text, GPT-2's own, characters or bytes.", "text",
-          choices=("bpe", "gpt2", "char", "byte")),
+          choices=TOKENIZERS),
     Field("vocab_size", 1024, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64),
     _model("n_layers", 3, "Transformer blocks, one after the other.", 1, 48, 1),
     _model("n_heads", 4, "Attention heads in each block.", 1, 32, 1),
@@ -88,7 +121,7 @@ FIELDS = (
     _model("qkv_bias", True, "Add a bias to queries, keys and values, as GPT-2 does."),
     _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
-    _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=("adamw", "muon")),
+    _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=OPTIMIZERS),
     _training("learning_rate", 0.01, "Size of a step at its highest.", 0.0, 0.1, 0.0005, changeable=True),
     _training("batch", 16, "Windows of text per step.", 1, 1024, 1),
     _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1),
@@ -189,9 +222,9 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
             problems["emb_dim"] = f"emb_dim {emb_dim} cannot be split into {n_heads} heads: use {remedy}"
         elif sound("position") and config["position"] == "rope" and emb_dim // n_heads % 2:
             problems["position"] = (f"rope turns pairs of numbers, and a head's width emb_dim / n_heads = {emb_dim // n_heads} is odd: "
-                                 "change emb_dim or n_heads, or set position to learned")
-    if sound("tokenizer", "vocab_size") and config["tokenizer"] == "bpe" and not 256 <= config["vocab_size"] <= 65536:
-        problems["vocab_size"] = f"vocab_size is {config['vocab_size']}: bpe starts from 256 bytes, set it to 256 to 65536"
+                                    "change emb_dim or n_heads, or set position to learned")
+    if sound("tokenizer", "vocab_size") and (problem := TOKENIZERS[config["tokenizer"]].problem(config["vocab_size"])):
+        problems["vocab_size"] = problem
     limits = ("epoch", "max_steps", "max_minutes")
     if sound(*limits) and not any(config[name] for name in limits):
         problems["epoch"] = "epoch, max_steps and max_minutes are all 0, so the run would never end: set one of them"
@@ -215,7 +248,16 @@ def as_flags(changes: dict[str, Any]) -> list[str]:
     return words
 
 
-def markdown_table() -> str:
-    """The README's table of CONFIG, written from FIELDS."""
+def fields_table() -> str:
+    """The table of CONFIG in gpt/README.md, written from FIELDS."""
     rows = [f"| `{field.name}` | {field.default} | {field.help} ({field.limits()}) |" for field in FIELDS]
     return "\n".join(["| field | default | meaning |", "| --- | --- | --- |", *rows])
+
+
+def presets_table() -> str:
+    """The table of presets in gpt/README.md, written from PRESETS."""
+    def changes(preset: Preset) -> str:
+        return ", ".join(f"`{name}` {value}" for name, value in preset.changes.items()) or "nothing"
+
+    rows = [f"| `{preset.name}` | {preset.sentence} | {changes(preset)} |" for preset in PRESETS.values()]
+    return "\n".join(["| preset | what it is | differs from the defaults in |", "| --- | --- | --- |", *rows])

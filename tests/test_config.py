@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gpt.cli import Parser
-from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, add_flags, as_flags, markdown_table, validate
+from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, add_flags, as_flags, fields_table, presets_table, validate
 from tests.says import says
 
 HUGE = pytest.param(10**400, id="huge")  # too large for a float
@@ -130,12 +130,13 @@ def test_what_a_run_may_change_when_it_is_resumed_changes_neither_its_model_nor_
     assert set(changeable.values()) == {"training"}
 
 
-def test_the_markdown_table_has_a_row_for_each_field():
-    rows = markdown_table().splitlines()[2:]
+def test_the_fields_table_has_a_row_for_each_field():
+    rows = fields_table().splitlines()[2:]
     assert [row.split("`")[1] for row in rows] == [field.name for field in FIELDS]
     assert all(row.count("|") == 4 for row in rows)
 
 
-def test_the_readme_shows_the_table_of_fields():
-    readme = Path(__file__).resolve().parents[1] / "README.md"
-    assert markdown_table() in readme.read_text(encoding="utf-8")
+@pytest.mark.parametrize("table", [fields_table, presets_table])
+def test_a_readme_shows_the_tables_of_fields_and_presets(table):
+    readme = Path(__file__).resolve().parents[1] / "gpt" / "README.md"
+    assert table() in readme.read_text(encoding="utf-8")

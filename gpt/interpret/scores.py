@@ -117,7 +117,9 @@ def uniform(T: int) -> Tensor:
 class Score:
     """One way to measure a head. `probes`: which of the Probes it is measured on, `windows` or `repeats`. A head can have its `letter`
     as its role if there is one: then 1 is the most a head can score, and its excess over chance means something. `reads` says what such a
-    head reads, `makes` what it is called, `sentence` what the score is."""
+    head reads, `makes` what it is called, `sentence` what the score is, `colour` which of the page's colours its role has. `most` is the
+    most a head can score, None if there is no such limit, `decimals` how many are worth showing, `in_report` whether a run's report has
+    it."""
 
     name: str
     letter: str
@@ -126,6 +128,10 @@ class Score:
     reads: str
     makes: str
     sentence: str
+    colour: str = ""
+    most: float | None = 1.0
+    decimals: int = 2
+    in_report: bool = True
 
     @property
     def is_role(self) -> bool:
@@ -143,26 +149,26 @@ def excess(score: Any, chance: Any) -> Any:
 
 SCORES = {score.name: score for score in (
     Score("previous token", "P", "windows", previous_token, "previous token", "a previous-token head",
-          "Share of attention on the token just before."),
+          "Share of attention on the token just before.", "sky"),
     Score("first token", "F", "windows", first_token, "first token", "a first-token head",
-          "Share of attention on the first token: where a head often parks what it has no use for, a sink."),
+          "Share of attention on the first token: where a head often parks what it has no use for, a sink.", "rose"),
     Score("current token", "C", "windows", current_token, "current token", "a current-token head",
-          "Share of attention on the very token that looks."),
+          "Share of attention on the very token that looks.", "amber"),
     Score("duplicate token", "D", "repeats", duplicate_token, "earlier copy of the token", "a duplicate-token head",
-          "Random tokens written twice: share of attention, in the second copy, on the same token in the first."),
+          "Random tokens written twice: share of attention, in the second copy, on the same token in the first.", "green"),
     Score("induction", "I", "repeats", induction, "token after an earlier copy", "an induction head",
           "Random tokens written twice: share of attention, in the second copy, on the token that followed in the first. It is the one to "
-          "be predicted."),
+          "be predicted.", "accent"),
     Score("induction on text", "i", "windows", induction_on_text, "token after an earlier copy", "an induction head on text",
-          "Where a token of the text occurs again: share of attention on what followed it before."),
+          "Where a token of the text occurs again: share of attention on what followed it before.", "pale"),
     Score("locality", "L", "windows", locality, f"last {NEAR} tokens", "a local head",
-          f"Share of attention on the last {NEAR} tokens, the current one among them."),
+          f"Share of attention on the last {NEAR} tokens, the current one among them.", "text"),
     Score("entropy", "", "windows", entropy, "", "", "How spread out attention is: 1 = over all tokens alike, 0 = on one token."),
-    Score("distance", "", "windows", distance, "", "", "How many tokens back a head looks, on average."),
+    Score("distance", "", "windows", distance, "", "", "How many tokens back a head looks, on average.", most=None, decimals=1),
     Score("entropy without first", "", "windows", entropy_without_first, "", "",
-          "Entropy of what is read beside the first token; unknown where next to nothing is."),
+          "Entropy of what is read beside the first token; unknown where next to nothing is.", in_report=False),
     Score("distance without first", "", "windows", distance_without_first, "", "",
-          "Distance of what is read beside the first token; unknown where next to nothing is."),
+          "Distance of what is read beside the first token; unknown where next to nothing is.", most=None, decimals=1, in_report=False),
 )}
 ROLES = {name: score for name, score in SCORES.items() if score.is_role}
 

@@ -56,18 +56,27 @@ class CausalAttention(SelfAttention):
 
 
 class KVCache:
-    """Keys and values of the tokens read so far, for one layer, so that the next token costs one row and not T."""
+    """Keys and values of the tokens read so far, for one layer, so that the next token costs one row and not T. Memory for `capacity`
+    tokens is allocated once."""
 
-    def __init__(self):
-        self.key = self.value = None
-        self.length = 0
+    def __init__(self, capacity: int):
+        self.capacity, self.length = capacity, 0
+        self.keys = self.values = None  # (B, H, capacity, D) each, as soon as B, H and D are known
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add (B, H, T, D) keys and values; return all of them, (B, H, length, D)."""
-        if self.length:
-            key, value = torch.cat((self.key, key), dim=2), torch.cat((self.value, value), dim=2)
-        self.key, self.value, self.length = key, value, key.shape[2]
-        return key, value
+        """Add (B, H, T, D) keys and values; return all of them, (B, H, length, D). Raises ValueError beyond `capacity`."""
+        B, H, T, D = key.shape
+        if self.length + T > self.capacity:
+            raise ValueError(f"{self.length + T} tokens do not fit into a cache of {self.capacity}")
+        if self.keys is None:
+            self.keys, self.values = key.new_empty(B, H, self.capacity, D), value.new_empty(B, H, self.capacity, D)
+        start, self.length = self.length, self.length + T
+        self.keys[:, :, start:self.length], self.values[:, :, start:self.length] = key, value
+        return self.keys[:, :, :self.length], self.values[:, :, :self.length]
+
+    def clear(self) -> None:
+        """Forget all tokens, and keep the memory for others."""
+        self.length = 0
 
 
 def rotation(context_length: int, head_dim: int) -> tuple[Tensor, Tensor]:

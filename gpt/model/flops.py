@@ -34,14 +34,6 @@ def flops_per_token(config: dict) -> float:
     return sum(flops_by_part(config).values())
 
 
-def newton_schulz_flops(config: dict) -> float:
-    """Muon's products in one step: each matrix, (C, side), is multiplied by itself and by the result, and 17 products of
-    (C, C) matrices lie between (optimizer.orthogonalise: 5 + 4 + 2 * 4)."""
-    C = config["emb_dim"]
-    sides = (C, 3 * C, 4 * C, 4 * C)
-    return config["n_layers"] * sum(2 * 2 * C * C * side + 17 * 2 * C**3 for side in sides) if config["optimizer"] == "muon" else 0
-
-
 # Dense products a second with 32-bit sums, from NVIDIA's data sheets, where those with sparsity are twice these: A100, H100 (SXM),
 # H200, L4 and T4 Tensor Core GPU datasheets; Ampere GA102 and Ada GPU architecture whitepapers, appendix A.
 # {part of the GPU's name: {format: FLOPs a second}}; the first that fits counts.

@@ -99,9 +99,10 @@ def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_
     window = ids[:, -context_length:]
     if caches:
         if ids.shape[1] > context_length:
-            caches[:] = [KVCache() for _ in caches]
+            for cache in caches:
+                cache.clear()
         window = window[:, caches[0].length:]
-    return model(window, caches)[:, -1].float()
+    return model.unembed(model.stream(window, caches)[:, -1]).float()  # of all positions only the last says what comes next
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
     require_tokens(idx.shape[1])
     window = min(context_length or model.context_length, model.context_length)
     generator = torch.Generator(device=idx.device).manual_seed(sampling.seed)
-    caches = [KVCache() for _ in model.blocks] if cached else None
+    caches = [KVCache(window) for _ in model.blocks] if cached else None
     with evaluating(model):
         for _ in range(sampling.max_new_tokens):
             logits = penalised = next_logits(model, idx, caches, window)

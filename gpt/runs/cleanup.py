@@ -18,11 +18,13 @@ from typing import BinaryIO
 import filelock
 
 from gpt.runs.run import Run, RunError, check_name, list_runs
+from gpt.words import listed
 
 LOCK_SECONDS = 1.0  # who only checks whether a run is alive lets go of its lock at once
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
 EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
+NAMED = 4  # runs named in a sentence at most
 LEFTOVER = ".new"  # half of something: a process was, or is, about to finish it
 
 
@@ -195,9 +197,9 @@ class CleanupReport:
         removed = []
         if self.snapshots:
             n = sum(self.snapshots.values())
-            removed.append(f"{n} {'snapshot' if n == 1 else 'snapshots'} of {_names([*self.snapshots])}")
+            removed.append(f"{n} {'snapshot' if n == 1 else 'snapshots'} of {listed(self.snapshots, NAMED, 'other runs')}")
         if self.saves:
-            removed.append(f"saves for extending {_names(self.saves)}")
+            removed.append(f"saves for extending {listed(self.saves, NAMED, 'other runs')}")
         return (f"to keep the runs within {size(self.limit)}, the page removed {' and '.join(removed)} ({size(self.freed)}); "
                 "best weights, curves and samples stay.") if removed else ""
 
@@ -209,12 +211,6 @@ class CleanupReport:
             sentences.append(f"The folder takes {size(self.left)}, more than its limit of {size(self.limit)}{why}: delete runs, or begin "
                              "the page with a higher --limit-gb.")
         return " ".join(sentences)
-
-
-def _names(names: list[str]) -> str:
-    """At most four names in words."""
-    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} other runs"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def make_room(root: Path | str, limit_bytes: int, keep: Collection[str] = ()) -> CleanupReport:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from gpt.model.flops import count_parameters
 from gpt.model.gpt2 import GPT2
 
 BETAS = (0.9, 0.99)  # AdamW's averages; 0.99 suits the small batches of short runs
@@ -76,25 +77,78 @@ class Muon(torch.optim.Optimizer):
         return parameter.grad.lerp(state["momentum"], MOMENTUM)
 
 
-def make_optimizers(model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest.
+class AdamWAlone:
+    """One choice of CONFIG's `optimizer`: AdamW for every parameter. And what it costs, for the estimate before anything is built.
 
     Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and falls on matrices only: a bias or a norm's weight
     has no reason to be small. A group's `factor` multiplies the rate of the run.
     """
-    def parameters(wanted) -> list[nn.Parameter]:
-        return [parameter for name, parameter in model.named_parameters() if wanted(name, parameter)]
 
-    def is_hidden(name: str, parameter: Tensor) -> bool:
-        return config["optimizer"] == "muon" and name.startswith("blocks.") and parameter.ndim == 2
+    embedding_rate = 1.0
 
-    hidden = parameters(is_hidden)
-    groups = [
-        {"params": parameters(lambda name, p: p.ndim == 2 and not is_hidden(name, p)), "weight_decay": config["weight_decay"]},
-        {"params": parameters(lambda name, p: p.ndim < 2), "weight_decay": 0.0},
-    ]
-    groups = [{**group, "factor": EMBEDDING_RATE if hidden else 1.0} for group in groups]
-    optimizers = [torch.optim.AdamW(groups, lr=config["learning_rate"], betas=BETAS, fused=True)]
-    if hidden:
-        optimizers.append(Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"]))
-    return optimizers
+    @classmethod
+    def is_hidden(cls, name: str, parameter: Tensor) -> bool:
+        """Whether a parameter is left to another optimizer than AdamW."""
+        return False
+
+    @classmethod
+    def make(cls, model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
+        """The optimizers that together move every parameter of `model`."""
+        ours = [parameter for name, parameter in model.named_parameters() if not cls.is_hidden(name, parameter)]
+        groups = [
+            {"params": [parameter for parameter in ours if parameter.ndim == 2], "weight_decay": config["weight_decay"]},
+            {"params": [parameter for parameter in ours if parameter.ndim < 2], "weight_decay": 0.0},
+        ]
+        groups = [{**group, "factor": cls.embedding_rate} for group in groups]
+        return [torch.optim.AdamW(groups, lr=config["learning_rate"], betas=BETAS, fused=True)]
+
+    @classmethod
+    def state_numbers(cls, config: dict) -> int:
+        """Numbers kept from step to step: two averages of each parameter."""
+        return 2 * sum(count_parameters(config).values())
+
+    @classmethod
+    def update_numbers(cls, config: dict) -> int:
+        """Numbers that an update holds at once, beside gradients and state."""
+        return 0
+
+    @classmethod
+    def update_flops(cls, config: dict) -> float:
+        """Floating point operations of the matrix products in one update."""
+        return 0
+
+
+class MuonAndAdamW(AdamWAlone):
+    """Muon for the matrices inside the blocks, AdamW for embeddings, head, norms and biases."""
+
+    embedding_rate = EMBEDDING_RATE
+
+    @classmethod
+    def is_hidden(cls, name: str, parameter: Tensor) -> bool:
+        return name.startswith("blocks.") and parameter.ndim == 2
+
+    @classmethod
+    def make(cls, model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
+        hidden = [parameter for name, parameter in model.named_parameters() if cls.is_hidden(name, parameter)]
+        return [*super().make(model, config), Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"])]
+
+    @classmethod
+    def state_numbers(cls, config: dict) -> int:
+        """Of the matrices one average, not two: 12 C^2 numbers a layer."""
+        return super().state_numbers(config) - 12 * config["n_layers"] * config["emb_dim"] ** 2
+
+    @classmethod
+    def update_numbers(cls, config: dict) -> int:
+        """`orthogonalise` takes all matrices of one shape at once, of which the widest are (C, 4C). It holds momentum, stack, transpose,
+        product and their like: six times as much."""
+        return 6 * 4 * config["n_layers"] * config["emb_dim"] ** 2
+
+    @classmethod
+    def update_flops(cls, config: dict) -> float:
+        """Each matrix, (C, side), is multiplied by itself and by the result, and 17 products of (C, C) matrices lie between
+        (orthogonalise: 5 + 4 + 2 * 4)."""
+        C = config["emb_dim"]
+        return config["n_layers"] * sum(2 * 2 * C * C * side + 17 * 2 * C**3 for side in (C, 3 * C, 4 * C, 4 * C))
+
+
+OPTIMIZERS = {"adamw": AdamWAlone, "muon": MuonAndAdamW}

@@ -15,7 +15,7 @@ from gpt.errors import UserError
 from gpt.model.flops import model_flops_utilisation
 from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import check_compiler, choose_precision
-from gpt.training.optimizer import learning_rate_at, make_optimizers
+from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
 
 MOST_ROWS = 1000  # training rows of a whole run, about
 TOKENS_AT_ONCE = 4096  # of an evaluation batch: larger ones leave the CPU's caches and took twice as long
@@ -65,7 +65,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.text = text.to(self.device)
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"])
-        self.optimizers = make_optimizers(model, config)
+        self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config)
         if config["compile"]:
             check_compiler()
         self._loss = torch.compile(model.loss) if config["compile"] else model.loss

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from gpt.model.attention import CausalAttention, KVCache, MultiHeadAttention, SelfAttention, rotate, rotation
+from tests.says import says
 
 
 @pytest.fixture(autouse=True)
@@ -142,12 +143,23 @@ def test_normalised_queries_and_keys_ignore_the_size_of_what_made_them(tiny):
 
 
 def test_a_cache_holds_all_that_was_appended():
-    cache, rows = KVCache(), torch.randn(1, 2, 5, 3)
+    cache, rows = KVCache(6), torch.randn(1, 2, 5, 3)
     cache.append(rows[:, :, :2], -rows[:, :, :2])
     key, value = cache.append(rows[:, :, 2:], -rows[:, :, 2:])
     assert cache.length == 5
     assert torch.equal(key, rows)
     assert torch.equal(value, -rows)
+
+
+def test_a_cache_allocates_its_memory_once_and_takes_no_more_than_fits():
+    cache, row = KVCache(3), torch.ones(1, 2, 1, 3)
+    places = {cache.append(row, row)[0].data_ptr() for _ in range(3)}
+    with pytest.raises(ValueError, match=says("4 tokens", "cache of 3")):
+        cache.append(row, row)
+    cache.clear()
+    places.add(cache.append(2 * row, row)[0].data_ptr())
+    assert len(places) == 1
+    assert cache.length == 1
 
 
 @pytest.mark.parametrize("position", ["learned", "rope"])

@@ -66,7 +66,7 @@ def test_the_reference_has_no_parameter_that_ours_lacks(twin, reference):
 def test_logits_with_a_cache_equal_those_without(tiny, position, chunks):
     model = GPT2({**tiny, "position": position}).eval()
     ids = torch.randint(tiny["vocab_size"], (2, 8), generator=torch.Generator().manual_seed(0))
-    caches = [KVCache() for _ in model.blocks]
+    caches = [KVCache(8) for _ in model.blocks]
     with torch.no_grad():
         pieces = [model(chunk, caches) for chunk in ids.split(chunks, dim=1)]
         torch.testing.assert_close(torch.cat(pieces, dim=1), model(ids))
@@ -167,7 +167,7 @@ def test_a_tied_head_is_the_embedding_and_an_untied_one_its_own(tiny):
 def test_too_long_input_is_refused_with_the_numbers(model):
     with pytest.raises(ValueError, match=says("9 tokens", "context_length 8")):
         model(torch.zeros(1, 9, dtype=torch.long))
-    caches = [KVCache() for _ in model.blocks]
+    caches = [KVCache(8) for _ in model.blocks]
     model(torch.zeros(1, 6, dtype=torch.long), caches)
     with pytest.raises(ValueError, match=says("10 tokens", "context_length 8")):
         model(torch.zeros(1, 4, dtype=torch.long), caches)

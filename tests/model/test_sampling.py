@@ -23,7 +23,7 @@ from gpt.model.sampling import (
     temper,
     truncate,
 )
-from gpt.model.writing import LIKELIEST, text_to_token_ids, token_ids_to_text, told, write
+from gpt.model.writing import LIKELIEST, as_piece, text_to_token_ids, token_ids_to_text, write
 from gpt.runs.session import Session
 from tests.says import says
 
@@ -37,10 +37,13 @@ class Scripted:
         self.tokens, self.vocab_size, self.context_length = tokens, vocab_size, 10_000
         self.blocks, self.training, self._n_prompt = [], False, None
 
-    def __call__(self, ids, caches):
+    def stream(self, ids, caches):
         self._n_prompt = self._n_prompt or ids.shape[1]
         logits = torch.full((*ids.shape, self.vocab_size), -100.0)
         logits[..., self.tokens[(ids.shape[1] - self._n_prompt) % len(self.tokens)]] = 100.0
+        return logits
+
+    def unembed(self, logits):
         return logits
 
     def parameters(self):
@@ -232,7 +235,7 @@ def test_a_piece_tells_its_token_and_the_likeliest(model, tokenizer):
 def test_a_step_is_told_by_hand():
     logits = torch.log(torch.tensor([[0.05, 0.4, 0.2, 0.3, 0.05]]))
     tempered = temper(logits, 0.5)
-    piece = told(Step(torch.tensor([2]), logits, tempered, truncate(tempered, top_k=3)))
+    piece = as_piece(Step(torch.tensor([2]), logits, tempered, truncate(tempered, top_k=3)))
     assert piece.surprisal == pytest.approx(math.log(5))  # -log 0.2, in nats
     assert [row.token for row in piece.likeliest[:3]] == [1, 3, 2]
     squares = 2 * 0.05**2 + 0.4**2 + 0.2**2 + 0.3**2
@@ -243,7 +246,7 @@ def test_a_step_is_told_by_hand():
 
 def test_the_surprisal_of_a_token_that_the_model_all_but_rules_out_is_a_number():
     logits = torch.tensor([[500.0] * 8 + [0.0]])
-    piece = told(Step(torch.tensor([8]), logits, temper(logits, 1.0), temper(logits, 1.0)))
+    piece = as_piece(Step(torch.tensor([8]), logits, temper(logits, 1.0), temper(logits, 1.0)))
     assert piece.surprisal == pytest.approx(500 + math.log(8))
     assert piece.likeliest[-1].token == piece.token == 8
     assert piece.probability == pytest.approx(math.exp(-500 - math.log(8)))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gpt.model.gpt2 import GPT2
-from gpt.training.optimizer import Muon, learning_rate_at, make_optimizers, orthogonalise
+from gpt.training.optimizer import OPTIMIZERS, Muon, learning_rate_at, orthogonalise
 
 
 @pytest.mark.parametrize(("step", "progress", "rate"), [
@@ -28,7 +28,7 @@ def test_without_warmup_the_rate_begins_at_its_peak():
 def test_every_parameter_is_in_exactly_one_group(tiny, optimizer, tie_weights, position):
     config = {**tiny, "optimizer": optimizer, "tie_weights": tie_weights, "position": position}
     model = GPT2(config)
-    grouped = [id(p) for o in make_optimizers(model, config) for group in o.param_groups for p in group["params"]]
+    grouped = [id(p) for o in OPTIMIZERS[config["optimizer"]].make(model, config) for group in o.param_groups for p in group["params"]]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(parameter) for parameter in model.parameters()}
 
@@ -36,7 +36,7 @@ def test_every_parameter_is_in_exactly_one_group(tiny, optimizer, tie_weights, p
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_weight_decay_falls_on_matrices_only(tiny, optimizer):
     config = {**tiny, "optimizer": optimizer, "weight_decay": 0.3}
-    for each in make_optimizers(GPT2(config), config):
+    for each in OPTIMIZERS[config["optimizer"]].make(GPT2(config), config):
         for group in each.param_groups:
             assert all(group["weight_decay"] == (0.3 if parameter.ndim == 2 else 0.0) for parameter in group["params"])
 
@@ -45,7 +45,7 @@ def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest(tiny):
     config = {**tiny, "optimizer": "muon", "position": "learned"}
     model = GPT2(config)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    adamw, muon = make_optimizers(model, config)
+    adamw, muon = OPTIMIZERS[config["optimizer"]].make(model, config)
     by_muon = {names[id(p)] for group in muon.param_groups for p in group["params"]}
     assert by_muon == {name for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2}
     assert {"token_embedding.weight", "position_embedding.weight"} <= {names[id(p)] for p in adamw.param_groups[0]["params"]}
@@ -53,7 +53,7 @@ def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest(tiny):
 
 def test_adamw_is_alone_when_asked_for(tiny):
     config = {**tiny, "optimizer": "adamw"}
-    assert [type(each) for each in make_optimizers(GPT2(config), config)] == [torch.optim.AdamW]
+    assert [type(each) for each in OPTIMIZERS[config["optimizer"]].make(GPT2(config), config)] == [torch.optim.AdamW]
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 20), (2, 20, 8), (2, 16, 16), (1, 1, 5)])

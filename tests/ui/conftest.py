@@ -45,8 +45,8 @@ def library_jobs(root) -> Jobs:
 
 
 @pytest.fixture
-def looking(library_jobs) -> Inspector:
-    """Looking at prompts in the two finished runs."""
+def inspector(library_jobs) -> Inspector:
+    """Inspects prompts in the two finished runs."""
     return Inspector(library_jobs)
 
 

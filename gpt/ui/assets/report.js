@@ -57,7 +57,7 @@
         for (const { sentence } of clear) add("li", sentence, "", list);
     }
     if (heads.heads.length) {
-        const shown = heads.names.filter((name) => !name.includes("without")), number = (value, name) => value?.toFixed(name === "distance" ? 1 : 2) ?? "";
+        const shown = heads.names, number = (value, name) => value?.toFixed(heads.decimals[name]) ?? "";
         const titles = [{ label: "head" }, { label: "role" }, ...shown.map((label) => ({ label, title: heads.about[label], number: true }))];
         const rows = heads.heads.map((one) => ({ cells: [`${one.layer}.${one.head}`, one.role || "no clear role", ...shown.map((name) => number(one.scores[name], name))] }));
         const first = heads.heads[0].untrained[shown[0]] === undefined ? [] : [{ className: "gpt-beside",

@@ -120,7 +120,7 @@ gpt.panels.push({
             if (key === "role") return one.role ? `${one.letter}  ${one.role}` : "no clear role";
             const number = value(one, key);
             if (number === null || number === undefined) return "";
-            return key === "effect" ? gpt.signed(number) : key.startsWith("distance") ? number.toFixed(1) : number.toFixed(2);
+            return key === "effect" ? gpt.signed(number) : number.toFixed(roles.answer.decimals[key]);
         };
 
         const line = (one) => {

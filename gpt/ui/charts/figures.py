@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt.interpret.heads import CLEAR
-from gpt.interpret.scores import SCORES
+from gpt.interpret.scores import ROLES, SCORES
 
 ACCENT, AMBER, GREEN, MUTED = "var(--gpt-accent)", "var(--gpt-amber)", "var(--gpt-green)", "var(--gpt-muted)"
 LINES = (ACCENT, AMBER, GREEN, "var(--gpt-rose)", "var(--gpt-sky)", MUTED)
@@ -80,8 +80,7 @@ def describe_curves(curves: list[tuple[str, list[tuple[float, float]]]]) -> str:
     return "; ".join(ends) or "no evaluation yet"
 
 
-ROLE_COLOURS = {"previous token": "var(--gpt-sky)", "first token": "var(--gpt-rose)", "current token": AMBER, "duplicate token": GREEN,
-                "induction": ACCENT, "induction on text": "var(--gpt-pale)", "locality": "var(--gpt-text)"}
+ROLE_COLOURS = {name: f"var(--gpt-{score.colour})" for name, score in ROLES.items()}
 MOST_DESCRIBED = 48  # heads in a text twin
 LETTERS_ACROSS = 36  # of an annotation, next to each other on the narrowest chart
 
@@ -113,8 +112,7 @@ def heads_chart(at: list[int], curves: list[HeadCurve], landmarks: list[Landmark
     stand above the curves, where no curve can be."""
     strongest = curves[0].names is not None
     values = [value for curve in curves for value in curve.values if math.isfinite(value)]
-    bounded = strongest or "distance" not in score
-    top = 1.0 if bounded else max([*values, level or 0.0], default=1.0)
+    top = 1.0 if strongest else SCORES[score].most or max([*values, level or 0.0], default=1.0)
     bottom = min([-0.05 if strongest else 0.0, *values])
 
     def line(curve: HeadCurve) -> dict[str, Any]:

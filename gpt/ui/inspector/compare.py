@@ -1,5 +1,6 @@
 """An inspection compared with other weights on the same text: another snapshot, another run, or itself without some heads."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from gpt.ui.inspector.roles import scores_of
 
 LARGEST_MAP = 96  # cells of each of three maps beside each other, each way
 SMALLEST_LIMIT = 0.01  # of the colours of a difference: below, two maps are alike
-UNREAD = "A head that is taken out reads as before, but adds nothing: only heads in later layers can read differently."
+TAKEN_OUT = "A head that is taken out reads as before, but adds nothing: only heads in later layers can read differently."
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ def rivals(inspector: Inspector, _inspected: Inspected, _request: InspectionRequ
 def compare(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"with": "weights", "run", "step"} or {"with": "without", "heads", "zero"} -> what each model expects of the text, piece by piece, in
     words and numbers, and the scores of the heads that both have."""
-    rival = rival_of(inspector, inspected, request)
-    comparison = compare_models(inspected.inspection, inspected.tokenizer, rival.model, rival.tokenizer)
+    rival, comparison = compared(inspector, inspected, request)
     try:
         scatter, unscored = score_chart(inspected, rival), ""
     except UserError as error:  # the run of one of them has nothing to try heads on; all else can be compared
@@ -60,8 +60,7 @@ def compare_head(inspector: Inspector, inspected: Inspected, request: Inspection
     laid on each other, {"none": why}."""
     L, H, _ = inspected.inspection.shape
     layer, head = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
-    rival = rival_of(inspector, inspected, request)
-    comparison = compare_models(inspected.inspection, inspected.tokenizer, rival.model, rival.tokenizer)
+    _, comparison = compared(inspector, inspected, request)
     try:
         a, b = comparison.maps(layer, head)
     except UserError as error:
@@ -72,20 +71,32 @@ def compare_head(inspector: Inspector, inspected: Inspected, request: Inspection
             "sentence": f"Layer {layer} head {head}: {reads}."}
 
 
-def rival_of(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> Rival:
-    """The model that a request wants to compare with. Raises UserError if there is none."""
+def compared(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> tuple[Rival, Comparison]:
+    """The model that a request compares with, and both on the text. The latest is held: another head of it costs nothing. Raises UserError
+    if there is no such model."""
     if request.choice("with", ("weights", "without")) == "weights":
         run, step = request.text("run"), request.step("step")
         model, tokenizer, weights = inspector.load(run, step)
-        return Rival(find_run(inspector.jobs.root, run), weights, model, tokenizer)
-    L, H, _ = inspected.inspection.shape
-    heads = request.heads("heads", L, H)
+        wanted = ("weights", run, model)
+    else:
+        L, H, _ = inspected.inspection.shape
+        wanted = ("without", frozenset(request.heads("heads", L, H)), request.flag("zero"))
+    if inspected.compared is None or inspected.compared[0] != wanted:
+        rival = (Rival(find_run(inspector.jobs.root, run), weights, model, tokenizer) if wanted[0] == "weights"
+                 else without(inspected, *wanted[1:]))
+        comparison = compare_models(inspected.inspection, inspected.tokenizer, rival.model, rival.tokenizer)
+        inspected.compared = wanted, rival, comparison
+    return inspected.compared[1:]
+
+
+def without(inspected: Inspected, heads: Collection[tuple[int, int]], zero: bool) -> Rival:
+    """The inspected model without some heads. Raises UserError if there are none."""
     if not heads:
         raise UserError("no head is taken out: add the selected one")
-    means = None if request.flag("zero") else head_means(inspected.model, inspected.run.probes().windows[:, :-1])
-    names = ", ".join(f"layer {layer} head {head}" for layer, head in sorted(set(heads)))
+    means = None if zero else head_means(inspected.model, inspected.run.probes().windows[:, :-1])
+    names = ", ".join(f"layer {layer} head {head}" for layer, head in sorted(heads))
     model = ablated(inspected.model, heads, means)
-    return Rival(inspected.run, f"{inspected.weights}, without {names}", model, inspected.tokenizer, UNREAD)
+    return Rival(inspected.run, f"{inspected.weights}, without {names}", model, inspected.tokenizer, TAKEN_OUT)
 
 
 def sentence_about(comparison: Comparison) -> str:

@@ -1,7 +1,7 @@
 """What heads do: they are taken out, and what the model loses without them is measured."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 from gpt.data.tokenizer import Tokenizer, stream_text, token_label
@@ -13,6 +13,7 @@ from gpt.model.sampling import generate_text
 from gpt.training.device import enough_memory
 from gpt.ui.inspector.inspections import Inspected
 from gpt.ui.inspector.request import InspectionRequest
+from gpt.words import listed
 
 REPLACED_BY = ("mean", "zero")  # instead of a taken-out head's output
 MOST_HARDER_TOKENS, MOST_NEXT = 8, 5  # tokens shown
@@ -78,15 +79,9 @@ def names_of(heads: Collection[tuple[int, int]], H: int) -> str:
     def of_layer(layer: int, heads_in_it: list[int]) -> str:
         if len(heads_in_it) == H > 1:
             return f"all of layer {layer}"
-        return f"layer {layer} head{'s' if len(heads_in_it) > 1 else ''} {_listed(map(str, heads_in_it))}"
+        return f"layer {layer} head{'s' if len(heads_in_it) > 1 else ''} {listed(map(str, heads_in_it))}"
 
-    return _listed(of_layer(layer, heads_in_it) for layer, heads_in_it in by_layer.items())
-
-
-def _listed(words: Iterable[str]) -> str:
-    """a, b and c."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+    return listed(of_layer(layer, heads_in_it) for layer, heads_in_it in by_layer.items())
 
 
 def _tried_on(inspected: Inspected, replace: str) -> tuple[Any, Any]:

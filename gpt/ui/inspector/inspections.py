@@ -40,6 +40,7 @@ class Inspected:
     weights: str
     tokenizer: Tokenizer
     inspection: Inspection
+    compared: tuple | None = None  # see compare.compared
 
     @property
     def model(self) -> Any:

@@ -127,7 +127,8 @@ def heads(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
     marks = {place: {"letter": head["letter"], "text": f"{head['value']:.0%}" if head["role"] else ""}
              for place, head in zip(places, about, strict=True)}
     figure = maps.mosaic(maps.all_tiles(inspection), T, marks=marks)
-    names = list(scores.values) if scores else []
+    names = [name for name in scores.values if SCORES[name].in_report] if scores else []
     return {"mosaic": figure, "text": [token_label(token) for token in inspection.tokens], "heads": about, "names": names,
             "note": note or (scores.note if scores else ""), "about": {name: SCORES[name].sentence for name in names},
+            "decimals": {name: SCORES[name].decimals for name in names},
             "chance": {name: roles.rounded(scores.chance[name]) for name in names}}

@@ -23,6 +23,7 @@ def roles(inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     return {
         "names": list(scores.values), "chance": {name: rounded(scores.chance[name]) for name in scores.values},
         "about": {name: SCORES[name].sentence for name in scores.values}, "note": scores.note,
+        "decimals": {name: SCORES[name].decimals for name in scores.values},
         "heads": [about_head(scores, untrained, layer, head) for layer in range(L) for head in range(H)],
     }
 

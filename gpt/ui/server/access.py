@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt.config import TOKENIZERS
 from gpt.errors import UserError
 from gpt.estimate.price import Estimate, estimate
 from gpt.runs import cleanup
@@ -63,7 +64,8 @@ class Caps:
     def problems(self, config: dict[str, Any], cost: Estimate) -> list[str]:
         """Every cap of one training that `config`, which costs `cost`, is over: the value, the limit and what to lower."""
         words = cost.parameters.get("embedding", 0) + cost.parameters.get("head", 0) > cost.n_parameters / 2
-        vocabulary = "vocab_size" if config["tokenizer"] == "bpe" else "the vocabulary (tokenizer bpe, with a vocab_size)"
+        learns = TOKENIZERS[config["tokenizer"]].learns_vocab_size
+        vocabulary = "vocab_size" if learns else "the vocabulary (tokenizer bpe, with a vocab_size)"
         disk = run_bytes(config, cost)
         limits = [
             (cost.n_parameters > self.parameters, f"{cost.n_parameters / 1e6:.1f} million parameters", f"{self.parameters / 1e6:g} million",

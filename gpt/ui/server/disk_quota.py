@@ -27,7 +27,7 @@ class DiskQuota:
             try:
                 report = make_room(self.jobs.root, self.limit, self.in_use())
             except OSError as error:  # a run went away while the runs were listed, or one may not be read: told, and tried again
-                self._trouble = f"DiskQuota cannot be made now ({error.strerror})."
+                self._trouble = f"Room cannot be made now ({error.strerror})."
                 return
             self._trouble = report.trouble()
             if report.freed:

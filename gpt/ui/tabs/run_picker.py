@@ -1,5 +1,6 @@
 """Choosing a run and its weights: a list of names, and a slider over the snapshots."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from gpt.ui.server.model_cache import snapshot_at
 from gpt.ui.tabs.controls import ANSWERED, QUIETLY, errors_as_messages
 
 BEST = "weights: the best of the run"
+# A prompt that was typed while the server chose one stays: (what the box holds now, [what it held then, what to put there])
+SETTLED = "(now, proposal) => { const [then, better] = JSON.parse(proposal); return now === then ? better : now; }"
 MOST_REQUESTED = 20  # snapshots that persons may want of a run, by a button or a pause, while a tab is open
 
 
@@ -26,27 +29,35 @@ class RunPicker:
         self.root, self.prompt, self._first_prompt = root, prompt, prompt.value
         self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
+        self._proposal = gr.Textbox("", elem_classes="gpt-hidden", container=False)
         self._quietly = {**QUIETLY, "preprocess": False}
+        chosen = self.run.input(self.choose, [self.run, self.prompt], [self.weights, self._proposal], trigger_mode="always_last",
+                                **self._quietly)
         self.changed = [
-            self.run.input(self.choose, [self.run, self.prompt], [self.weights, self.prompt], trigger_mode="always_last", **self._quietly),
+            self._settled(chosen),
             self.weights.change(self.label, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
     def offered_on(self, tab: gr.Tab, request: str = "(run) => [run, null]") -> Any:
         """Bring the list of runs up to date whenever `tab` is shown. `request` is JavaScript that may request a run and a place on
         the slider: it takes the run that is chosen, and returns one, and a place or null."""
-        controls = [self.run, self.weights, self.prompt]
-        return tab.select(self.offer, controls, controls, js=f"(run, place, prompt) => [...({request})(run), prompt]", **self._quietly)
+        inputs, outputs = [self.run, self.weights, self.prompt], [self.run, self.weights, self._proposal]
+        offered = tab.select(self.offer, inputs, outputs, js=f"(run, place, prompt) => [...({request})(run), prompt]", **self._quietly)
+        return self._settled(offered)
 
-    def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any]:
+    def _settled(self, event: Any) -> Any:
+        """After `event`, put the proposed prompt into its box, unless somebody has typed there meanwhile."""
+        return event.then(None, [self.prompt, self._proposal], self.prompt, js=SETTLED, **self._quietly)
+
+    def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, str]:
         """The choice stays if the run is still there, and its weights, unless others are requested; else the newest run with its best."""
         names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
         if chosen in names:
             if place is None:
-                return gr.update(choices=names), gr.update(maximum=self._last(chosen)), gr.skip()
+                return gr.update(choices=names), gr.update(maximum=self._last(chosen)), _proposal(prompt, prompt)
             slider = gr.update(maximum=self._last(chosen), value=place)
             return gr.update(choices=names, value=chosen), slider, self._readable(chosen, prompt)
         newest = names[0] if names else None
-        return gr.update(choices=names, value=newest), *(self.choose(newest, prompt) if newest else (gr.skip(), gr.skip()))
+        return gr.update(choices=names, value=newest), *(self.choose(newest, prompt) if newest else (gr.skip(), _proposal(prompt, prompt)))
 
     def follow(self, shown: gr.HTML) -> None:
         """Move the slider to the weights that `shown` went to by itself: it clicks with {"run", "step"}, None for the best."""
@@ -68,14 +79,13 @@ class RunPicker:
             step = snapshot_at(self.root, chosen, position)
         return gr.update(label=BEST if step is None else f"weights: at training step {step:,}")
 
-    def choose(self, chosen: str, prompt: Any) -> tuple[Any, Any]:
+    def choose(self, chosen: str, prompt: Any) -> tuple[Any, str]:
         """What follows from the choice of a run: the slider at its best weights, and a prompt that it can read."""
         return self.best_place(chosen), self._readable(chosen, prompt)
 
-    def _readable(self, chosen: str, prompt: Any) -> Any:
+    def _readable(self, chosen: str, prompt: Any) -> str:
         with errors_as_messages():
-            better = prompt_for(self.root, chosen, prompt, self._first_prompt)
-        return gr.skip() if better == prompt else better
+            return _proposal(prompt, prompt_for(self.root, chosen, prompt, self._first_prompt))
 
     def best_place(self, chosen: str) -> Any:
         """The slider with a place for each snapshot of a run, at its right end: the best weights."""
@@ -90,6 +100,11 @@ class RunPicker:
         here = len(run.snapshots())
         to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"] + MOST_REQUESTED
         return max(1, here + to_come)
+
+
+def _proposal(prompt: Any, better: Any) -> str:
+    """A prompt to put into the box in place of the one that it holds, as SETTLED reads it."""
+    return json.dumps([prompt, better])
 
 
 def prompt_for(root: Path, name: str, prompt: Any, first: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, validate
+from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, ConfigError, validate
 from gpt.data.corpus import BUILT_IN
 from gpt.data.dataset import require_length
 from gpt.errors import UserError
@@ -241,9 +241,10 @@ def long_enough(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, A
 
 
 def priced(config: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the size of vocabulary to reckon with: the one found in the text; or, if byte-pair encoding has been learned from
-    its beginning only, as many tokens as were asked for, since the whole text may hold them."""
-    return config if config["tokenizer"] == "bpe" and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
+    """`config` with the size of vocabulary to reckon with: the one found in the text; or, if tokens have been learned from its beginning
+    only, as many as were requested, since the whole text may hold them."""
+    learns = TOKENIZERS[config["tokenizer"]].learns_vocab_size
+    return config if learns and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
 
 
 EXPERIMENT = "induction"  # the preset that a button of its own begins

@@ -77,6 +77,17 @@ def test_maps_share_colours_and_their_difference_is_signed(inspector, shown, roo
     assert a["layout"]["meta"]["labels"] == difference["layout"]["meta"]["labels"] == list("7·green")
 
 
+def test_the_same_comparison_is_computed_once_for_all_heads(inspector, shown, monkeypatch):
+    computed, compare_models = [], compare.compare_models
+    monkeypatch.setattr(compare, "compare_models", lambda *models: computed.append(models) or compare_models(*models))
+    without = {"with": "without", "heads": [[0, 0]]}
+    for question in (snapshot(0), without | {"zero": True}, without, snapshot(0)):
+        before = len(computed)
+        for layer, head in ((0, 0), (0, 1), (1, 0)):
+            assert "maps" in ask(inspector, compare.compare_head, shown, **question, layer=layer, head=head)
+        assert len(computed) == before + 1
+
+
 def test_another_tokenizer_is_compared_by_the_byte_and_its_maps_are_not(inspector, shown):
     answer = ask(inspector, compare.compare, shown, **snapshot(None, "bytes"))
     assert re.match(r"On this text A needs \d+\.\d\d bits a byte, B \d+\.\d\d: [AB] is better by ", answer["sentence"])
@@ -92,7 +103,7 @@ def test_a_model_against_itself_without_heads(inspector, shown, zero):
     question = {"with": "without", "heads": [[0, 1], [0, 0]], "zero": zero}
     answer = ask(inspector, compare.compare, shown, **question)
     assert answer["b"] == "bottles, best weights, without layer 0 head 0, layer 0 head 1"
-    assert answer["notes"] == [compare.UNHEARD]
+    assert answer["notes"] == [compare.TAKEN_OUT]
     assert any(a != b for _, a, b in answer["pieces"])
     below, above = (ask(inspector, compare.compare_head, shown, **question, layer=layer, head=0) for layer in (0, 1))
     assert below["sentence"].endswith("read alike.")  # nothing before it has changed

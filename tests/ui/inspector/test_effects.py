@@ -15,7 +15,7 @@ from gpt.interpret.ablation import Effect
 from gpt.model.writing import text_to_token_ids
 from gpt.runs.run import find_run, load_run
 from gpt.runs.storage import load_tensors, save_tensors
-from gpt.ui.inspector.effects import in_words, names_of, pieces
+from gpt.ui.inspector.effects import names_of, pieces, sentence_about
 from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs.attention import ANSWERS
@@ -55,7 +55,7 @@ def test_one_head_is_taken_out(root, replace, weights):
     means = ablation.head_means(asking.model, asking.windows[:, :-1]) if replace == "mean" else None
     other = ablation.ablated(asking.model, [(1, 0)], means)
     found = ablation.measure(asking.model, other, asking.windows)
-    assert answer["sentence"] == in_words([(1, 0)], 2, replace, found)
+    assert answer["sentence"] == sentence_about([(1, 0)], 2, replace, found)
     worst = found.harder_tokens[0]
     assert answer["harder_tokens"][0][1:] == pytest.approx([worst.change, worst.count], abs=1e-5)
     assert answer["after"] == "g"
@@ -149,7 +149,7 @@ def test_a_sweep_of_nonsense_is_told(asking, question, told):
 def test_a_run_without_probes_says_so(root, tmp_path):
     copytree(root, tmp_path / "old", ignore=ignore_patterns("probes.safetensors"))
     asking = Inspector(Jobs(tmp_path / "old"))
-    key = asking.look("bottles", BEST, PROMPT)["key"]
+    key = asking.inspect("bottles", BEST, PROMPT)["key"]
     questions = {"effect": {"heads": [[0, 0]], "replace": "mean", "query": 0}, "sweep": {"layer": 0, "replace": "zero"}, "importance": {}}
     for name, question in questions.items():
         assert "keeps no text to try them on: train it again" in asking.answering(ANSWERS[name])({**question, "key": key})["error"]
@@ -160,22 +160,22 @@ def effect_of(before: list, after: list) -> Effect:
 
 
 def test_the_change_is_told_in_words():
-    told = in_words([(2, 1)], 4, "mean", effect_of([[1.0, 1.0], [2.0, 2.0]], [[1.24, 1.24], [2.26, 2.26]]))
+    told = sentence_about([(2, 1)], 4, "mean", effect_of([[1.0, 1.0], [2.0, 2.0]], [[1.24, 1.24], [2.26, 2.26]]))
     assert told == ("Without layer 2 head 1 (replaced by the mean) the loss rises by 0.250 ± 0.010 nats per token, from 1.500 to 1.750; "
                     "measured on 2 sequences of 2 tokens of the validation text.")
     better = effect_of([[1.24, 1.24], [2.26, 2.26]], [[1.0, 1.0], [2.0, 2.0]])
-    assert "the loss falls by 0.250 ± 0.010 nats" in in_words([(0, 0)], 4, "zero", better)
+    assert "the loss falls by 0.250 ± 0.010 nats" in sentence_about([(0, 0)], 4, "zero", better)
 
 
 def test_a_change_within_its_error_is_not_called_one():
-    told = in_words([(0, 0)], 4, "mean", effect_of([[1.0], [2.0]], [[1.2], [1.9]]))
+    told = sentence_about([(0, 0)], 4, "mean", effect_of([[1.0], [2.0]], [[1.2], [1.9]]))
     assert "the loss changes by +0.050 ± 0.150 nats per token (1.500 to 1.550), too little to tell from chance" in told
     of_two = effect_of([[1.0], [2.0]], [[1.2], [2.3]])
-    assert "changes by +0.250 ± 0.050" in in_words([(0, 0)], 4, "mean", of_two)  # five errors are not enough for two sequences
+    assert "changes by +0.250 ± 0.050" in sentence_about([(0, 0)], 4, "mean", of_two)  # five errors are not enough for two sequences
 
 
 def test_one_sequence_has_no_standard_error(root, tmp_path):
-    told = in_words([(0, 0)], 4, "mean", effect_of([[1.0, 1.0]], [[1.2, 1.2]]))
+    told = sentence_about([(0, 0)], 4, "mean", effect_of([[1.0, 1.0]], [[1.2, 1.2]]))
     assert "rises by 0.200 nats per token" in told
     assert "one sequence, too few for a standard error, of 2 tokens" in told
     own = copytree(root, tmp_path / "one")

@@ -15,7 +15,7 @@ from gpt.runs.run import find_run, load_run
 from gpt.runs.storage import load_tensors, save_tensors
 from gpt.ui.charts import maps
 from gpt.ui.inspector import heads, inspections
-from gpt.ui.inspector.heads import in_words
+from gpt.ui.inspector.heads import habit_of
 from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from tests.says import says
@@ -69,7 +69,7 @@ def test_each_head_comes_with_its_exact_weights(inspector, root, scale):
             below = np.tril_indices(len(PROMPT))
             np.testing.assert_array_equal(numbers(answer)[below], found.head(layer, which)[below])
             assert labels_of(answer) == list("7·green")
-            assert answer["habit"] == in_words(found.head(layer, which), found.tokens)
+            assert answer["habit"] == habit_of(found.head(layer, which), found.tokens)
 
 
 def test_snapshots_differ(inspector):
@@ -217,24 +217,24 @@ UNIFORM = np.tril(np.ones((T, T))) / np.arange(1, T + 1)[:, None]
 ], ids=["previous", "current", "first"])
 def test_a_head_with_a_habit_is_told_in_words(weights, name):
     chance = round(100 * float(np.mean(1 / np.arange(2, T + 1))))
-    assert in_words(weights, DIFFERENT) == f"puts 100 % of its attention on the {name} (chance {chance} %)."
+    assert habit_of(weights, DIFFERENT) == f"puts 100 % of its attention on the {name} (chance {chance} %)."
 
 
 def test_a_head_that_reads_everything_alike_has_no_habit():
-    assert in_words(UNIFORM, DIFFERENT) == "has no clear habit (previous token 19 %; first token 19 %; current token 19 %; chance 19 %)."
+    assert habit_of(UNIFORM, DIFFERENT) == "has no clear habit (previous token 19 %; first token 19 %; current token 19 %; chance 19 %)."
 
 
 def test_a_weak_habit_is_not_told_as_one():
     mostly = 0.2 * np.eye(T) + 0.8 * UNIFORM
-    assert "no clear habit" in in_words(mostly, DIFFERENT)
-    assert "on the current token" in in_words(0.4 * np.eye(T) + 0.6 * UNIFORM, DIFFERENT)
+    assert "no clear habit" in habit_of(mostly, DIFFERENT)
+    assert "on the current token" in habit_of(0.4 * np.eye(T) + 0.6 * UNIFORM, DIFFERENT)
 
 
 def test_an_induction_head_is_told_in_words():
     weights = np.eye(T)
     weights[T - 1] = np.eye(T)[1]  # the last token is the first one again, and it reads what followed
     weights[1:T - 1] = np.tril(np.ones((T, T)))[1:T - 1] / np.arange(2, T)[:, None]
-    assert in_words(weights, [*DIFFERENT[:-1], DIFFERENT[0]]) == (
+    assert habit_of(weights, [*DIFFERENT[:-1], DIFFERENT[0]]) == (
         f"puts 100 % of its attention on the token after an earlier copy, where a token occurs again (chance {100 / T:.0f} %).")
 
 

@@ -158,7 +158,7 @@ class TestReplay:
             shown = json.loads(json.dumps(inspector.replay("bytes", BEST, step), allow_nan=False))
             assert shown["replayed"]
             maps, logits = attention_maps(model, torch.tensor([step["ids"]]))
-            seen = inspector._kept[shown["key"]].inspection
+            seen = inspector._held[shown["key"]].inspection
             for layer in range(2):
                 np.testing.assert_array_equal(seen.weights(layer)[:, -1], maps[layer, 0, :, -1].numpy())
             assert logits[0, -1].softmax(dim=0)[step["wrote"]].item() == pytest.approx(step["probability"], abs=1e-4)

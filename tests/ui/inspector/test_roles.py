@@ -75,20 +75,21 @@ def test_a_damaged_row_is_told(own):
 
 
 def test_a_role_is_told_beside_chance_and_the_untrained_model():
-    assert roles.in_words(scores(0.64), scores(0.12), 0, 0) == (
+    assert roles.sentence_about(scores(0.64), scores(0.12), 0, 0) == (
         "Layer 0 head 0 is an induction head: in the second copy of random tokens written twice it puts 64 ± 2.0 % of its attention on "
         "the token after an earlier copy (chance 10 %, untrained 12 %).")
-    assert roles.in_words(scores(0.64, previous_token=0.5), None, 0, 0).endswith("(chance 10 %). Next to that comes previous token.")
+    assert roles.sentence_about(scores(0.64, previous_token=0.5), None, 0, 0).endswith("(chance 10 %). Next to that comes previous token.")
 
 
 def test_where_there_is_no_clear_role_this_is_said():
-    assert roles.in_words(scores(0.28), None, 0, 0) == "Layer 0 head 0 has no clear role: the most it does is induction, 0.20 above chance."
-    assert roles.in_words(scores(0.9, holds=0.5), None, 0, 0).endswith(
+    nothing = roles.sentence_about(scores(0.28), None, 0, 0)
+    assert nothing == "Layer 0 head 0 has no clear role: the most it does is induction, 0.20 above chance."
+    assert roles.sentence_about(scores(0.9, holds=0.5), None, 0, 0).endswith(
         "has no clear role: the most it does is induction, 0.89 above chance, but 0.3 or more in only 50 % of the sequences.")
 
 
 def test_heads_are_laid_out_in_the_order_asked_for(own):
-    key = own.look("bottles", 99, PROMPT)["key"]
+    key = own.inspect("bottles", 99, PROMPT)["key"]
     arrange = own.answering(roles.mosaic)
     by_layer, turned = (arrange({"key": key, "order": order})["mosaic"]
                         for order in ([[0, 0], [0, 1], [1, 0], [1, 1]], [[1, 1], [1, 0], [0, 1], [0, 0]]))
@@ -103,5 +104,5 @@ def test_heads_are_laid_out_in_the_order_asked_for(own):
 @pytest.mark.parametrize("order", [
     None, "role", [[0, 0]], [[0, 0], [0, 0], [1, 0], [1, 1]], [[0, 0], [0, 1], [1, 0], [2, 1]], [[0], [1]], [0, 1, 2, 3]])
 def test_an_order_that_is_none_is_refused(own, order):
-    key = own.look("bottles", 99, PROMPT)["key"]
+    key = own.inspect("bottles", 99, PROMPT)["key"]
     assert own.answering(roles.mosaic)({"key": key, "order": order}).keys() == {"error"}

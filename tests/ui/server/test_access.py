@@ -289,7 +289,7 @@ class TestControl:
         monkeypatch.setattr("gpt.ui.server.training_status.watched", lambda jobs: find_run(jobs.root, "bottles"))
         monkeypatch.setattr("gpt.runs.run.Run.request", lambda run, word: asked.append(word))
         monkeypatch.setattr(jobs, "extend", lambda name, steps: asked.append(steps))
-        monkeypatch.setattr(train, "tell", lambda sentence: None)
+        monkeypatch.setattr(train, "show_message", lambda sentence: None)
         jobs.access.began(ANNA, "bottles", HERE)
         for act in (lambda: train.keep_snapshot(jobs, ANNA), lambda: train.add_steps(jobs, 5, ANNA)):
             with pytest.raises(gr.Error, match=told):

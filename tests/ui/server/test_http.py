@@ -16,7 +16,7 @@ from gpt.config import CONFIG
 from gpt.model.sampling import Sampling
 from gpt.runs.run import list_runs
 from gpt.ui.server.jobs import Jobs
-from gpt.ui.tabs.attention import ANSWERS, ANSWERS_WITH_OTHERS
+from gpt.ui.tabs.attention import ANSWERS, ANSWERS_WITH_OTHER_WEIGHTS
 from tests.says import says
 from tests.ui.conftest import unpacked
 
@@ -175,7 +175,7 @@ GARBAGE = [
 
 def test_garbage_for_server_functions_gets_a_plain_answer(http, config):
     functions = [(one["id"], name) for one in config["components"] for name in one["props"].get("server_fns") or []]
-    assert {name for _, name in functions} >= {"poll", *ANSWERS, *ANSWERS_WITH_OTHERS}
+    assert {name for _, name in functions} >= {"poll", *ANSWERS, *ANSWERS_WITH_OTHER_WEIGHTS}
     for component, name in functions:
         for data in GARBAGE:
             answer = ask(http, component, name, data)

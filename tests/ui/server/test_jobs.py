@@ -27,7 +27,7 @@ from tests.ui.conftest import until
 def values_of(field: Field) -> st.SearchStrategy:
     """Values that `field` allows by itself."""
     if field.choices:
-        return st.sampled_from(field.choices)
+        return st.sampled_from(list(field.choices))
     if field.kind is bool:
         return st.booleans()
     if field.kind is str:

@@ -1,5 +1,6 @@
 """Runs as the page offers them: names, snapshots on a slider, models kept loaded."""
 
+import json
 import math
 from shutil import copy, copytree, rmtree
 
@@ -11,7 +12,7 @@ from gpt.runs.run import RunError, find_run
 from gpt.runs.storage import load_tensors, save_tensors
 from gpt.runs.writer import RunWriter
 from gpt.ui.server.model_cache import load, snapshot_at
-from gpt.ui.tabs.run_picker import BEST, MOST_ASKED_FOR, RunPicker, prompt_for
+from gpt.ui.tabs.run_picker import BEST, MOST_REQUESTED, RunPicker, prompt_for
 from tests.says import says
 
 FIRST = "A prompt of the page's own: Ŵ"  # the run `bottles` never saw most of it
@@ -24,7 +25,7 @@ def own_root(root, tmp_path):
 
 
 @pytest.fixture
-def chooser(own_root) -> RunPicker:
+def picker(own_root) -> RunPicker:
     with gr.Blocks(analytics_enabled=False):
         return RunPicker(own_root, "test", gr.Textbox(FIRST))
 
@@ -93,74 +94,75 @@ def test_a_run_without_weights_yet_is_told(own_root):
         load(own_root, "new", 0)
 
 
-class TestChooser:
+class TestRunPicker:
     """The two controls are brought up to date whenever the tab is shown, and agree with each other."""
 
-    def test_the_newest_run_is_offered_with_its_best_weights(self, chooser):
-        run, weights, _ = chooser.offer(None, None, FIRST)
+    def test_the_newest_run_is_offered_with_its_best_weights(self, picker):
+        run, weights, _ = picker.offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
-        last = len(find_run(chooser.root, "bytes").snapshots())
+        last = len(find_run(picker.root, "bytes").snapshots())
         assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
 
-    def test_a_run_and_weights_that_are_wished_for_are_taken(self, chooser):
-        run, weights, _ = chooser.offer("bottles", 2, FIRST)
+    def test_a_run_and_weights_that_are_wished_for_are_taken(self, picker):
+        run, weights, _ = picker.offer("bottles", 2, FIRST)
         assert (run["value"], weights["value"]) == ("bottles", 2)
 
-    def test_a_choice_stays_while_the_run_is_there(self, chooser):
-        run, weights, _ = chooser.offer("bottles", None, FIRST)
+    def test_a_choice_stays_while_the_run_is_there(self, picker):
+        run, weights, _ = picker.offer("bottles", None, FIRST)
         assert "value" not in run
         assert "value" not in weights
-        rmtree(chooser.root / "bottles")
-        run, _, _ = chooser.offer("bottles", None, FIRST)
+        rmtree(picker.root / "bottles")
+        run, _, _ = picker.offer("bottles", None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes"], "bytes")
 
-    def test_a_run_without_weights_is_not_offered(self, chooser):
-        with RunWriter(chooser.root / "new") as writer:
+    def test_a_run_without_weights_is_not_offered(self, picker):
+        with RunWriter(picker.root / "new") as writer:
             writer.write_status(state="starting", step=0, steps=0)
-        assert chooser.offer(None, None, FIRST)[0]["choices"] == ["bytes", "bottles"]
+        assert picker.offer(None, None, FIRST)[0]["choices"] == ["bytes", "bottles"]
 
     def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
         with gr.Blocks(analytics_enabled=False):
-            run, weights, _ = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
+            run, weights, proposal = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == ([], None)
         assert weights == gr.skip()
+        assert json.loads(proposal) == [FIRST, FIRST]
 
-    def test_a_prompt_that_the_run_cannot_read_gives_way_to_the_runs_own(self, chooser):
-        own = find_run(chooser.root, "bottles").config()["corpus"]["prompt"]
-        assert chooser.choose("bottles", FIRST)[1] == own
-        assert chooser.offer("bottles", 0, FIRST)[2] == own
-        assert chooser.choose("bytes", FIRST)[1] == gr.skip()
-        assert chooser.choose("bytes", own)[1] == FIRST
+    def test_a_prompt_that_the_run_cannot_read_gives_way_to_the_runs_own(self, picker):
+        own = find_run(picker.root, "bottles").config()["corpus"]["prompt"]
+        assert json.loads(picker.choose("bottles", FIRST)[1]) == [FIRST, own]
+        assert json.loads(picker.offer("bottles", 0, FIRST)[2]) == [FIRST, own]
+        assert json.loads(picker.choose("bytes", FIRST)[1]) == [FIRST, FIRST]
+        assert json.loads(picker.choose("bytes", own)[1]) == [own, FIRST]
 
-    def test_what_a_person_wrote_stays_also_where_it_cannot_be_read(self, chooser):
-        assert prompt_for(chooser.root, "bottles", "Ŵ, mine", FIRST) == "Ŵ, mine"
-        assert chooser.choose("bottles", "Ŵ, mine")[1] == gr.skip()
+    def test_what_a_person_wrote_stays_also_where_it_cannot_be_read(self, picker):
+        assert prompt_for(picker.root, "bottles", "Ŵ, mine", FIRST) == "Ŵ, mine"
+        assert json.loads(picker.choose("bottles", "Ŵ, mine")[1]) == ["Ŵ, mine"] * 2
 
-    def test_a_damaged_run_beside_it_keeps_no_run_from_being_chosen(self, chooser):
-        (chooser.root / "bytes" / "config.json").write_text("{", encoding="utf-8")
-        assert chooser.choose("bottles", FIRST)[1]
+    def test_a_damaged_run_beside_it_keeps_no_run_from_being_chosen(self, picker):
+        (picker.root / "bytes" / "config.json").write_text("{", encoding="utf-8")
+        assert picker.choose("bottles", FIRST)[1]
 
-    def test_the_slider_is_named_by_what_it_points_at(self, chooser):
-        steps = find_run(chooser.root, "bottles").snapshots()
-        assert [chooser.label("bottles", place)["label"] for place in range(len(steps) + 1)] == [
+    def test_the_slider_is_named_by_what_it_points_at(self, picker):
+        steps = find_run(picker.root, "bottles").snapshots()
+        assert [picker.label("bottles", place)["label"] for place in range(len(steps) + 1)] == [
             *(f"weights: at training step {step:,}" for step in steps), BEST]
 
-    def test_another_run_begins_at_its_best_weights(self, chooser):
-        last = len(find_run(chooser.root, "bottles").snapshots())
-        fitted = chooser.best_place("bottles")
+    def test_another_run_begins_at_its_best_weights(self, picker):
+        last = len(find_run(picker.root, "bottles").snapshots())
+        fitted = picker.best_place("bottles")
         assert (fitted["maximum"], fitted["value"], fitted["label"]) == (last, last, BEST)
 
-    def test_while_a_run_trains_the_end_of_the_slider_stays_the_best_weights(self, chooser):
-        run = find_run(chooser.root, "bottles")
+    def test_while_a_run_trains_the_end_of_the_slider_stays_the_best_weights(self, picker):
+        run = find_run(picker.root, "bottles")
         with RunWriter(run.path) as writer:
             writer.write_status(state="running")
-            end = chooser.best_place("bottles")["value"]
-            assert snapshot_at(chooser.root, "bottles", end) is None
+            end = picker.best_place("bottles")["value"]
+            assert snapshot_at(picker.root, "bottles", end) is None
             planned = run.config()["config"]["snapshots"]
-            for step in range(1000, 1000 + planned + MOST_ASKED_FOR):
+            for step in range(1000, 1000 + planned + MOST_REQUESTED):
                 copy(run.weights(run.snapshots()[0]), run.path / f"snapshots/step-{step:06d}.safetensors")
-            assert snapshot_at(chooser.root, "bottles", end) is None
+            assert snapshot_at(picker.root, "bottles", end) is None
 
-    def test_a_run_deleted_meanwhile_is_told_to_the_person(self, chooser):
+    def test_a_run_deleted_meanwhile_is_told_to_the_person(self, picker):
         with pytest.raises(gr.Error, match=says("no run cups")):
-            chooser.label("cups", 1)
+            picker.label("cups", 1)
