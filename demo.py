@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
         quota.enforce()
         downloads.remove_old(packed)
     if options.keep_training:
-        jobs.leave()
+        jobs.detach()
         print("Stopping: a run in progress goes on, and the next page shows it again.", flush=True)
     else:
         print("Stopping: a run in progress is saved first.", flush=True)

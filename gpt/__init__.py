@@ -1,6 +1,6 @@
-"""GPT-2 from scratch: a GPT to train, to read and to take apart. README.md in this folder says in which order to read it.
+"""GPT-2 from scratch: a GPT to train, to read and to inspect. README.md in this folder gives the reading order.
 
-The names below are loaded when they are first asked for: `from gpt import GPT2` waits for PyTorch, `from gpt import CONFIG` does not.
+Each name below is imported when it is first used: `from gpt import GPT2` loads PyTorch, `from gpt import CONFIG` does not.
 """
 
 from importlib import import_module

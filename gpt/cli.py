@@ -1,4 +1,4 @@
-"""What the command lines share: a user's mistake ends with exit code 2 and one line that says what to change."""
+"""Shared by all commands: a UserError ends the program with exit code 2 and one line that says what to change."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from gpt.escape import escaped
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and which names the nearest flag to an unknown one."""
+    """An argument parser that reports errors in one line and suggests the closest flag for an unknown one."""
 
     def __init__(self, **options):
         super().__init__(**options, allow_abbrev=False)

@@ -11,10 +11,10 @@ from gpt.errors import UserError
 
 
 class Registry(Mapping):
-    """A mapping that stands in another module, `module`, under `name`; it is imported when it is first read.
+    """A lazy view of the mapping `name` in another module, `module`, which is imported when the mapping is first read.
 
-    The classes there are the choices of a field: a new tokenizer or optimizer is a class in its module, and no line here. This module
-    imports none of them, so that CONFIG can be had without waiting for PyTorch.
+    Its keys are the choices of a field. A new tokenizer or optimizer is added in its own module only; nothing changes here. Because the
+    import is lazy, CONFIG can be used without loading PyTorch.
     """
 
     def __init__(self, module: str, name: str):
@@ -45,8 +45,8 @@ OPTIMIZERS = Registry("gpt.training.optimizer", "OPTIMIZERS")
 class Field:
     """One setting: its name, its default (whose type is the setting's type), its limits and one sentence of help.
 
-    `group` says where on the page it stands, `step` how finely its slider moves, `changeable` whether it may be set anew when a run is
-    resumed, `since` the version of this table in which it first stood: a run saved by an earlier one is read as if it had the default.
+    `group` is its section on the page, `step` the step of its slider, `changeable` whether it may be changed when a run is resumed,
+    `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used.
     """
 
     name: str
@@ -87,10 +87,10 @@ class Field:
             return isinstance(value, self.kind) and (not self.choices or value in self.choices)
         if isinstance(value, bool) or not isinstance(value, int if self.kind is int else (int, float)):
             return False
-        return self.minimum <= value <= self.maximum  # no NaN and no infinity is between two numbers
+        return self.minimum <= value <= self.maximum  # false for NaN and infinity too
 
     def parse(self, text: str) -> Any:
-        """The value a flag's text stands for. Text that is no such value comes back as it is, for `problem` to name."""
+        """Convert the text of a flag to a value. Text that cannot be converted is returned unchanged; `problem` then reports it."""
         try:
             return {"true": True, "false": False}[text.lower()] if self.kind is bool else self.kind(text)
         except (KeyError, ValueError):
@@ -145,18 +145,18 @@ CONFIG: dict[str, Any] = {field.name: field.default for field in FIELDS}
 
 
 def table_version() -> int:
-    """The version of FIELDS, which a run's folder notes: that of its youngest field."""
+    """The version of FIELDS, saved in each run folder: the highest `since` of all fields."""
     return max(field.since for field in FIELDS)
 
 
-def completed(config: dict[str, Any], version: int) -> dict[str, Any]:
-    """`config`, saved when the table had `version`, with the defaults of the fields that are younger."""
+def with_missing_defaults(config: dict[str, Any], version: int) -> dict[str, Any]:
+    """`config`, saved with version `version` of FIELDS, plus the defaults of all fields added later."""
     return {**{field.name: field.default for field in FIELDS if field.since > version}, **config}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A CONFIG with a name and a sentence, given as its differences from the defaults."""
+    """A named CONFIG with a one-sentence description, stored as its differences from the defaults."""
 
     name: str
     sentence: str
@@ -184,7 +184,7 @@ PRESETS = {preset.name: preset for preset in (
 
 
 class ConfigError(UserError):
-    """Every problem of a CONFIG at once; `problems` maps a field's name to its sentence."""
+    """All problems of a CONFIG together; `problems` maps a field's name to its error message."""
 
     def __init__(self, problems: dict[str, str]):
         self.problems = problems
@@ -192,7 +192,7 @@ class ConfigError(UserError):
 
 
 def problems_of(fields: tuple[Field, ...], values: dict[str, Any]) -> dict[str, str]:
-    """Name -> sentence for every value that is missing, unknown or outside its field's limits."""
+    """Field name -> error message, for every value that is missing, unknown or outside its field's limits."""
     by_name = {field.name: field for field in fields}
     problems = {}
     for name in values:
@@ -234,14 +234,14 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_flags(parser: argparse.ArgumentParser, fields: tuple[Field, ...]) -> None:
-    """One flag a field, of the same name; a flag that is not given stays out of the result."""
+    """Add one flag per field, with the field's name. A flag that is not given does not appear in the parsed options."""
     for field in fields:
         parser.add_argument(f"--{field.name}", type=field.parse, default=argparse.SUPPRESS, metavar=field.kind.__name__.upper(),
                             help=f"{field.help} ({field.limits()}; default {field.default})".replace("%", "%%"))
 
 
 def as_flags(changes: dict[str, Any]) -> list[str]:
-    """The command-line words that set `changes`: {"emb_dim": 64} -> ["--emb_dim", "64"]."""
+    """The command-line arguments that set `changes`: {"emb_dim": 64} -> ["--emb_dim", "64"]."""
     words = []
     for name, value in changes.items():
         words += [f"--{name}", str(value).lower() if isinstance(value, bool) else str(value)]

@@ -1,4 +1,4 @@
-"""`python -m gpt.control pause --run a-run`: ask a run that trains, in whatever process on this machine, to do something."""
+"""`python -m gpt.control pause --run a-run`: send a command to a run that is training in any process on this machine."""
 
 from gpt.cli import Parser, user_errors_exit
 from gpt.runs.run import COMMANDS, DEFAULT_ROOT, find_run

@@ -1,9 +1,9 @@
-"""One exception for everything a user can put right."""
+"""The exception for all errors that the user can correct."""
 
 
 class UserError(ValueError):
-    """A mistake of the user, reported in sentences that name the value, the limit and the remedy.
+    """An error that the user can correct. Its message names the value, the limit and the remedy.
 
     The command line prints it and ends with exit code 2; the page shows it as a message. Anything that
-    is not a UserError is a mistake of the program and keeps its traceback.
+    is not a UserError is a bug in the program and keeps its traceback.
     """

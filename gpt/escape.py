@@ -1,17 +1,17 @@
-"""Control characters escaped: those that would command a terminal or reorder a line become signs one can see."""
+"""Escape control characters: those that would control a terminal or reorder a line are replaced by visible symbols."""
 
 import re
 
-# All control characters but tab and line feed; marks that turn the direction of a line; line ends that few programs
-# know; halves of surrogate pairs, which no file and no connection can carry.
+# All control characters except tab and line feed; marks that change the text direction; rare line separators;
+# single surrogates, which cannot be encoded as UTF-8.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def escaped(text: str) -> str:
-    """`text` with each control character replaced by a sign of it.
+    """`text` with each control character replaced by a visible symbol.
 
     Control characters have pictures of their own in Unicode, U+2400 and up: "\\x1b[2J", which clears a terminal, becomes
-    "␛[2J". The others are given by number: "[U+202E]". Tab and line feed stay.
+    "␛[2J". The others are written as code points: "[U+202E]". Tab and line feed are not changed.
     """
     return _UNSEEN.sub(lambda match: _sign(ord(match[0])), text)
 

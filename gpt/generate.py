@@ -1,4 +1,4 @@
-"""`python -m gpt.generate --run stories --prompt "Once there was"`: let a trained run write to the terminal."""
+"""`python -m gpt.generate --run stories --prompt "Once there was"`: continue a prompt with the model of a trained run, in the terminal."""
 
 import sys
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
         folder, step, prompt = find_run(options.pop("checkpoints"), options.pop("run")).path, options.pop("step"), options.pop("prompt")
         model, tokenizer = load_run(folder, step)
         pieces = write(model, tokenizer, prompt, Sampling(**options))
-        first = next(pieces)  # a prompt that cannot be read fails before anything is printed
+        first = next(pieces)  # an invalid prompt raises an error here, before anything is printed
         if (n_tokens := len(tokenizer.encode(prompt))) > model.context_length:
             print(f"the prompt has {n_tokens} tokens, and the model sees {model.context_length}: it reads the last ones", file=sys.stderr)
         print(escaped(prompt + first.text), end="", flush=True)

@@ -1,4 +1,4 @@
-"""`python -m gpt.pretrain`: train from the command line, with the same folder that the page reads."""
+"""`python -m gpt.pretrain`: train from the command line; the run folder is the same kind that the page reads."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.calibration import free_bytes
-from gpt.estimate.price import most_helpful_knobs, training_bytes
+from gpt.estimate.price import settings_to_lower, training_bytes
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, new_name
 from gpt.runs.session import Session
@@ -46,11 +46,11 @@ def session_from_flags(options: dict[str, Any]) -> Session:
 
 
 def describe(session: Session) -> str:
-    """What is trained, where, and whether there is memory for it. The bar shows the time, once a few steps have been made."""
+    """What is trained, on which device, and whether the memory is enough. The progress bar shows the time after a few steps."""
     run, needed, free = session.writer.config(), training_bytes(session.config), free_bytes(session.device)
     memory = f"; about {needed / 1e9:.1f} GB of memory"
     if needed > free:
-        memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(most_helpful_knobs(session.config))}"
+        memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(settings_to_lower(session.config))}"
     return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "
             f"kinds, {run['device']}; {run['precision_reason']}{memory}; saved every {SAVE_SECONDS:.0f} s, or more rarely if "
             "that takes long")
@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def stop_on_signals(session: Session) -> None:
-    """The first Ctrl+C, or SIGTERM, saves and ends; the second ends the process at once, with exit code 130."""
+    """The first Ctrl+C or SIGTERM saves and ends the run; the second ends the process at once, with exit code 130."""
     def at_once(*_) -> None:
         session.end_at_once()
         run = session.writer
@@ -87,7 +87,7 @@ def stop_on_signals(session: Session) -> None:
 def follow(session: Session) -> None:
     """Show the session's events as a progress bar with a line for each evaluation; all lines also go to log.txt.
 
-    A model may have learned from text with control characters, and write them: they are shown, not sent to the terminal."""
+    Control characters in the model's text are escaped, so that they cannot affect the terminal."""
     bar = None
 
     def say(line: str) -> None:
@@ -113,7 +113,7 @@ def follow(session: Session) -> None:
     if bar is not None:
         bar.close()
     evaluations = [row for row in session.writer.rows()[0] if "val_loss" in row]
-    if evaluations:  # a resumed run may have stopped before another one
+    if evaluations:  # none if the run stopped before its first evaluation
         last = evaluations[-1]
         say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
             f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {session.writer.path}")

@@ -98,7 +98,7 @@ def test_a_resumed_run_that_is_stopped_before_an_evaluation_ends_well(tmp_path, 
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 5:
             session.stop()
-    monkeypatch.setattr(Recorder, "obey", lambda recorder: setattr(recorder.stop, "asked", True))  # SIGTERM in the first step
+    monkeypatch.setattr(Recorder, "obey", lambda recorder: setattr(recorder.stop, "requested", True))  # SIGTERM in the first step
     main(["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume"])
     run = Run(tmp_path / "runs" / "a")
     assert re.search(LAST_LINE, capsys.readouterr().out.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""Where text comes from: a file, a folder, text generated here, or text that lies on every machine with Python."""
+"""Where text comes from: a file, a folder, generated text, or the source code of Python's standard library."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ GENERATED_SIZE = 2_000_000  # characters of a generated text
 
 
 class CorpusError(UserError):
-    """A text that is not there or holds nothing."""
+    """A text that cannot be read or is empty."""
 
 
 @dataclass
@@ -35,16 +35,16 @@ class Corpus:
         return self.text[:cut], self.text[cut:]
 
     def identity(self) -> dict:
-        """What the run folder keeps: enough to notice later that the text has changed."""
+        """What the run folder stores about the text: enough to detect later that it has changed."""
         data = self.text.encode("utf-8")
         return {"name": self.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
                 "prompt": self.prompt, "notes": self.notes}
 
 
 def repeats(size: int, seed: int) -> str:
-    """At least `size` characters of lines in which 8 to 24 random letters stand twice: the second half of each can be
-    predicted by looking back, which is what induction heads learn to do (Olsson et al. 2022, 2209.11895). The letters of a
-    word differ, so that the current one alone says where to look: where they may recur, no head had formed after 500 steps."""
+    """At least `size` characters of lines, each a random word of 8 to 24 letters written twice. The second half of a line can be
+    predicted by looking back, which is what induction heads learn to do (Olsson et al. 2022, 2209.11895). No letter occurs twice in a
+    word, so the current letter alone determines the next; with repeated letters no induction head formed within 500 steps."""
     rng = random.Random(seed)
     lines, length = [], 0
     while length < size:
@@ -62,7 +62,7 @@ def _python_source(size: int, seed: int) -> str:
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A text that needs no file: what it is, and `make(size, seed)`."""
+    """A text that needs no file: a one-sentence description, a prompt, and the function `make(size, seed)` that returns it."""
 
     sentence: str
     prompt: str
@@ -107,8 +107,8 @@ def read_corpus(source: str, seed: int = 0) -> Corpus:
 
 
 def _decode(data: bytes) -> tuple[str, int]:
-    """Bytes -> text with plain newlines, and how many bytes were no UTF-8 and became U+FFFD. Raises ValueError for data with
-    zero bytes near its beginning: UTF-16, or no text at all."""
+    """Bytes -> (text with plain line feeds, number of bytes that were not UTF-8 and were replaced by U+FFFD). Raises ValueError if there
+    are zero bytes near the beginning, as in UTF-16 or binary files."""
     if b"\0" in data[:8192]:
         raise ValueError("it is no plain text: save it as .txt in UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")

@@ -19,9 +19,9 @@ def require_length(what: str, n_tokens: int, context_length: int) -> None:
 class GPTDataset(Dataset):
     """Pairs (input, target) of (context_length,) token ids; the target is the input shifted by one token.
 
-    Window i begins at token i * stride, so a stride of context_length gives windows that do not overlap. Both are views
-    on one tensor: nothing is copied. For a DataLoader, or to look at a window: training draws its windows with WindowSampler,
-    below. Raises UserError if the text is too short for one window.
+    Window i begins at token i * stride, so a stride of context_length gives windows that do not overlap. Input and target are
+    views of one tensor, without copies. Use it with a DataLoader or to inspect a window; training itself uses WindowSampler, below.
+    Raises UserError if the text is too short for one window.
     """
 
     def __init__(self, text: str, tokenizer: Tokenizer, context_length: int, stride: int):
@@ -40,16 +40,16 @@ class GPTDataset(Dataset):
 
 
 class WindowSampler:
-    """Which windows each step trains on: a pure function of (seed, step), so a run can go on from any step.
+    """Chooses the windows of each batch: a pure function of (seed, batch index), so a run can be resumed at any step.
 
-    An epoch cuts the text into windows that do not overlap and visits them in random order; each epoch cuts at another
-    place, so that a token is not always predicted from the same context.
+    An epoch cuts the text into windows that do not overlap and uses them in random order; each epoch starts the cuts at a different
+    offset, so that a token is not always predicted from the same context.
     """
 
     def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int):
         require_length("the training text", len(tokens), context_length)
         self.tokens, self.context_length, self.batch, self.seed = tokens, context_length, batch, seed
-        self.windows_per_epoch = max(1, len(tokens) // context_length - 1)  # one fewer than fit: room to shift the cut
+        self.windows_per_epoch = max(1, len(tokens) // context_length - 1)  # one less than fits, to leave room for the random offset
         self._offsets = torch.arange(context_length + 1, device=tokens.device)
         self._epoch, self._starts = -1, None
 
@@ -57,7 +57,7 @@ class WindowSampler:
         """Batch number `index` -> inputs and targets, each (B, T), drawn by one gather on the tokens' device."""
         first, end = index * self.batch, (index + 1) * self.batch
         pieces = []
-        while first < end:  # once, or more often where a batch crosses from one epoch into the next
+        while first < end:  # more than one round if the batch crosses an epoch boundary
             epoch, place = divmod(first, self.windows_per_epoch)
             pieces.append(self._shuffled(epoch)[place:place + end - first])
             first += len(pieces[-1])
@@ -65,7 +65,7 @@ class WindowSampler:
         return windows[:, :-1], windows[:, 1:]
 
     def _shuffled(self, epoch: int) -> Tensor:
-        """(windows_per_epoch,) first tokens of the windows of one epoch, in the order they are read."""
+        """(windows_per_epoch,) index of the first token of each window of one epoch, in the order of use."""
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             T, n = self.context_length, len(self.tokens)

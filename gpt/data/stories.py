@@ -1,7 +1,7 @@
-"""Short children's stories from a grammar: a corpus with no download, no licence question and no end.
+"""Short children's stories generated from a grammar: a corpus of any size, with no download and no licence question.
 
-A corpus for a tiny GPT should be simple enough to learn in a minute, and should still ask for attention. So
-the sentences are few and regular, while every story invents facts that only its own beginning can tell: names
+A corpus for a tiny GPT should be simple enough to learn in a minute, and should still require attention. So
+the sentences are few and regular, while every story invents facts that appear only in its own beginning: names
 made of syllables, "the green bell", a spell, a sum. A model that writes "Tavim" again three sentences later
 has looked back and copied; heads that do so are called induction heads (Olsson et al. 2022,
 https://arxiv.org/abs/2209.11895).
@@ -76,7 +76,7 @@ class Character(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """Something to own, lose and find. Prints with its look, as in "green bell", so it keeps its look."""
+    """An object in a story. Prints with its look, as in "green bell", so the look is the same in every sentence."""
 
     look: str
     noun: str

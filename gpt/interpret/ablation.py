@@ -1,8 +1,8 @@
 """What a model loses without a head.
 
-A model with heads taken out is just another model. Each head's output passes through its own columns of the output projection. With these
-columns at 0 the head adds nothing, and its mean output can be added to the projection's bias instead. So the loss, the writing, the maps
-and the lens of a model without some heads need no code of their own.
+An ablated model is again a GPT2. Each head's output passes through its own columns of the output projection. With these
+columns at 0 the head adds nothing, and its mean output can be added to the projection's bias instead. So the loss, the generated text,
+the attention maps and the logit lens of an ablated model need no extra code.
 """
 
 import copy
@@ -19,15 +19,15 @@ from torch.nn import functional as F
 from gpt.interpret.trace import trace
 from gpt.model.gpt2 import GPT2, LOGITS_AT_ONCE, evaluating
 
-FLOPS_A_LAYER = 2e12  # of one layer's share in trying every head: ten to twenty seconds on two CPU cores
+FLOPS_A_LAYER = 2e12  # limit for ablating each head of one layer in turn: ten to twenty seconds on two CPU cores
 FEWEST_WINDOWS = 2  # without a second sequence there is no standard error
 SMALLEST_CHANGE = 1e-4  # nats; less is rounding
 STUDENT = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)  # t, 95 %, 1 to 15 degrees of freedom
 
 
 def ablated(model: GPT2, heads: Collection[tuple[int, int]], means: Tensor | None = None) -> GPT2:
-    """`model` without `heads`, pairs (layer, head): each one's output is replaced by 0, or by its mean where `means`, (L, H, D) of
-    `head_means`, are given. The model stays as it is; the two share every parameter but the projections of these layers.
+    """A copy of `model` without `heads`, pairs (layer, head): each head's output is replaced by 0, or by its mean if `means`, (L, H, D)
+    from `head_means`, is given. `model` is not changed; the two share every parameter except the output projections of these layers.
 
     Raises IndexError if there is no such head.
     """
@@ -53,7 +53,7 @@ def head_means(model: GPT2, ids: Tensor) -> Tensor:
 
 
 class HarderToken(NamedTuple):
-    """A token that is harder to predict than before: how often it was to be predicted, and by how many nats it is worse on average."""
+    """A token that is harder to predict after ablation: how often it is a target, and the mean increase of its loss in nats."""
 
     token: int
     count: int
@@ -81,14 +81,14 @@ class Effect:
 
     @property
     def could_be_chance(self) -> bool:
-        """Whether 0 lies in the 95 % confidence interval of that change (Student 1908). Few sequences know their own spread badly: of two,
-        it takes a change of 13 standard errors. False for one sequence, of which nothing is known."""
+        """Whether 0 lies in the 95 % confidence interval of that change (Student 1908). Few sequences give a poor estimate of the
+        spread: with two, the change must exceed 13 standard errors. False for one sequence, which has no standard error."""
         degrees = len(self.before) - 1
         return degrees > 0 and abs(self.change) <= STUDENT[min(degrees, len(STUDENT)) - 1] * self.error
 
     @property
     def harder_tokens(self) -> list[HarderToken]:
-        """The tokens whose loss rose, those first that together lost most."""
+        """The tokens whose loss rose, sorted by the total increase over all their occurrences, largest first."""
         tokens, which, counts = np.unique(self.targets, return_inverse=True, return_counts=True)
         totals = np.bincount(which.ravel(), weights=(self.after - self.before).ravel())
         changes = totals / counts
@@ -139,10 +139,10 @@ def constant_output(head: int, value: Tensor | float) -> Callable[[Tensor], Tens
 
 def importance(model: GPT2, windows: Tensor) -> np.ndarray:
     """(M, T + 1) windows -> (L, H): the mean over sequences of |sum over positions of z . dL/dz|, where z is a head's output and L the
-    sequence's loss in nats per token (Michel et al. 2019, 1905.10650). It is how much the loss would change without the head
-    if the loss were a straight line, for all heads by one backward pass a sequence.
+    sequence's loss in nats per token (Michel et al. 2019, 1905.10650). It is the first-order estimate of the change in loss
+    without the head; one backward pass per sequence gives it for all heads.
 
-    z . dL/dz is the derivative of the loss for a factor, here 1, with which a head's whole output is multiplied. No parameter gets a
+    z . dL/dz is the derivative of the loss with respect to a factor, here 1, that multiplies a head's whole output. No parameter gets a
     gradient.
     """
     shape = (len(model.blocks), model.config["n_heads"])
@@ -170,8 +170,8 @@ def next_tokens(model: GPT2, other: GPT2, ids: Tensor, most: int) -> list[tuple[
     return sorted(((token, before[token].item(), after[token].item()) for token in tokens), key=lambda row: -row[1])
 
 
-def fitting(model: GPT2, windows: Tensor) -> Tensor:
-    """As many of the windows, spread evenly, as let every head of a layer be tried in seconds: all of them for a small model."""
+def affordable_windows(model: GPT2, windows: Tensor) -> Tensor:
+    """Evenly spaced windows, few enough to ablate every head of a layer in seconds: all of them for a small model."""
     H, T = model.config["n_heads"], windows.shape[1] - 1
     flops = 2 * sum(parameter.numel() for parameter in model.parameters()) * T * H  # a product and a sum a parameter and token
     count = min(len(windows), max(FEWEST_WINDOWS, int(FLOPS_A_LAYER / flops)))

@@ -1,8 +1,8 @@
 """Direct logit attribution: a logit as a sum of what each part of the model adds to it.
 
-The residual stream is a sum, and all that stands between it and a logit is the final norm and one row of the head. With the norm's
-mean and deviation held at what they are, that is linear: each part's own share can be read off, and the shares sum to the logit.
-What a part does by way of later parts is counted there.
+The residual stream is a sum; only the final norm and one row of the output head lie between it and a logit. With the norm's
+mean and deviation treated as constants, this map is linear, so each part has a share of the logit, and the shares sum to the logit.
+The effect of a part through a later part counts as a share of the later part.
 """
 
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ def attribute(trace: Trace, position: int, token: int, against: Against = None) 
     """What each part adds to the logit of `token` after a position of the first text: the embeddings, each head, each attention
     projection's bias, each feed-forward layer, and the final norm's bias.
 
-    The softmax does not see what is added to all logits alike: `against` asks for the logit less that of another token, or less the
-    mean of all.
+    A constant added to all logits does not change the softmax, so `against` can select a baseline to subtract: the logit of another
+    token, or the mean of all logits.
     """
     model, x = trace.model, trace.streams[-1, 0, position]
     rows = (model.head or model.token_embedding).weight[:model.vocab_size]  # (V, C)
@@ -56,14 +56,14 @@ def attribute(trace: Trace, position: int, token: int, against: Against = None) 
         logit = logit - (logits.mean() if against == "mean" else logits[against])
     sigma = (x.var(correction=0) + model.final_norm.eps).sqrt()
     read = model.final_norm.weight * direction / sigma  # (C,)
-    read = read - read.mean()  # what this reads is the same of a part and of a part less its mean
-    written = _written(trace, position)
+    read = read - read.mean()  # same as subtracting each part's mean, which the final norm does
+    written = _contributions(trace, position)
     amounts = torch.stack([vector for *_, vector in written]) @ read
     parts = [Part(kind, amount, layer, head) for (kind, layer, head, _), amount in zip(written, amounts.tolist(), strict=True)]
     return Attribution(float(logit), [*parts, Part("final norm's bias", float(model.final_norm.bias @ direction))])
 
 
-def _written(trace: Trace, position: int) -> list[tuple[str, int | None, int | None, Tensor]]:
+def _contributions(trace: Trace, position: int) -> list[tuple[str, int | None, int | None, Tensor]]:
     """(kind, layer, head, (C,)): all that was added up in the stream at one position."""
     model = trace.model
     parts = [("token embedding", None, None, model.token_embedding.weight[trace.ids[0, position]])]
@@ -83,9 +83,10 @@ def _written(trace: Trace, position: int) -> list[tuple[str, int | None, int | N
 
 
 def _heads(trace: Trace, layer: int, position: int) -> Tensor:
-    """(H, D): what the heads of a layer hand over at one position. It is the last of those that it sees, so no mask is needed, and no
-    attention of the others."""
+    """(H, D): the outputs of a layer's heads at one position. Only the tokens up to this position are used, so no mask is needed, and
+    attention is computed for this position only."""
     block = trace.model.blocks[layer]
-    query, key, value = block.attention.split(block.norm1(trace.streams[layer, :1, :position + 1]), start=0)  # (1, H, position + 1, D)
+    stream = trace.streams[layer, :1, :position + 1]
+    query, key, value = block.attention.project_qkv(block.norm1(stream), start=0)  # (1, H, position + 1, D)
     weights = (query[:, :, -1:] @ key.transpose(-2, -1) * block.attention.scale).softmax(dim=-1)  # (1, H, 1, position + 1)
     return (weights @ value)[0, :, 0]

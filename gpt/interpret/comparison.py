@@ -1,7 +1,7 @@
-"""Two models on one text: what each expects of it, and where they differ.
+"""Two models on one text: the loss of each on it, and where they differ.
 
-Models with the same tokenizer read the same tokens, so their attention can be laid on each other. With different tokenizers only the
-text is the same; it is compared in the shortest pieces that both cut it into, each token's loss counted whole.
+Models with the same tokenizer read the same tokens, so their attention maps can be compared cell by cell. With different tokenizers
+only the text is the same; it is split where both have a token boundary, and each piece gets the summed loss of its tokens.
 """
 
 import math
@@ -30,8 +30,8 @@ class SharedPiece:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on one text. Both have read exactly the same tokens if `same_tokens`; `n_cut` tokens at the beginning, which the
-    other cannot see, were left out."""
+    """Two models on one text. `same_tokens`: both have read exactly the same tokens. The first `n_cut` tokens, which do not fit
+    into the other model's context, were left out."""
 
     a: Inspection
     b: Inspection
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def bits_per_byte(self) -> tuple[float, float]:
-        """The cost of a byte of the compared text in each."""
+        """The loss per byte of the compared text under each model, in bits."""
         n_bytes = sum(len(piece.text) for piece in self.pieces)
         return tuple(sum(getattr(piece, which) for piece in self.pieces) / math.log(2) / n_bytes for which in ("a", "b"))
 
@@ -69,8 +69,8 @@ class Comparison:
 
 
 def compare(a: Inspection, tokenizer_a: Tokenizer, model_b: GPT2, tokenizer_b: Tokenizer) -> Comparison:
-    """Let a second model read what the first has read, as far back as both can see. Raises UserError if the second cannot read the
-    text, or if there is nothing in it to expect."""
+    """Run a second model on the text that the first has read, as far back as both contexts reach. Raises UserError if the second cannot
+    read the text, or if the text has no token to predict."""
     if not same_tokens(tokenizer_a, tokenizer_b):
         b = inspect(model_b, tokenizer_b, text_of(a))
         return Comparison(a, b, False, b.n_dropped, pieces(a, b))
@@ -99,7 +99,7 @@ def text_of(inspection: Inspection) -> str:
 
 @torch.no_grad()
 def token_losses(inspection: Inspection) -> np.ndarray:
-    """(T - 1,) nats: how little each token but the first was expected."""
+    """(T - 1,): the loss of each token after the first, in nats."""
     trace = inspection.trace
     with enough_memory("shorten the prompt"):
         logits = trace.model.unembed(trace.streams[-1, 0, :-1])  # (T - 1, V)
@@ -107,9 +107,9 @@ def token_losses(inspection: Inspection) -> np.ndarray:
 
 
 def pieces(a: Inspection, b: Inspection) -> list[SharedPiece]:
-    """The shortest pieces of the text at whose ends both have the end of a token. Nothing before the first token expects that one, so
-    the text is compared from where both have read one. Raises UserError if nothing is left."""
-    costs_a, costs_b = (costs_to_the_end(one.tokens[1:], token_losses(one)) for one in (a, b))
+    """The shortest pieces of the text that end at a token boundary of both tokenizers. No model predicts its first token, so the
+    comparison starts where both have read a token. Raises UserError if nothing is left."""
+    costs_a, costs_b = (losses_to_the_end(one.tokens[1:], token_losses(one)) for one in (a, b))
     cuts = sorted(costs_a.keys() & costs_b.keys(), reverse=True)  # in bytes from the end of the text, which both share
     if len(cuts) < 2:
         raise UserError("there is nothing to expect in a text of one token: write more")
@@ -118,7 +118,7 @@ def pieces(a: Inspection, b: Inspection) -> list[SharedPiece]:
             for begin, end in pairwise(cuts)]
 
 
-def costs_to_the_end(tokens: list[bytes], losses: np.ndarray) -> dict[int, float]:
-    """{bytes from the beginning of a token to the end of the text: nats of this token and all that follow}; the end itself costs 0."""
+def losses_to_the_end(tokens: list[bytes], losses: np.ndarray) -> dict[int, float]:
+    """{bytes from the start of a token to the end of the text: summed loss of this and all later tokens, in nats}; 0 at the end."""
     begins = np.cumsum([len(token) for token in reversed(tokens)]).tolist()
     return {0: 0.0, **dict(zip(begins, np.cumsum(losses[::-1]).tolist(), strict=True))}

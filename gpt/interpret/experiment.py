@@ -1,5 +1,5 @@
-"""The experiment "Grow an induction head" as a story, from the rows of a run on letters written twice: the plateau, the drop, and the two
-heads that made it."""
+"""A report in sentences on the experiment "Grow an induction head", from the rows of a run on letters written twice: the plateau, the
+drop of the loss, and the two heads that caused it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from gpt.model.gpt2 import GPT2
 from gpt.words import listed
 
 CORPUS = "repeats"  # the text on which it is made
-SMOOTHED = 10  # training rows
-FALLEN = 0.3  # nats below the plateau: by so much no noise falls
-FALLING = 0.2  # nats below it: from there on the loss is said to fall
+SMOOTHING_ROWS = 10  # training rows
+DROP = 0.3  # nats below the plateau: too far for noise
+DROP_START = 0.2  # nats below the plateau at which the fall is reported to begin
 
 Head = tuple[int, int]  # layer, head
 
 
 @dataclass(frozen=True)
 class Story:
-    """As much as has happened: a sentence each, the loss of the plateau, and the heads: one that hands each token its predecessor, and
-    those that use it to look for what followed."""
+    """The experiment so far: a sentence per stage, the loss of the plateau, and the heads: `previous` copies each token's predecessor
+    to it, and the `induction` heads use that to find the token that followed an earlier copy."""
 
     sentences: list[str]
     plateau: float | None = None
@@ -40,19 +40,19 @@ class Story:
 def story_of(rows: Sequence[dict[str, Any]], is_over: bool = False) -> Story:
     """What the rows of a run say of the experiment so far; `is_over` if no more rows come."""
     losses = np.array([(row["step"], row["loss"]) for row in rows if isinstance(row.get("loss"), (int, float))])
-    if len(losses) < SMOOTHED:
+    if len(losses) < SMOOTHING_ROWS:
         return Story(["The loss begins as that of a model that knows nothing."] if len(losses) else [])
-    steps, smooth = losses[SMOOTHED - 1:, 0], np.convolve(losses[:, 1], np.ones(SMOOTHED) / SMOOTHED, mode="valid")
-    fallen = np.flatnonzero(smooth < smooth[0] - FALLEN)
+    steps, smooth = losses[SMOOTHING_ROWS - 1:, 0], np.convolve(losses[:, 1], np.ones(SMOOTHING_ROWS) / SMOOTHING_ROWS, mode="valid")
+    fallen = np.flatnonzero(smooth < smooth[0] - DROP)
     flat = smooth[:fallen[0]] if len(fallen) else smooth
-    flat = flat[flat >= smooth[0] - FALLING / 2]  # the slope down from the plateau is none of it
+    flat = flat[flat >= smooth[0] - DROP_START / 2]  # the slope down from the plateau is none of it
     plateau = float(flat.mean())
     stays = f"the loss {'stayed' if len(fallen) or is_over else 'stays'} at {plateau:.1f}: each letter is as likely as any other"
     if not len(fallen):
         if is_over:
             return Story([f"To its end {stays}. No induction head has formed: give the run more steps."], plateau)
         return Story([f"So far {stays}."], plateau)
-    since = int(steps[np.flatnonzero(smooth[:fallen[0] + 1] >= plateau - FALLING)[-1]])
+    since = int(steps[np.flatnonzero(smooth[:fallen[0] + 1] >= plateau - DROP_START)[-1]])
     now = f"it {'ended' if is_over else 'is'} at {smooth[-1]:.1f}"
     sentences = [f"At first {stays}.",
                  f"Since step {since:,} the loss falls: the model begins to see that each word stands twice, and {now}."]
@@ -93,7 +93,7 @@ class Outcome:
 
 
 def take_out(model: GPT2, probes: Probes, heads: Sequence[Head]) -> Outcome:
-    """What the model loses without `heads`, each of which then adds its mean output."""
+    """The loss with all heads, and with `heads` ablated: each is replaced by its mean output."""
     effect = measure(model, ablated(model, heads, head_means(model, probes.windows[:, :-1])), probes.windows)
     return Outcome(float(effect.before.mean()), float(effect.after.mean()))
 

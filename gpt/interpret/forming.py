@@ -23,8 +23,8 @@ def read_scores(rows: Iterable[dict[str, Any]]) -> list[tuple[int, HeadScores]]:
 
 
 class Forming:
-    """Scores the heads of one run. `rows` are those that its folder holds already: a step that was scored is not scored again, and
-    what was reported is not reported again, however often the run was stopped and resumed."""
+    """Scores the heads of one run. `rows` are those already in its folder: however often the run is stopped and resumed, no step
+    is scored twice and no role is reported twice."""
 
     def __init__(self, probes: Probes, rows: Iterable[dict[str, Any]]):
         self.probes = probes
@@ -48,7 +48,7 @@ class Forming:
         return bool(self._due) and (step in self._due or at_the_end) and step not in self._scored
 
     def rows(self, model: GPT2, position: dict[str, Any]) -> list[dict[str, Any]]:
-        """What metrics.jsonl gets: a row of kind `heads`, and one of kind `formed` for each head that now first has a role."""
+        """Score the heads. Returns rows for metrics.jsonl: one of kind `heads`, and one of kind `formed` for each new role of a head."""
         scores = score_heads(model, self.probes)
         self._scored.add(position["step"])
         if position["step"] == 0:
@@ -56,8 +56,8 @@ class Forming:
         return [{**position, "kind": "heads", **scores.as_row()}, *({**position, **row} for row in self._formed(scores, position["step"]))]
 
     def _formed(self, scores: HeadScores, step: int) -> Iterable[dict[str, Any]]:
-        """An untrained model has no roles: where there are few tokens to tell apart, its heads may score far above chance by luck, and a
-        role counts only as far above that."""
+        """Rows for new roles. With few different tokens, heads of an untrained model may score far above chance by luck, so a role counts
+        only if its excess is at least CLEAR above that of the untrained model."""
         for layer, roles in enumerate(scores.roles()):
             for head, role in enumerate(roles):
                 if role is None or (layer, head, role.name) in self._reported or role.excess - self._before(layer, head, role.name) < CLEAR:

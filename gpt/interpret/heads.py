@@ -13,9 +13,9 @@ from gpt.interpret.scores import ROLES, SCORES, excess
 from gpt.interpret.trace import attention_by_layer
 from gpt.model.gpt2 import GPT2
 
-CLEAR = 0.3  # the excess from which on a head does what a score measures
-MOSTLY = 0.8  # of the sequences in which that has to be so
-SCORED_WINDOWS = 5  # of the probes: in them alone a model is scored as often as heads are watched forming
+CLEAR = 0.3  # smallest excess at which a head counts as doing what the score measures
+REQUIRED_SHARE = 0.8  # of the sequences in which that has to be so
+SCORED_WINDOWS = 5  # windows of the probes that a scoring reads: few, since a model is scored many times while it trains
 DIGITS = 4  # of a score in metrics.jsonl
 ONE_LAYER = ("A model of one layer cannot form an induction head: that takes a head in an earlier layer that hands each token its "
              "predecessor, and another in a later layer that looks for it.")
@@ -36,10 +36,10 @@ class Role:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """By the name of each score: `chance`; and as (L, H) arrays the mean over the probe sequences (`values`), its standard error
-    (`errors`) and, of those that can be a role, the share of sequences in which the excess is at least CLEAR (`holds`).
+    """For each score by name: its `chance`, and (L, H) arrays of its mean over the probe sequences (`values`), the standard error
+    (`errors`) and, if the score can be a role, the share of sequences in which the excess is at least CLEAR (`holds`).
 
-    A score that had nothing to be measured on is left out; one that is unknown for a head is NaN.
+    A score without sequences to measure it on is left out; a score that is unknown for a head is NaN.
     """
 
     chance: dict[str, float]
@@ -62,27 +62,27 @@ class HeadScores:
         return excess(self.values[name], self.chance[name])
 
     def clear(self, name: str) -> np.ndarray:
-        """(L, H): which heads do what the score measures: an excess of at least CLEAR, and so in MOSTLY all of the sequences."""
+        """(L, H): which heads do what the score measures: an excess of at least CLEAR, and so in REQUIRED_SHARE all of the sequences."""
         if name not in self.holds:
             return np.zeros(self.shape, dtype=bool)
-        return (self.excess(name) >= CLEAR) & (self.holds[name] >= MOSTLY)
+        return (self.excess(name) >= CLEAR) & (self.holds[name] >= REQUIRED_SHARE)
 
-    def contest(self) -> dict[str, np.ndarray]:
-        """(L, H) excesses of the scores that can be a role, -inf where one is unknown or does not compete. Attention on the previous or on
-        the current token is also attention on the last few: where a head clearly does one of these, locality says nothing more."""
+    def role_excesses(self) -> dict[str, np.ndarray]:
+        """(L, H) excesses of the scores that can be a role, -inf where a score is unknown or excluded. Attention on the previous or on
+        the current token also counts as locality, so locality is excluded for a head that clearly does one of these."""
         narrow = self.clear("previous token") | self.clear("current token")
         found = {name: np.nan_to_num(self.excess(name), nan=-np.inf) for name in self.holds}
         return {name: np.where(narrow, -np.inf, excesses) if name == "locality" else excesses for name, excesses in found.items()}
 
     def strongest(self) -> tuple[np.ndarray, np.ndarray]:
         """(L, H) excesses of the score with the largest one, and (L, H) names of these scores."""
-        contest = self.contest()
-        excesses = np.stack(list(contest.values()))
-        return excesses.max(axis=0), np.array(list(contest))[excesses.argmax(axis=0)]
+        role_excesses = self.role_excesses()
+        excesses = np.stack(list(role_excesses.values()))
+        return excesses.max(axis=0), np.array(list(role_excesses))[excesses.argmax(axis=0)]
 
     def ranked(self, layer: int, head: int) -> list[tuple[str, float]]:
         """(score, excess) of one head, the largest first, of scores that compete for its role."""
-        known = [(name, float(excesses[layer, head])) for name, excesses in self.contest().items()]
+        known = [(name, float(excesses[layer, head])) for name, excesses in self.role_excesses().items()]
         return sorted(((name, value) for name, value in known if value > -math.inf), key=lambda pair: -pair[1])
 
     def roles(self) -> list[list[Role | None]]:
@@ -91,7 +91,7 @@ class HeadScores:
         return [[self.role(layer, head) for head in range(H)] for layer in range(L)]
 
     def role(self, layer: int, head: int) -> Role | None:
-        """The score with the largest excess, if it is at least CLEAR and holds in MOSTLY all of the sequences; else None: no clear role.
+        """The score with the largest excess, if that is at least CLEAR, also in a share REQUIRED_SHARE of the sequences; else None.
 
         Locality competes only where neither the previous nor the current token is read clearly, since it contains both. Induction on
         random tokens (I) and on text (i) are two scores, and either can be the role.
@@ -129,8 +129,8 @@ class HeadScores:
 
 @torch.no_grad()
 def score_heads(model: GPT2, probes: Probes) -> HeadScores:
-    """Score every head of `model`, one layer at a time. The model is read in evaluation mode and left in the mode it was in; nothing here
-    is drawn at random, and the probes stay as they are. Of the windows, SCORED_WINDOWS spread over all are read, or all."""
+    """Score every head of `model`, one layer at a time. The model runs in evaluation mode and is left in the mode it was in; no random
+    numbers are used, and `probes` is not changed. At most SCORED_WINDOWS windows are read, evenly spaced over all of them."""
     probes = probes.to(next(model.parameters()).device)
     M = len(probes.windows)
     spread = torch.linspace(0, M - 1, min(M, SCORED_WINDOWS)).round().long()
@@ -144,12 +144,12 @@ def score_heads(model: GPT2, probes: Probes) -> HeadScores:
         for weights in attention_by_layer(model, ids):  # (N, H, T, T)
             for score in scores:
                 scores_by_name.setdefault(score.name, []).append(score.measure(weights, ids))
-    return summed_up({name: torch.stack(scores_by_name[name]).cpu() for name in SCORES if name in scores_by_name},
+    return aggregate({name: torch.stack(scores_by_name[name]).cpu() for name in SCORES if name in scores_by_name},
                      {name: chance.cpu() for name, chance in chances.items()})
 
 
-def summed_up(scores_by_name: dict[str, Tensor], chances: dict[str, Tensor]) -> HeadScores:
-    """(L, N, H) scores and (N,) chances of each sequence -> what they say together. Sequences in which a score is unknown do not count."""
+def aggregate(scores_by_name: dict[str, Tensor], chances: dict[str, Tensor]) -> HeadScores:
+    """(L, N, H) scores and (N,) chances, by name -> statistics over the N sequences. Sequences in which a score is NaN do not count."""
     values, errors, holds = {}, {}, {}
     for n in {score.shape[1] for score in scores_by_name.values()}:  # those of as many sequences are summed up at once
         names = [name for name in scores_by_name if scores_by_name[name].shape[1] == n]

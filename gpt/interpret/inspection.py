@@ -55,7 +55,7 @@ def inspect(model: GPT2, tokenizer: Tokenizer, prompt: str, most_tokens: int | N
 
 
 def inspect_ids(model: GPT2, tokenizer: Tokenizer, ids: list[int], most_tokens: int | None = None) -> Inspection:
-    """The same for tokens: those that a model wrote need not be those that its text is cut into."""
+    """The same for token ids: a model may generate other tokens than those that the tokenizer makes of its text."""
     read = ids[-min(most_tokens or model.context_length, model.context_length):]
     device = next(model.parameters()).device
     with enough_memory("shorten the prompt"):

@@ -1,7 +1,7 @@
 """The logit lens: what the model would predict if it ended after any of its layers (nostalgebraist 2020).
 
 softmax(W_U LN_f(x_l[q])): the stream after layer l, read by the model's own final norm and head, which are made for the last layer.
-What earlier layers seem to say is therefore a hint; what the last one says is the model's output, bit by bit.
+So the prediction of an earlier layer is only a hint; that of the last layer is exactly the model's output, bit for bit.
 """
 
 from dataclasses import dataclass

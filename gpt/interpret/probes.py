@@ -1,4 +1,4 @@
-"""What every head is tried on: the same few sequences at every step of a run, kept in its folder."""
+"""The sequences that every head is scored on: the same few at every step of a run, stored in its folder."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Probes:
     text, each with the token that follows it. Where context or vocabulary has no room for copies of two lengths, there are no
     repeats: N is 0.
 
-    Each of the repeats has another length, from n / 2 to n: a head that always reads so many tokens back, whatever they are, would
-    pass for an induction head if all had the same. (One did so: at step 20 of a run, for a moment.)
+    The copies have different lengths, from n / 2 to n: if all had the same length, a head that always reads a fixed number of tokens
+    back, whatever they are, would score as an induction head.
     """
 
     repeats: Tensor
@@ -41,8 +41,8 @@ class Probes:
 
 def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: Collection[int] = ()) -> Probes:
     """Probes of one text. Random tokens are drawn from those that the training text contains: the embedding of any other was
-    never trained, and says nothing about a head. Nor are they drawn from `line_ends`, tokens with a line break: where a line is over,
-    a head is right not to look for what stood in it. Nothing else's random state is touched."""
+    never trained, and says nothing about a head. Tokens in `line_ends`, which contain a line break, are not drawn either: after the end
+    of a line, a head is right not to look back into it. No other random generator is used."""
     generator = torch.Generator().manual_seed(seed)
     candidates = text.train.unique().cpu()
     candidates = candidates[~torch.isin(candidates, torch.tensor(sorted(line_ends), dtype=candidates.dtype))]

@@ -1,8 +1,8 @@
 """What a head reads, as numbers. Each score is a function from (N, H, T, T) weights, and the (N, T) ids they belong to, to one number a
 sequence and head, (N, H).
 
-Chance is what a head scores that reads all it may read alike, A[q, k] = 1 / (q + 1): for every score it is measured with just such
-weights, and no score needs a formula of its own for it.
+Chance is the score of uniform attention, A[q, k] = 1 / (q + 1). It is computed by measuring the score on such weights, so no
+score needs its own formula for chance.
 """
 
 import math
@@ -41,13 +41,13 @@ def duplicate_token(weights: Tensor, ids: Tensor) -> Tensor:
 
 def induction(weights: Tensor, ids: Tensor) -> Tensor:
     """On n tokens written twice: mean of A[q, q - n + 1] over q = n .. 2n - 1, what followed the first copy (Olsson et al. 2022,
-    2209.11895). The row before, at (n - 1, 0), belongs to no stripe: a head that reads the first token would score with it."""
+    2209.11895). The cell one row earlier, (n - 1, 0), is left out: a head that reads the first token would gain from it."""
     return _stripe(weights, ids, 1)
 
 
 def _stripe(weights: Tensor, ids: Tensor, after: int) -> Tensor:
-    """(N, H): the mean of A[q, q - n + after] over q = n .. 2n - 1, for sequences that repeat after n tokens, each after its own n: where
-    its first token stands again. What comes after the second copy does not count."""
+    """(N, H): the mean of A[q, q - n + after] over q = n .. 2n - 1, for sequences that repeat after n tokens. Each sequence has its own n,
+    the position where its first token occurs again. Positions after the second copy do not count."""
     (N, T), H = ids.shape, weights.shape[1]
     n = (ids[:, 1:] == ids[:, :1]).int().argmax(dim=1, keepdim=True) + 1  # (N, 1)
     q = torch.arange(T, device=ids.device)  # (T,)
@@ -75,8 +75,8 @@ def locality(weights: Tensor, _ids: Tensor) -> Tensor:
 
 
 def entropy(weights: Tensor, _ids: Tensor) -> Tensor:
-    """Mean over q >= 1 of -sum_k A log A, each divided by log(q + 1), the most it can be: 1 = all alike, 0 = one token. Divided by
-    log T, even a uniform head would look focused, since early rows have few tokens to read. Absent rows (NaN) do not count."""
+    """Mean over q >= 1 of -sum_k A log A, each divided by its maximum, log(q + 1): 1 = uniform, 0 = one token. With log T instead,
+    even a uniform head would look focused, since early rows have few tokens to read. Absent rows (NaN) do not count."""
     T = weights.shape[-1]
     rows = weights[..., 1:, :]
     nats = -(rows * rows.clamp_min(torch.finfo(rows.dtype).tiny).log()).sum(dim=-1)  # (N, H, T - 1); 0 log 0 is 0
@@ -96,7 +96,7 @@ def entropy_without_first(weights: Tensor, ids: Tensor) -> Tensor:
 
 
 def distance_without_first(weights: Tensor, ids: Tensor) -> Tensor:
-    """Distance of what is read beside the first token. A head that parks its attention there looks long-range without being it."""
+    """Distance without the first token: a head that uses the first token as a sink would wrongly appear long-range."""
     return distance(drop_first_token(weights), ids)
 
 
@@ -115,11 +115,11 @@ def uniform(T: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """One way to measure a head. `probes`: which of the Probes it is measured on, `windows` or `repeats`. A head can have its `letter`
-    as its role if there is one: then 1 is the most a head can score, and its excess over chance means something. `reads` says what such a
-    head reads, `makes` what it is called, `sentence` what the score is, `colour` which of the page's colours its role has. `most` is the
-    most a head can score, None if there is no such limit, `decimals` how many are worth showing, `in_report` whether a run's report has
-    it."""
+    """One way to score a head. `probes`: the field of Probes it is measured on, `windows` or `repeats`. A score with a `letter` can be
+    the role of a head; its maximum is 1, so that its excess over chance is meaningful. `reads`: what a head with this role reads,
+    `makes`: what such a head is called, `sentence`: what the score measures, `colour`: the colour of the role on the page. `most`: the
+    maximum of the score, None if it has none, `decimals`: how many to show, `in_report`: whether the report of a run shows
+    the score."""
 
     name: str
     letter: str
@@ -187,8 +187,8 @@ class Measured:
 
 
 def measure_on_text(weights: np.ndarray, tokens: list[bytes]) -> dict[str, Measured]:
-    """(T, T) weights of one head on a text of T tokens -> by name, what it scores there, of all that can be a role and needs no special
-    sequences. Empty for a single token; without induction where no token occurs twice."""
+    """(T, T) weights of one head on a text of T tokens -> by name, its scores there: those that can be a role and are measured on plain
+    text. Empty for a single token; without induction where no token occurs twice."""
     if len(tokens) < 2:
         return {}
     ids = torch.tensor([[tokens.index(token) for token in tokens]])  # (1, T): equal where tokens are

@@ -1,4 +1,4 @@
-"""One forward pass, kept as its residual stream: everything else can be had from that again, one layer at a time."""
+"""One forward pass, stored as its residual stream: everything else can be recomputed from it, one layer at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gpt.model.attention import Attended
+from gpt.model.attention import AttentionResult
 from gpt.model.gpt2 import GPT2, evaluating
 
 
@@ -22,7 +22,7 @@ class Trace:
     streams: Tensor
 
     @torch.no_grad()
-    def attend(self, layer: int) -> Attended:
+    def attend(self, layer: int) -> AttentionResult:
         """The attention of one layer in the open: scores, weights (B, H, T, T), values and heads (B, H, T, D)."""
         block = self.model.blocks[layer]
         with evaluating(self.model):
@@ -49,8 +49,8 @@ def trace(model: GPT2, ids: Tensor) -> Trace:
 
 @torch.no_grad()
 def attention_by_layer(model: GPT2, ids: Tensor) -> Iterator[Tensor]:
-    """(B, T) ids -> the attention of one layer after the other, (B, H, T, T), in one pass of which nothing is kept; what the last block
-    makes of its attention is not even computed. In evaluation mode; the model is left in the mode it was in."""
+    """(B, T) ids -> the attention weights of each layer in turn, (B, H, T, T), in one pass that stores nothing; the output of the last
+    block is not needed and not computed. In evaluation mode; the model is left in the mode it was in."""
     with evaluating(model):
         x = model.embed(ids)
     for block in model.blocks[:-1]:

@@ -1,4 +1,4 @@
-"""One head in several lights. Every view is a (T, T) matrix: row q is the position that looks, column k what it looks at."""
+"""Several views of one head. Every view is a (T, T) matrix: row q is the position that reads, column k the position it reads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ def mask_first_column(matrix: np.ndarray) -> np.ndarray:
 
 
 def value_weighted(trace: Trace, layer: int, head: int) -> np.ndarray:
-    """(T, T): N[q, k] = || A[q, k] v_k W_O || (Kobayashi et al. 2020, 2004.10102): how much of what is read arrives in the stream. A
-    token that is read because nothing else is needed has a small value vector, and its column fades."""
+    """(T, T): N[q, k] = || A[q, k] v_k W_O || (Kobayashi et al. 2020, 2004.10102): the length of what each token adds to the
+    stream. A token that serves only as a sink has a small value vector, so its column is faint."""
     attended = trace.attend(layer)
     norms = value_norms(trace.model, layer, attended.values)[0, head]  # (T,)
     return _absent_above(attended.weights[0, head] * norms)

@@ -1,6 +1,6 @@
-"""Attention, as a ladder to climb: one head, one head that cannot look ahead, many heads in one product.
+"""Attention in three steps: one head, one head that cannot attend to later tokens, many heads in one matrix product.
 
-Letters for shapes, here and everywhere: B batch, T time (tokens), S time with what a cache remembers, C channels (emb_dim),
+Letters for shapes, here and everywhere: B batch, T time (tokens), S time including the cached tokens, C channels (emb_dim),
 H heads, D head width, L layers, V vocabulary, N any number.
 """
 
@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 
 class SelfAttention(nn.Module):
-    """One head in which every token looks at every token (Vaswani et al. 2017, 1706.03762, equation 1).
+    """One head in which every token attends to every token (Vaswani et al. 2017, 1706.03762, equation 1).
 
-    Each token asks with a query; every token answers with a key and hands over its value where they match.
+    Each token's query is compared with every token's key; the output is the sum of the values, weighted by how well they match.
     """
 
     def __init__(self, emb_dim: int, head_dim: int, qkv_bias: bool = False):
@@ -31,7 +31,7 @@ class SelfAttention(nn.Module):
         return query @ key.transpose(-2, -1) / math.sqrt(key.shape[-1])
 
     def weights(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, T): row q says how much position q reads of each position k; rows sum to 1."""
+        """(B, T, C) -> (B, T, T): row q holds the weights of position q on each position k; rows sum to 1."""
         return self.scores(x).softmax(dim=-1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class SelfAttention(nn.Module):
 
 
 class CausalAttention(SelfAttention):
-    """One head that sees only itself and the past: what is to be predicted must not be read."""
+    """One head in which each token attends only to itself and to earlier tokens: the token to predict must stay hidden."""
 
     def __init__(self, emb_dim: int, head_dim: int, context_length: int, dropout_rate: float = 0.0, qkv_bias: bool = False):
         super().__init__(emb_dim, head_dim, qkv_bias)
@@ -49,15 +49,15 @@ class CausalAttention(SelfAttention):
         self.register_buffer("future", future, persistent=False)  # a constant, so it stays out of saved weights
 
     def weights(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, T); rows sum to 1, but for what dropout silences and enlarges in training."""
+        """(B, T, C) -> (B, T, T); rows sum to 1, except in training, where dropout zeroes some weights and scales up the others."""
         T = x.shape[1]
         scores = self.scores(x).masked_fill(self.future[:T, :T], -math.inf)  # exp(-inf) = 0: no weight on the future
         return self.dropout(scores.softmax(dim=-1))
 
 
 class KVCache:
-    """Keys and values of the tokens read so far, for one layer, so that the next token costs one row and not T. Memory for `capacity`
-    tokens is allocated once."""
+    """Keys and values of the tokens processed so far, for one layer, so that the next token needs one row of computation instead of T.
+    Memory for `capacity` tokens is allocated once."""
 
     def __init__(self, capacity: int):
         self.capacity, self.length = capacity, 0
@@ -75,15 +75,15 @@ class KVCache:
         return self.keys[:, :, :self.length], self.values[:, :, :self.length]
 
     def clear(self) -> None:
-        """Forget all tokens, and keep the memory for others."""
+        """Remove all tokens, but keep the allocated memory."""
         self.length = 0
 
 
 def rotation(context_length: int, head_dim: int) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines, (context_length, D) each, of rotary position embedding (Su et al. 2021, 2104.09864).
 
-    Pair i of a head, its numbers i and i + D/2, turns by position / 10000^(2i/D) radians. (The paper pairs neighbours;
-    most code, and this, pairs halves.)
+    Pair i of a head consists of its numbers i and i + D/2 and is rotated by position / 10000^(2i/D) radians. (The paper pairs
+    neighbouring numbers; most implementations, and this one, pair the two halves.)
     """
     frequencies = 10000.0 ** (-torch.arange(0, head_dim, 2) / head_dim)
     angles = torch.outer(torch.arange(context_length), frequencies)  # (context_length, D/2)
@@ -92,28 +92,28 @@ def rotation(context_length: int, head_dim: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the pairs (a, b) = (x[i], x[i + D/2]) of (..., D): a cos - b sin and b cos + a sin, the halves at once.
+    """Rotate the pairs (a, b) = (x[i], x[i + D/2]) of (..., D) to (a cos - b sin, b cos + a sin), all pairs in one operation.
 
-    The product of a turned query and a turned key depends on their positions only through the distance.
+    The product of a rotated query and a rotated key depends only on the distance between their positions.
     """
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # rolled by half, each number meets its partner
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # rolling by D/2 puts each number in the place of its partner
 
 
 def score_scale(config: dict) -> float:
-    """What multiplies a query's product with a key: 1 / sqrt(D), so that scores do not grow with the head's width.
+    """The factor on the product of a query and a key: 1 / sqrt(D), so that scores do not grow with the head's width.
 
-    Queries and keys scaled to a root mean square of 1 have a product of D times the cosine between them, and 1 / sqrt(D)
-    would leave it too small to single one token out: the cosine gets the factor log2(T^2 - T) with which Henry et al. (2020,
-    2010.04245) start their learned one.
+    With qk_norm, queries and keys have a root mean square of 1, and their product is D times the cosine between them. With 1 / sqrt(D)
+    the scores would be too small to put most of the weight on one token. So the cosine is multiplied by log2(T^2 - T), the initial
+    value of the learned factor of Henry et al. (2020, 2010.04245).
     """
     head_dim, T = config["emb_dim"] // config["n_heads"], config["context_length"]
     return math.log2(T * T - T) / head_dim if config["qk_norm"] else 1 / math.sqrt(head_dim)
 
 
 @dataclass(frozen=True)
-class Attended:
-    """What the heads of one layer do, in the open: how well queries match keys (-inf where they must not look), how much is
-    read of each, what is handed over, and what each head says before the projection mixes the heads."""
+class AttentionResult:
+    """Intermediate results of the attention of one layer: the scores of queries and keys (-inf for later tokens), the attention
+    weights, the values, and the output of each head before the projection mixes the heads."""
 
     scores: Tensor  # (B, H, T, T)
     weights: Tensor  # (B, H, T, T), the softmax of the scores
@@ -122,10 +122,10 @@ class Attended:
 
 
 class MultiHeadAttention(nn.Module):
-    """H causal heads side by side in one matrix product, and a projection that mixes what they found.
+    """H causal heads computed together in one matrix product, and a projection that mixes their outputs.
 
-    Two ways lead through it and give the same numbers: `forward` uses PyTorch's fused kernel, which is fast and never
-    shows its weights; `explicit` computes them in the open and lets a caller edit what a head says.
+    Two methods compute the same result: `forward` uses PyTorch's fused kernel, which is fast but does not return the attention
+    weights; `explicit` computes and returns them, and lets a caller edit the heads' outputs.
     """
 
     def __init__(self, config: dict):
@@ -140,10 +140,10 @@ class MultiHeadAttention(nn.Module):
         self.projection = nn.Linear(emb_dim, emb_dim)
         if self.rope:
             cos, sin = rotation(config["context_length"], self.head_dim)
-            self.register_buffer("cos", cos[:, None, None], persistent=False)  # (context_length, 1, 1, D): alike for all heads
+            self.register_buffer("cos", cos[:, None, None], persistent=False)  # (context_length, 1, 1, D): the same for all heads
             self.register_buffer("sin", sin[:, None, None], persistent=False)
 
-    def split(self, x: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
+    def project_qkv(self, x: Tensor, start: int) -> tuple[Tensor, Tensor, Tensor]:
         """(B, T, C) -> queries, keys and values, each (B, H, T, D), of tokens at positions start .. start + T - 1."""
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
@@ -152,45 +152,45 @@ class MultiHeadAttention(nn.Module):
             query_key = F.rms_norm(query_key, (self.head_dim,))
         if self.rope:
             query_key = rotate(query_key, self.cos[start:start + T], self.sin[start:start + T])
-        # Autocast leaves two number formats here. GPUs attend in the narrow one; the CPU's kernel is faster in float32.
+        # Autocast can leave queries and keys in float32 and values in bfloat16. GPUs use the format of the values, CPUs float32 (faster).
         dtype = value.dtype if x.is_cuda else torch.promote_types(value.dtype, torch.float32)
         query, key = query_key.to(dtype).unbind(2)
         return query.transpose(1, 2), key.transpose(1, 2), value.to(dtype).transpose(1, 2)  # (B, T, H, D) -> (B, H, T, D)
 
-    def join(self, heads: Tensor) -> Tensor:
-        """(B, H, T, D) -> (B, T, C): lay the heads side by side and mix them."""
+    def merge_heads(self, heads: Tensor) -> Tensor:
+        """(B, H, T, D) -> (B, T, C): concatenate the heads' outputs and apply the projection."""
         B, H, T, D = heads.shape
         return self.projection(heads.transpose(1, 2).reshape(B, T, H * D))
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C). With a cache, `x` holds only the tokens that are not in it yet."""
-        query, key, value = self.split(x, cache.length if cache else 0)
+        query, key, value = self.project_qkv(x, cache.length if cache else 0)
         if cache is not None:
             key, value = cache.append(key, value)
-        T, S = query.shape[2], key.shape[2]  # T new tokens look at S tokens in all
-        # One new token sees all; a whole window is the kernel's own causal case; else the mask is aligned to the end.
+        T, S = query.shape[2], key.shape[2]  # T new tokens attend to S tokens in total
+        # One new token attends to all, so no mask; if T == S the kernel applies its own; else the mask is aligned to the last token.
         mask = None if T in (1, S) else torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
-        with torch.autocast("cpu", enabled=False):  # which would make bfloat16 of them again
+        with torch.autocast("cpu", enabled=False):  # autocast would convert them back to bfloat16
             heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=T == S and T > 1, scale=self.scale,
                                                    dropout_p=self.dropout_rate if self.training else 0.0)
-        return self.join(heads)
+        return self.merge_heads(heads)
 
-    def attend(self, x: Tensor) -> Attended:
-        """(B, T, C) -> everything between queries and projection, by explicit products instead of the fused kernel.
+    def attend(self, x: Tensor) -> AttentionResult:
+        """(B, T, C) -> scores, weights, values and head outputs, computed step by step instead of by the fused kernel.
 
-        Raises RuntimeError in training mode, where dropout would make the weights something the model never uses.
+        Raises RuntimeError in training mode: these weights are without dropout, so they are not the ones used in training.
         """
         if self.training:
             raise RuntimeError("attention weights of a model in training mode are noise: call model.eval() first")
-        query, key, value = self.split(x, start=0)
+        query, key, value = self.project_qkv(x, start=0)
         T = x.shape[1]
         future = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)
         scores = (query @ key.transpose(-2, -1) * self.scale).masked_fill(future, -math.inf)  # (B, H, T, T)
         weights = scores.softmax(dim=-1)
-        return Attended(scores, weights, value, weights @ value)
+        return AttentionResult(scores, weights, value, weights @ value)
 
     def explicit(self, x: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """(B, T, C) -> output (B, T, C) and weights (B, H, T, T). `edit` may replace the heads' outputs, (B, H, T, D).
         Raises RuntimeError in training mode."""
         attended = self.attend(x)
-        return self.join(edit(attended.heads) if edit else attended.heads), attended.weights
+        return self.merge_heads(edit(attended.heads) if edit else attended.heads), attended.weights

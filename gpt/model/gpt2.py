@@ -1,4 +1,4 @@
-"""GPT2: tokens in, a prediction of the next token at every position out."""
+"""GPT2: predicts the next token at every position."""
 
 import math
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from gpt.config import validate
 from gpt.model.attention import KVCache
 from gpt.model.layers import LayerNorm, TransformerBlock
 
-LOGITS_AT_ONCE = 16_000_000  # 64 MB in float32
+LOGITS_AT_ONCE = 16_000_000  # most logits that `loss` computes at once: 64 MB in float32
 
 
 class GPT2(nn.Module):
@@ -37,8 +37,8 @@ class GPT2(nn.Module):
         self._initialise(torch.Generator().manual_seed(config["seed"]))
 
     def _initialise(self, generator: torch.Generator) -> None:
-        """GPT-2's start: normal with std 0.02 (its position vectors had 0.01), biases 0; what is added to the residual
-        stream is scaled down by the square root of the number of additions, so that its size does not grow with depth."""
+        """GPT-2's initialisation: normal with std 0.02 (its position vectors had 0.01), biases 0. The std of each projection into the
+        residual stream is divided by the square root of their number, so that the stream does not grow with depth."""
         residual_std = 0.02 / math.sqrt(2 * len(self.blocks))
         for name, parameter in self.named_parameters():
             if name.endswith(".bias"):
@@ -48,9 +48,9 @@ class GPT2(nn.Module):
                 nn.init.normal_(parameter, std=std, generator=generator)
 
     def forward(self, ids: Tensor, caches: list[KVCache] | None = None) -> Tensor:
-        """(B, T) token ids -> (B, T, V) logits. With caches (one a block), `ids` are only the tokens not read yet.
+        """(B, T) token ids -> (B, T, V) logits. With caches (one per block), `ids` holds only the tokens that are not cached yet.
 
-        Raises ValueError if the tokens are more than context_length.
+        Raises ValueError if there are more than context_length tokens.
         """
         return self.unembed(self.stream(ids, caches))
 
@@ -72,15 +72,15 @@ class GPT2(nn.Module):
         return self.dropout(x)
 
     def unembed(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., V): the stream's closeness to each token. Padding rows are cut off: they get no probability."""
+        """(..., C) -> (..., V): the logits of each token. Padding rows are cut off, so they get no probability."""
         logits = F.linear(self.final_norm(x), (self.head or self.token_embedding).weight)  # (..., V and padding)
         return logits[..., :self.vocab_size]
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
         """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or their sum.
 
-        Logits are by far the largest thing in a small model: with 50,257 tokens, 8 x 1,024 rows of them take 1.6 GB. So a
-        large batch is unembedded in portions, each forgotten at once and computed again for its gradient (Chen et al. 2016,
+        Logits are by far the largest tensor of a small model: with 50,257 tokens, 8 x 1,024 rows of them take 1.6 GB. So the logits of
+        a large batch are computed in chunks. Each chunk is freed at once and computed again in the backward pass (Chen et al. 2016,
         1604.06174), which costs a third more of the head's arithmetic.
         """
         x, targets = self.stream(ids).flatten(0, 1), targets.flatten()  # (B*T, C), (B*T,)
@@ -104,7 +104,7 @@ def padded_vocab_size(config: dict) -> int:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off inside, and the model back in the mode it was in afterwards."""
+    """Switch `model` to evaluation mode (no dropout) inside the block, and back to its previous mode afterwards."""
     was_training = model.training
     model.eval()
     try:

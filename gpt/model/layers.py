@@ -19,12 +19,12 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(emb_dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C). The fused kernel computes the formula above; a test holds it to that."""
+        """(B, T, C) -> (B, T, C). The fused kernel computes the formula above; a test checks this."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 class FeedForward(nn.Module):
-    """Two layers applied to each token alone: widen to 4C, bend, narrow to C again.
+    """Two linear layers applied to each token separately: expand to 4C, apply the activation, project back to C.
 
     `gelu` is GPT-2's tanh approximation (Hendrycks and Gimpel 2016, 1606.08415); `relu2` is max(x, 0) squared
     (So et al. 2021, 2109.08668), cheaper and a little better in short runs.
@@ -44,14 +44,14 @@ class FeedForward(nn.Module):
             hidden = F.gelu(hidden, approximate="tanh")
         else:
             hidden = F.relu(hidden)
-            hidden = hidden * hidden  # a third faster than square(), whose backward pass goes by way of pow()
+            hidden = hidden * hidden  # a third faster than square(), whose backward pass uses pow()
         return self.projection(hidden)
 
 
 class TransformerBlock(nn.Module):
-    """Attention moves information between tokens, the feed-forward layer works on it; each adds to the residual stream.
+    """Attention moves information between tokens, the feed-forward layer processes each token; each adds to the residual stream.
 
-    The norms stand before each part (pre-norm), as in GPT-2.
+    Each part has a LayerNorm before it (pre-norm), as in GPT-2.
     """
 
     def __init__(self, config: dict):
@@ -68,7 +68,7 @@ class TransformerBlock(nn.Module):
         return self._feed(x)
 
     def explicit(self, x: Tensor, edit: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """The same, with the attention weights (B, H, T, T) beside it; see MultiHeadAttention.explicit."""
+        """Like `forward`, but also returns the attention weights (B, H, T, T); see MultiHeadAttention.explicit."""
         attended, weights = self.attention.explicit(self.norm1(x), edit)
         return self._feed(x + self.dropout(attended)), weights
 

@@ -12,7 +12,7 @@ from gpt.model.attention import KVCache
 from gpt.model.gpt2 import GPT2, evaluating
 
 COLDEST = 1e-6  # a lower temperature is as good as 0, and dividing by it would overflow
-SAMPLE_TOKENS = 48  # that a run writes at each of its evaluations
+SAMPLE_TOKENS = 48  # length of the sample text that a run writes at each evaluation
 SAMPLING_FIELDS = (
     Field("max_new_tokens", 100, "Most tokens to write.", minimum=1, maximum=2000, step=10),
     Field("temperature", 0.8, "Below 1 likely tokens become likelier; 0 always takes the likeliest.", minimum=0, maximum=5, step=0.05),
@@ -46,20 +46,20 @@ class Sampling:
 
 
 def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
-    """(B, V) logits, less favourable for tokens in (B, N) `ids` (after Keskar et al. 2019, 1909.05858): positive logits are
-    divided by the penalty. They divide all; negative ones are multiplied here, since dividing would favour them."""
+    """(B, V) logits, lowered for the tokens in (B, N) `ids` (after Keskar et al. 2019, 1909.05858): positive logits are divided by
+    the penalty, negative ones multiplied. The paper divides all, but dividing a negative logit would raise it."""
     repeated = logits.gather(1, ids)
     return logits.scatter(1, ids, torch.where(repeated > 0, repeated / penalty, repeated * penalty))
 
 
 def logits_to_probabilities(logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0) -> Tensor:
-    """(B, V) logits -> (B, V) probabilities: all cuts judge the same distribution, after temperature, and what is left is
-    renormalised once; temperature 0 puts 1 on the likeliest."""
+    """(B, V) logits -> (B, V) probabilities. top_k, top_p and min_p are all applied to the distribution after temperature, and the
+    rest is renormalised once. Temperature 0 gives the likeliest token probability 1."""
     return truncate(temper(logits, temperature), top_k, top_p, min_p)
 
 
 def temper(logits: Tensor, temperature: float) -> Tensor:
-    """(B, V) logits -> (B, V) probabilities of all tokens: below temperature 1 the likely become likelier, at 0 one has it all."""
+    """(B, V) logits -> (B, V) probabilities of all tokens: below 1, likely tokens become likelier; at 0 the likeliest gets 1."""
     if temperature < COLDEST:
         return torch.zeros_like(logits).scatter(1, logits.argmax(dim=1, keepdim=True), 1.0)
     return (logits / temperature).softmax(dim=1)
@@ -76,25 +76,25 @@ def truncate(probabilities: Tensor, top_k: int = 0, top_p: float = 1.0, min_p: f
     ordered, order = probabilities.topk(n_left, dim=1)  # likeliest first; sorting all of a large vocabulary is slow
     mask = ordered >= min_p * ordered[:, :1]
     if top_p < 1:
-        mask &= ordered.cumsum(dim=1) - ordered < top_p  # what stands before a token is less than p: the first that passes p stays
+        mask &= ordered.cumsum(dim=1) - ordered < top_p  # keep a token if the tokens before it sum to less than p
         mask[:, 0] = True
     remaining = torch.zeros_like(probabilities).scatter(1, order, ordered * mask)
     return remaining / remaining.sum(dim=1, keepdim=True)
 
 
 def draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
-    """(B, V) probabilities -> (B, 1) tokens. Each token's clock rings after an exponential time at the rate of its probability,
-    and the first to ring is drawn: as torch.multinomial does it, without its checks, which took longer than the drawing."""
+    """(B, V) probabilities -> (B, 1) tokens. For each token an exponential random time is drawn, with the token's probability as rate, and
+    the token with the smallest time is chosen: as in torch.multinomial, but without its checks, which took longer than the draw."""
     times = torch.empty_like(probabilities).exponential_(generator=generator)
     return (probabilities / times).argmax(dim=1, keepdim=True)
 
 
 @torch.inference_mode()
 def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_length: int) -> Tensor:
-    """(B, N) ids so far -> (B, V) logits of the next token; with caches, only what they do not hold is computed.
+    """(B, N) ids so far -> (B, V) logits of the next token; with caches, only tokens that are not cached are computed.
 
-    Past context_length the window slides: every token gets a new position, so the caches are emptied and the last
-    context_length tokens are read anew.
+    Beyond context_length the window slides: every token gets a new position, so the caches are cleared and the last
+    context_length tokens are computed again.
     """
     window = ids[:, -context_length:]
     if caches:
@@ -102,24 +102,24 @@ def next_logits(model: GPT2, ids: Tensor, caches: list[KVCache] | None, context_
             for cache in caches:
                 cache.clear()
         window = window[:, caches[0].length:]
-    return model.unembed(model.stream(window, caches)[:, -1]).float()  # of all positions only the last says what comes next
+    return model.unembed(model.stream(window, caches)[:, -1]).float()  # only the last position predicts the next token
 
 
 @dataclass(frozen=True)
-class Step:
-    """How (B,) tokens were chosen: the model's own `logits`, then the probabilities after repetition penalty and temperature, and those
-    `left` after the cuts, from which they were drawn; each (B, V)."""
+class SamplingStep:
+    """How (B,) tokens were chosen. `logits` are the model's own, `tempered` the probabilities after repetition penalty and temperature,
+    `truncated` those after top_k, top_p and min_p, from which `token` was drawn; each (B, V)."""
 
     token: Tensor
     logits: Tensor
     tempered: Tensor
-    left: Tensor
+    truncated: Tensor
 
 
-def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length: int | None = None, cached: bool = True) -> Iterator[Step]:
-    """Yield a Step up to max_new_tokens times, after (B, N) ids `idx`.
+def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length: int | None = None, cached: bool = True) -> Iterator[SamplingStep]:
+    """Yield a SamplingStep up to max_new_tokens times, after (B, N) ids `idx`.
 
-    The model sees the last `context_length` tokens, at most its own. Raises UserError if `idx` is empty.
+    The model reads the last `context_length` tokens, or fewer if its own context_length is smaller. Raises UserError if `idx` is empty.
     """
     require_tokens(idx.shape[1])
     window = min(context_length or model.context_length, model.context_length)
@@ -131,11 +131,11 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
             if sampling.repetition_penalty != 1:
                 penalised = penalise_repetition(logits, idx, sampling.repetition_penalty)
             tempered = temper(penalised, sampling.temperature)
-            certain = sampling.temperature < COLDEST  # and nothing is there to be cut off
-            truncated = tempered if certain else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
+            greedy = sampling.temperature < COLDEST  # one token has probability 1: truncation changes nothing
+            truncated = tempered if greedy else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
             token = draw(truncated, generator)  # (B, 1)
             idx = torch.cat((idx, token), dim=1)
-            yield Step(token[:, 0], logits, tempered, truncated)
+            yield SamplingStep(token[:, 0], logits, tempered, truncated)
 
 
 def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:

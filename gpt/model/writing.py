@@ -1,4 +1,4 @@
-"""Writing: a prompt goes in as text, and text comes out as it is written, with how sure the model was of each token."""
+"""Text generation: continues a prompt piece by piece and reports the model's probability of each token."""
 
 import math
 from collections.abc import Iterator
@@ -10,35 +10,35 @@ from torch import Tensor
 
 from gpt.data.tokenizer import Tokenizer, encode_prompt, stream_text
 from gpt.model.gpt2 import GPT2
-from gpt.model.sampling import Sampling, Step, generate_tokens
+from gpt.model.sampling import Sampling, SamplingStep, generate_tokens
 
 LIKELIEST = 6  # tokens reported beside each chosen one
 
 
-class Likely(NamedTuple):
-    """A token on its way to being chosen: its probability as the `model` itself gave it, after the repetition penalty and the
-    temperature (`tempered`), and after the cuts (`left`)."""
+class Candidate(NamedTuple):
+    """Three probabilities of a candidate token: the `model`'s own, the one after repetition penalty and temperature (`tempered`),
+    and the one after top_k, top_p and min_p (`truncated`)."""
 
     token: int
     model: float
     tempered: float
-    left: float
+    truncated: float
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One step of writing: the token, the text it made visible, the probability the model itself gave it (at temperature 1,
-    before anything was cut off), its surprisal, which is -log of that in nats, as the loss is, and the tokens that were likeliest to the
-    model, then the chosen one if it is none of them. `token` is None for text held back until the end.
+    """One generated token and the text it adds. `probability` is the model's own (at temperature 1, before top_k, top_p and min_p),
+    `surprisal` is -log of it in nats, like the loss. `likeliest` lists the tokens the model found likeliest, then the chosen one if it
+    is not among them. `token` is None for text that was withheld until the end.
 
-    What each head read at this step is not kept: a forward pass over the ids so far (at most context_length of them) finds it again.
+    Attention weights are not stored; a forward pass over the ids so far (at most context_length of them) computes them again.
     """
 
     token: int | None
     text: str
     probability: float = 0.0
     surprisal: float = 0.0
-    likeliest: tuple[Likely, ...] = ()
+    likeliest: tuple[Candidate, ...] = ()
 
 
 def text_to_token_ids(text: str, tokenizer: Tokenizer) -> Tensor:
@@ -52,12 +52,12 @@ def token_ids_to_text(ids: Tensor, tokenizer: Tokenizer) -> str:
 
 
 def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) -> Iterator[Piece]:
-    """Continue `prompt`, a Piece a token. Joined, the texts are what was written: no half characters, nothing of `stop`.
+    """Continue `prompt`, one Piece per token. The texts join to the generated text, without partial characters and without `stop`.
 
     Raises UserError if the prompt is empty, too long, or has characters the tokenizer does not know.
     """
     ids = torch.tensor([encode_prompt(tokenizer, prompt)]).to(next(model.parameters()).device)
-    steps: list[Piece] = []  # one a token, its text still unknown
+    steps: list[Piece] = []  # one per token, `text` not set yet
 
     def tokens() -> Iterator[int]:
         for step in generate_tokens(model, ids, sampling):
@@ -77,17 +77,18 @@ def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) ->
         yield Piece(None, pending)
 
 
-def as_piece(step: Step) -> Piece:
-    """A step of one text, in numbers; its text is not known yet."""
-    logs = step.logits[0].log_softmax(dim=0)  # (V,) logarithms of the model's probabilities, which no small probability rounds to 0
-    ids = torch.cat((logs.topk(min(LIKELIEST, len(logs))).indices, step.token))  # the chosen one last, where it may stand again
+def as_piece(step: SamplingStep) -> Piece:
+    """The Piece of a SamplingStep (batch size 1); its `text` is still empty."""
+    logs = step.logits[0].log_softmax(dim=0)  # (V,) log-probabilities: a tiny probability would round to 0
+    ids = torch.cat((logs.topk(min(LIKELIEST, len(logs))).indices, step.token))  # the chosen token last; it may occur twice
     own = logs.take(ids).tolist()
-    *likeliest, chosen = map(Likely, ids.tolist(), map(math.exp, own), step.tempered[0].take(ids).tolist(), step.left[0].take(ids).tolist())
+    tempered, truncated = (probabilities[0].take(ids).tolist() for probabilities in (step.tempered, step.truncated))
+    *likeliest, chosen = map(Candidate, ids.tolist(), map(math.exp, own), tempered, truncated)
     if chosen not in likeliest:
         likeliest.append(chosen)
     return Piece(chosen.token, "", chosen.model, -own[-1], tuple(likeliest))
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that is a beginning of `stop`."""
+    """Length of the longest suffix of `text` that is a prefix of `stop`."""
     return next((n for n in range(min(len(text), len(stop)), 0, -1) if text.endswith(stop[:n])), 0)

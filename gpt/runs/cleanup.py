@@ -1,7 +1,7 @@
-"""Cleanup: how large runs are, a run under another name, a run as one file, and old snapshots removed to make room.
+"""Cleanup: sizes of runs, renaming, deleting, zipping, and removing old snapshots to free disk space.
 
-Two programs may clean up one folder at the same time, and a run may train meanwhile. So whatever changes a run here holds the
-run's own lock, the one that its training process holds, and a file that is gone already counts as removed.
+Two programs may clean up one folder at the same time, and a run may train meanwhile. So every function here that changes a run holds
+the run's lock, the same one that its training process holds, and a file that is already gone counts as removed.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ import filelock
 from gpt.runs.run import Run, RunError, check_name, list_runs
 from gpt.words import listed
 
-LOCK_SECONDS = 1.0  # who only checks whether a run is alive lets go of its lock at once
+LOCK_SECONDS = 1.0  # a process that only checks whether a run is alive releases its lock sooner
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
 EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
 NAMED = 4  # runs named in a sentence at most
-LEFTOVER = ".new"  # half of something: a process was, or is, about to finish it
+LEFTOVER = ".new"  # suffix of a half-written file: its process is still writing it, or was killed
 
 
 def size(n_bytes: float) -> str:
@@ -48,7 +48,7 @@ def size_of(folder: Path | str) -> int:
 
 @contextlib.contextmanager
 def locked(run: Run) -> Iterator[None]:
-    """Inside, nobody else can train, rename or clean up `run`. Raises RunError if somebody does, or if it is gone, and OSError."""
+    """Hold the lock of `run`, so that nothing else can train, rename or clean it up. Raises RunError if it is in use or gone, OSError."""
     lock = filelock.FileLock(run.path / ".lock")
     try:
         lock.acquire(timeout=LOCK_SECONDS)
@@ -86,7 +86,7 @@ def rename(run: Run, name: str) -> Run:
 
 
 def _move(folder: Path, target: Path) -> None:
-    """Rename a folder, but never onto another one: making the target is what only one of two can do. Raises OSError."""
+    """Rename a folder, but never onto another one: of two processes, only one can create the target. Raises OSError."""
     target.mkdir()
     try:
         folder.rename(target)  # replaces a folder that is empty, and no other
@@ -131,7 +131,7 @@ def write_zip(run: Run, file: BinaryIO) -> None:
     saves so often that there is no such moment.
     """
     with contextlib.ExitStack() as opened:
-        files = _picture(run, opened)
+        files = _open_consistently(run, opened)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name, source, about in files:
                 entry = zipfile.ZipInfo(f"{run.name}/{name}", time.localtime(max(about.st_mtime, EARLIEST_IN_A_ZIP))[:6])
@@ -143,7 +143,7 @@ def write_zip(run: Run, file: BinaryIO) -> None:
                         remaining -= len(chunk)
 
 
-def _picture(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
+def _open_consistently(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
     """(name, open file, what it was then) of all that belongs to a run, all from one moment: if one goes away meanwhile, they are
     opened anew."""
     deadline = time.monotonic() + SETTLED_SECONDS
@@ -163,8 +163,8 @@ def _picture(run: Run, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO
 
 
 def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
-    """Open every file by way of its folder's descriptor: a folder moved aside while we open is still the same folder to us.
-    Links are left out. Raises FileNotFoundError if a file is removed between our seeing it and our opening it."""
+    """Open every file relative to its folder's descriptor, which stays valid if the folder is renamed meanwhile.
+    Links are left out. Raises FileNotFoundError if a file is removed between listing and opening it."""
     files = []
     for parent, folders, names, descriptor in os.fwalk(top, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVER))
@@ -278,7 +278,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 
 def _removed(run: Run, paths: Iterable[Path], report: CleanupReport, only_done: bool = False) -> Iterator[Path]:
-    """Remove files of a run that nobody uses, one after the other, until the limit is kept; `only_done`: if it cannot be resumed."""
+    """Remove `paths` of a run one by one, yielding each, until the folder is within its limit; `only_done`: only if the run is done."""
     with locked(run):
         if only_done and run.status()["state"] != "done":
             return

@@ -1,4 +1,4 @@
-"""Which process is alive: it holds a file lock as long as it is, since its number alone may be another process's by now."""
+"""Whether a process is alive: it holds a file lock until it ends. A process id alone proves nothing, since the system reuses ids."""
 
 import os
 import threading
@@ -15,11 +15,11 @@ except ImportError:  # Windows
     fcntl = None
 
 CLOCK_SECONDS = 2.0  # by which two readings of one start time may differ
-_PROBE = threading.Lock()
+_CHECK_LOCK = threading.Lock()
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock file `path` for itself. Asking disturbs nobody who asks too, and needs no right to write."""
+    """Whether a process holds the exclusive lock on `path`. Simultaneous checks do not disturb each other, and need no write access."""
     if fcntl is None:
         return _is_held_without_fcntl(path)
     try:
@@ -38,7 +38,7 @@ def is_held(path: Path) -> bool:
 def _is_held_without_fcntl(path: Path) -> bool:
     if not path.exists():
         return False
-    with _PROBE:  # one prober at a time, or two would take each other for the holder
+    with _CHECK_LOCK:  # one prober at a time, or two would take each other for the holder
         try:
             filelock.FileLock(path).acquire(timeout=0).lock.release()
         except filelock.Timeout:
@@ -55,8 +55,8 @@ def start_time(pid: int) -> float | None:
 
 
 def same_process(one: Any, other: Any) -> bool:
-    """Whether two (number, start time) are one process. The number alone may be another's by now; the start time is known to about a
-    second, since the system's clock may have been set meanwhile. False where one is not known."""
+    """Whether two pairs (process id, start time) mean the same process. Ids are reused; a start time is only accurate to about a
+    second, since the system's clock may have been set meanwhile. False if a pair is unknown."""
     def known(process: Any) -> bool:
         return isinstance(process, Sequence) and len(process) == 2 and isinstance(process[0], int) and isinstance(process[1], int | float)
 

@@ -26,7 +26,7 @@ RETRY_SECONDS = 1.0  # between two tries of a write that the disk refuses
 class Stop:
     """Whether somebody has asked training to end. Set by signal handlers and read between steps."""
 
-    asked = False
+    requested = False
 
 
 class Recorder:
@@ -45,7 +45,7 @@ class Recorder:
         self._command: str | None = None  # a request that came while the disk refused writes
         self._state, self._wait_began = "running", None
         self._plan()
-        writer.refused = self._wait_for_the_disk
+        writer.on_write_failure = self._wait_for_the_disk
 
     def record(self, event: Event) -> None:
         """Write what an event says, and the weights where they are the best so far or a snapshot is due."""
@@ -81,7 +81,7 @@ class Recorder:
             command = self._pause()
         if command == "stop":
             self.update_status(state="stopping")
-            self.stop.asked = True
+            self.stop.requested = True
         elif command == "snapshot":
             self.snapshot()
         elif command and command.startswith("extend"):
@@ -104,8 +104,8 @@ class Recorder:
         self.writer.save_snapshot(self.trainer.model, self.trainer.step)
 
     def finish(self) -> None:
-        """The end, by whatever cause: what was learned is saved, with a snapshot to inspect."""
-        self.stop.asked = False  # this request is being fulfilled; should the disk refuse, a second one gives up
+        """End the run, for whatever reason: write a save, and a snapshot to inspect."""
+        self.stop.requested = False  # this request is being fulfilled; should the disk refuse, a second one gives up
         if self.trainer.step:
             self.save()
             if self.trainer.config["snapshots"]:
@@ -124,7 +124,7 @@ class Recorder:
         return events
 
     def restore_best(self) -> str:
-        """Give the model its best weights back, if there are any, and say what is left of the run."""
+        """Load the best weights into the model, if there are any. Returns what was saved of the run, in words."""
         resuming = f"resuming it with another learning_rate goes on from step {self.writer.saved_step()}"
         try:
             weights, about = load_best(self.writer)
@@ -161,14 +161,14 @@ class Recorder:
         self.clock.pause()
         self.update_status(state="paused", eta_seconds=None)
         command = None
-        while command not in ("resume", "stop") and not self.stop.asked:
+        while command not in ("resume", "stop") and not self.stop.requested:
             time.sleep(0.05)
             command = self.writer.command()
             if command and command.startswith("extend"):
                 self._extend(int(command.split()[1]))
-        self.clock.go_on()
+        self.clock.resume()
         self.update_status(state="running")
-        return "stop" if self.stop.asked else command
+        return "stop" if self.stop.requested else command
 
     def _extend(self, steps: int) -> None:
         trainer, was = self.trainer, self.trainer.steps
@@ -177,17 +177,17 @@ class Recorder:
             return
         trainer.extend(steps)
         self._plan()
-        self.save()  # first: whatever happens next, no step that was made is made again at another learning rate
+        self.save()  # first, so that no finished step can be repeated with another learning rate
         self.writer.change_config(trainer.config, trainer.steps)
         self.warn(f"extended from {was:,} to {trainer.steps:,} steps: the learning rate now falls to zero there")
 
     def _wait_for_the_disk(self, error: OSError | None) -> None:
-        """The folder cannot be written: wait, as if paused, and say why; with None, it can be again. Raises UserError if
-        somebody no longer wants to wait."""
+        """After a failed write: wait as if paused, and report why; with None, after the write has succeeded: go on. Raises
+        UserError if a stop is requested while waiting."""
         if error is None:
             waited, self._wait_began = time.monotonic() - self._wait_began, None
             if self._state != "paused":
-                self.clock.go_on()
+                self.clock.resume()
             self.update_status(state=self._state, error=None)
             self.warn(f"training waited {waited:.0f} s, since the folder of the run could not be written")
             return
@@ -202,6 +202,6 @@ class Recorder:
         until = time.monotonic() + RETRY_SECONDS
         while time.monotonic() < until:
             self._command = self.writer.command() or self._command
-            if self.stop.asked or self._command == "stop":
+            if self.stop.requested or self._command == "stop":
                 raise UserError(f"{reason}: what was learned since step {self.writer.saved_step()} is lost")
             time.sleep(0.05)

@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gpt.config import completed
+from gpt.config import with_missing_defaults
 from gpt.data.tokenizer import Tokenizer, load_tokenizer
 from gpt.errors import UserError
 from gpt.interpret.probes import Probes
@@ -33,7 +33,7 @@ from gpt.training.device import enough_memory, ran_out_of_memory
 
 DEFAULT_ROOT = "checkpoints"
 FORMAT = 3  # of the folder, and of what a model does with its weights
-BEFORE_IT_BEGINS = {".lock", "snapshots", "status.json", "tokenizer.json", "probes.safetensors", "log.txt"}
+FILES_BEFORE_CONFIG = {".lock", "snapshots", "status.json", "tokenizer.json", "probes.safetensors", "log.txt"}
 COMMANDS = ("pause", "resume", "stop", "snapshot")  # and "extend N"
 FINAL_STATES = ("done", "stopped", "failed")
 STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
@@ -44,7 +44,7 @@ class RunError(UserError):
 
 
 class Run:
-    """One run folder, read. Nothing is kept in memory: each call reads what the folder says now."""
+    """Reads one run folder. Nothing is cached: each call reads the files as they are now."""
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
@@ -58,12 +58,12 @@ class Run:
         if saved is None or not isinstance(saved.get("config"), dict):
             raise RunError(f"run {self.name} has no readable config.json: it is no run, or it is damaged")
         version = saved.get("table_version", 1)
-        return {**saved, "config": completed(saved["config"], version if isinstance(version, int) else 1)}
+        return {**saved, "config": with_missing_defaults(saved["config"], version if isinstance(version, int) else 1)}
 
     def never_began(self) -> bool:
-        """Whether the process that should have trained it ended before it wrote what the run is. Not so if other things lie there."""
+        """Whether the training process ended before it wrote config.json. False if the folder contains any unexpected file."""
         names = {path.name for path in self.path.glob("*") if path.suffix != ".new"}
-        return self.path.is_dir() and names <= BEFORE_IT_BEGINS and not self.is_alive()
+        return self.path.is_dir() and names <= FILES_BEFORE_CONFIG and not self.is_alive()
 
     def check_format(self) -> None:
         """Raise RunError if another version of this project wrote the run, in a format that this one cannot read."""
@@ -98,9 +98,9 @@ class Run:
         return is_held(self.path / ".lock")
 
     def rows(self, cursor: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The rows of metrics.jsonl from byte `cursor` on, and the cursor to go on from. A line still being written waits.
+        """The rows of metrics.jsonl from byte `cursor` on, and the cursor for the next call. An incomplete last line is left for that call.
 
-        A cursor that is no longer the beginning of a line (a resumed run forgets rows) starts anew from the first row.
+        If the cursor is no longer the start of a line (a resumed run removes rows), reading starts again at the first row.
         """
         try:
             with open(self.path / "metrics.jsonl", "rb") as file:
@@ -155,7 +155,7 @@ class Run:
             raise RunError(f"run {self.name} is not running, so it cannot {command}")
         with contextlib.suppress(FileNotFoundError):
             if (self.path / "control").read_text() == "stop":
-                return  # a stop that is not yet obeyed outlives every later command
+                return  # a pending stop is not replaced by a later command
         try:
             write_atomically(self.path / "control", command.encode())
         except OSError as error:
@@ -189,7 +189,7 @@ class Run:
         if self.is_alive():
             raise RunError(f"run {self.name} is still training: stop it first")
         aside = self.path.with_name(f".{self.name}.{os.getpid()}-{threading.get_ident()}.deleted")
-        self.path.rename(aside)  # whole at once: a process that begins to train it finds nothing, and never half of it
+        self.path.rename(aside)  # one atomic step: a process that starts to train it finds no folder, never half of one
         try:
             shutil.rmtree(aside)
         except OSError:
@@ -316,7 +316,7 @@ def _is_status(status: dict[str, Any]) -> bool:
 
 @contextlib.contextmanager
 def damage_as_run_error(path: Path) -> Iterator[None]:
-    """What goes wrong inside while `path` is read becomes a RunError that says it is damaged."""
+    """Turn an error while `path` is read into a RunError that says it is damaged."""
     try:
         yield
     except (OSError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:

@@ -19,7 +19,7 @@ from gpt.data.corpus import Corpus, read_corpus
 from gpt.data.dataset import TokenizedText
 from gpt.data.tokenizer import make_tokenizer
 from gpt.errors import UserError
-from gpt.estimate.price import most_helpful_knobs
+from gpt.estimate.price import settings_to_lower
 from gpt.interpret.probes import Probes, make_probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.recorder import Recorder, Stop
@@ -80,7 +80,7 @@ class Session:
 
     def stop(self) -> None:
         """End after the step in progress; what was learned is saved. Safe to call from a signal handler."""
-        self._stop.asked = True
+        self._stop.requested = True
 
     def events(self) -> Iterator[Event]:
         """Every event of the trainer, after it has been written to the folder, with samples (kind "sample") between them."""
@@ -111,10 +111,10 @@ class Session:
 
     @contextlib.contextmanager
     def _failures_reported(self) -> Iterator[None]:
-        """What ends a run before its end is put into its folder, and raised again."""
+        """Write the reason into the folder if an exception ends the run early, and raise it again."""
         try:
             yield
-        except GeneratorExit:  # whoever listened has stopped listening
+        except GeneratorExit:  # the caller has stopped reading events
             with self._failures_reported():
                 self.recorder.finish()
             raise
@@ -128,10 +128,10 @@ class Session:
         except UserError as error:
             self._end("failed", str(error))
             raise
-        except BaseException as error:  # a mistake of ours: the process ends as it would have
+        except BaseException as error:  # a bug: log it, and let the process end as it would have
             if ran_out_of_memory(error):
                 begin = "start a new run with a lower" if self.resumes else "lower"
-                failure = UserError(f"there is not enough memory for this: {begin} {' or '.join(most_helpful_knobs(self.config))}")
+                failure = UserError(f"there is not enough memory for this: {begin} {' or '.join(settings_to_lower(self.config))}")
                 self._end("failed", str(failure))
                 raise failure from error
             self.writer.append_log(traceback.format_exc())
@@ -139,7 +139,7 @@ class Session:
             raise
 
     def end_at_once(self) -> None:
-        """Tell in the folder that nothing more comes: what was learned since the last save is lost. The process should then exit."""
+        """Write into the folder that the run was stopped at once: work since the last save is lost. The process should then exit."""
         self._end("stopped", f"stopped at once; it goes on from step {self.writer.saved_step()} when it is resumed")
 
     def _end(self, state: str, reason: str) -> None:
@@ -186,8 +186,8 @@ class Session:
         }
 
     def _probes(self, text: TokenizedText) -> Probes:
-        """What heads are scored on. A run from before there were probes, or whose are damaged, gets them when it is resumed: they are a
-        function of its text and its seed."""
+        """The sequences that heads are scored on. A resumed run whose probes are missing or damaged gets new ones: they depend only on
+        its text and its seed."""
         if self.resumes:
             with contextlib.suppress(RunError):
                 return self.writer.probes()
@@ -212,16 +212,16 @@ class Session:
                 self.trainer.load_state(state)
             self.writer.cut_rows_after(self.trainer.step)
             self.writer.forget_snapshots_after(self.trainer.step)
-            notes += self._take_best()
+            notes += self._restore_best_loss()
         else:
             notes = [*self.corpus.notes, "nothing had been saved yet when the run ended: it begins again"]
             self.writer.cut_rows_after(-1)
             self.writer.forget_snapshots_after(-1)
         return notes + self._changed()
 
-    def _take_best(self) -> list[str]:
-        """The best weights stay the best, also if they are of steps that will be made again; without whole ones, the next
-        evaluation's are. Returns sentences about it."""
+    def _restore_best_loss(self) -> list[str]:
+        """Keep the loss of the saved best weights as the one to beat, even if their step will be repeated; if they are damaged,
+        the next evaluation replaces them. Returns notes about it."""
         try:
             _, about = load_best(self.writer)
         except RunError:
@@ -248,9 +248,9 @@ class Session:
             sample = [recorder.sample()] if event.kind == "evaluation" else []
             yield event
             yield from sample
-            if trainer.step and not (event.kind == "step" and trainer.evaluation_follows()):
+            if trainer.step and not (event.kind == "step" and trainer.evaluation_due()):
                 recorder.obey()  # between two steps: only here do the weights and the rows that are saved belong to the same step
                 yield from recorder.new_events()
-                if self._stop.asked:
+                if self._stop.requested:
                     break
         recorder.finish()

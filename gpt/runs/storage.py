@@ -1,7 +1,7 @@
 """Files that survive accidents: written whole or not at all, and checked when they are read.
 
-Tensors lie in safetensors files, which no reader can be made to execute. Each carries the SHA-256 of what it holds, so that a
-disk that returns another byte than it was given is noticed and not trained on.
+Tensors are stored in safetensors files, which cannot run code when they are loaded. Each file contains the SHA-256 of its content,
+so that a byte changed on the disk is detected before the run continues from it.
 """
 
 import contextlib
@@ -111,7 +111,7 @@ def join_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 @contextlib.contextmanager
 def moved_into_place(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` when that has gone well. Half a file is removed: it may be what filled the disk."""
+    """A temporary path that is renamed to `path` after a successful write; after a failed one it is removed, to free the disk."""
     new = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")  # nobody else's, should others write `path` too
     try:
         yield new

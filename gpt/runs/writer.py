@@ -1,7 +1,7 @@
-"""The run folder in the hands of the one process that trains: RunWriter.
+"""RunWriter: the run folder, written by the one process that trains.
 
-A disk that refuses a write (full, read-only) is no end: the write is reported to whoever trains and then tried again, so that
-training waits and nothing that was learned is lost.
+A failed write (disk full, read-only) does not end the run: it is reported to the recorder and retried, so that training waits
+and no work is lost.
 """
 
 import contextlib
@@ -37,10 +37,10 @@ from gpt.runs.storage import (
 N_SAVES = 2  # full saves that are kept: should the newest be damaged, the one before is used
 
 
-def patiently(write: Callable) -> Callable:
-    """Decorate a method that writes: what the disk refuses is reported to `self.refused`, which waits or raises, and tried again."""
+def retried(write: Callable) -> Callable:
+    """Decorator for a method that writes: a failed write is reported to `self.on_write_failure`, which waits or raises, then retried."""
     @functools.wraps(write)
-    def until_it_is_taken(self: "RunWriter", *args, **options) -> Any:
+    def retrying(self: "RunWriter", *args, **options) -> Any:
         waited = False
         while True:
             try:
@@ -48,25 +48,25 @@ def patiently(write: Callable) -> Callable:
             except OSError as error:
                 if not self.path.exists():
                     raise RunError(f"the folder {self.path} vanished while the run trained: what it held is lost") from error
-                self.refused(error)
+                self.on_write_failure(error)
                 waited = True
             else:
                 if waited:
-                    self.refused(None)
+                    self.on_write_failure(None)
                 return result
-    return until_it_is_taken
+    return retrying
 
 
 class RunWriter(Run):
     """The folder of a run. A context manager that holds the folder's lock.
 
-    `refused` is called with the OSError of each write that failed, before it is tried again, and with None when it has gone
-    well at last. As it is made, it raises RunError.
+    `on_write_failure` is called with the OSError of each write that failed, before it is tried again, and with None when a retry has
+    succeeded. By default it raises RunError.
     """
 
     def __init__(self, path: Path | str):
         super().__init__(path)
-        self.refused: Callable[[OSError | None], None] = self._give_up
+        self.on_write_failure: Callable[[OSError | None], None] = self._give_up
         self._lock = filelock.FileLock(self.path / ".lock")
         self._status: dict[str, Any] = {}
 
@@ -97,18 +97,18 @@ class RunWriter(Run):
 
     # What the run is, and how it goes
 
-    @patiently
+    @retried
     def write_probes(self, probes: Probes) -> None:
         save_tensors(self.path / "probes.safetensors", probes.tensors())
 
-    @patiently
+    @retried
     def write_config(self, config: dict[str, Any], tokenizer: Tokenizer) -> None:
         """What the run is. Written before step 1."""
         with moved_into_place(self.path / "tokenizer.json") as new:
             tokenizer.save(new)
         self._put_config(config)
 
-    @patiently
+    @retried
     def change_config(self, config: dict[str, Any], steps: int) -> None:
         """Another CONFIG and number of steps, for a run that was extended or is resumed with changed settings."""
         self._put_config({**self.config(), "config": config, "steps": steps})
@@ -117,7 +117,7 @@ class RunWriter(Run):
         config = {**config, "format": FORMAT, "table_version": table_version()}
         write_atomically(self.path / "config.json", json.dumps(config, indent=1, ensure_ascii=False).encode())
 
-    @patiently
+    @retried
     def write_status(self, **changes: Any) -> None:
         self._put_status(changes)
 
@@ -136,18 +136,18 @@ class RunWriter(Run):
                 file.write(data)
                 file.truncate()
 
-    @patiently
+    @retried
     def append(self, row: dict[str, Any]) -> None:
         """Add one row to metrics.jsonl."""
         append_line(self.path / "metrics.jsonl", json.dumps(row, ensure_ascii=False, allow_nan=False).encode())
 
-    @patiently
+    @retried
     def cut_rows_after(self, step: int) -> None:
         """Forget rows past `step`: work that was lost when the process died and will be done again."""
         rows = [row for row in self.rows()[0] if row["step"] <= step]
         write_atomically(self.path / "metrics.jsonl", b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
 
-    @patiently
+    @retried
     def append_log(self, text: str) -> None:
         append_line(self.path / "log.txt", text.rstrip("\n").encode("utf-8", errors="replace"))
 
@@ -162,12 +162,12 @@ class RunWriter(Run):
 
     # What it has learned
 
-    @patiently
+    @retried
     def save_best(self, model: GPT2, step: int, val_loss: float) -> None:
         """best.safetensors, with the step and the loss that made them the best."""
         save_tensors(self._weights_path(None), model.state_dict(), {"step": step, "val_loss": val_loss})
 
-    @patiently
+    @retried
     def save_snapshot(self, model: GPT2, step: int) -> None:
         """Snapshots are for inspection, so half precision is enough: it halves their size."""
         save_tensors(self._weights_path(step), {name: tensor.half() for name, tensor in model.state_dict().items()})
@@ -178,7 +178,7 @@ class RunWriter(Run):
             if later > step:
                 self._weights_path(later).unlink()
 
-    @patiently
+    @retried
     def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
         """last/: model, optimizers, generators and position, enough to go on bit for bit. The save before is kept."""
         tensors: dict[str, Tensor] = {}

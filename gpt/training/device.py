@@ -14,7 +14,7 @@ from gpt.errors import UserError
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto`, `cpu` or `cuda` -> a device. Raises UserError if cuda is asked for and absent."""
+    """`auto`, `cpu` or `cuda` -> a device. Raises UserError if cuda is requested but not available."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("device cuda was asked for, but PyTorch finds no CUDA GPU here: set device to auto or cpu")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
@@ -25,14 +25,14 @@ def describe_device(device: torch.device) -> str:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so: Python's, a GPU's, or the plain RuntimeError of PyTorch's allocator for CPUs."""
+    """Whether `error` is an out-of-memory error: Python's, a GPU's, or the plain RuntimeError of PyTorch's CPU allocator."""
     return (isinstance(error, (MemoryError, torch.OutOfMemoryError))
             or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)))
 
 
 @contextlib.contextmanager
 def enough_memory(remedy: str) -> Iterator[None]:
-    """What runs out of memory inside becomes a UserError that ends with `remedy`."""
+    """Turn an out-of-memory error inside the block into a UserError that ends with `remedy`."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -42,7 +42,7 @@ def enough_memory(remedy: str) -> Iterator[None]:
 
 
 def prefer_to_be_killed() -> None:
-    """Where Linux ends a process because memory has run out, let it be this one, which can be resumed."""
+    """If memory runs out, Linux kills a process: make this one its first choice, because its run can be resumed."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 
@@ -77,7 +77,7 @@ def bfloat16_gain() -> float:
     def best_time(dtype: torch.dtype) -> float:
         a = torch.ones(256, 256, dtype=dtype)
         times = []
-        for _ in range(4):  # the first call sets the kernels up; the fastest is the least disturbed
+        for _ in range(4):  # the first call initialises the kernels; the minimum has the least noise
             start = time.perf_counter()
             a @ a
             times.append(time.perf_counter() - start)

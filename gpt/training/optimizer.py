@@ -1,4 +1,4 @@
-"""How weights move: which parameters decay, AdamW and Muon, and the learning rate over the run."""
+"""How weights are updated: AdamW and Muon, which parameters get weight decay, and the learning rate over the run."""
 
 import torch
 from torch import Tensor, nn
@@ -7,26 +7,26 @@ from gpt.model.flops import count_parameters
 from gpt.model.gpt2 import GPT2
 
 BETAS = (0.9, 0.99)  # AdamW's averages; 0.99 suits the small batches of short runs
-MOMENTUM = 0.85  # Muon's; runs of hundreds of steps have no time for the usual 0.95
-EMBEDDING_RATE = 2.0  # beside Muon, AdamW's part takes larger steps: a token's embedding is rarely its turn
+MOMENTUM = 0.85  # of Muon; the usual 0.95 averages over too many steps for runs of a few hundred
+ADAMW_LR_FACTOR = 2.0  # factor on AdamW's learning rate when used with Muon: a given token is rarely in the batch
 
 
 def learning_rate_at(step: int, progress: float, peak: float, warmup: int) -> float:
-    """The rate of `step` (from 0): up in a line over `warmup` steps, times down in a line to zero at progress 1.
+    """The learning rate of `step` (from 0): linear warmup over `warmup` steps, times a linear decay to zero at progress 1.
 
-    `progress` is the share of the run that is done, by whichever limit comes first. A line to zero beat cosine to a tenth at
-    compute-optimal lengths and beyond (Bergsma et al. 2025, 2502.15938).
+    `progress` is the share of the run that is done, by the limit that comes first. At compute-optimal lengths and beyond, linear
+    decay to zero was better than cosine decay to a tenth of the peak (Bergsma et al. 2025, 2502.15938).
     """
     return peak * min((step + 1) / max(warmup, 1), 1.0) * max(1.0 - progress, 0.0)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """(N, rows, columns) -> the nearest matrices whose singular values, but for tiny ones, are about 1 (0.7 to 1.2).
+    """(N, rows, columns) -> the same matrices with all singular values, except tiny ones, set to about 1 (0.7 to 1.2).
 
-    Five rounds of the Newton-Schulz iteration x <- (a + b g + c g^2) x, where g = x x', with Jordan's coefficients. Every
-    round multiplies x from the left by a polynomial of g, and all these commute: so the rounds are computed on the small,
-    square g alone, and x, up to four times as wide, is multiplied once by their product. In float32: g squares the singular
-    values, and bfloat16 would lose the small ones.
+    Five rounds of the Newton-Schulz iteration x <- (a + b g + c g^2) x, where g = x x', with Jordan's coefficients. Each
+    round multiplies x from the left by a polynomial of g, and these polynomials commute. So the rounds are computed on the small
+    square matrix g only, and x, up to four times as wide, is multiplied once by their product. This needs float32: g holds the
+    squares of the singular values, and bfloat16 would lose the small ones.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     wide = matrices.shape[-2] <= matrices.shape[-1]
@@ -48,9 +48,9 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose step is made orthogonal, so that it moves all directions of a matrix equally (Jordan et al. 2024).
 
     The step is scaled to AdamW's usual size, 0.2 * sqrt(max(rows, columns)) (Liu et al. 2025, 2502.16982), so that one
-    learning rate serves both. torch.optim.Muon does the same, but always in bfloat16 and a matrix at a time: on a CPU
-    without bfloat16 units it takes a hundred times as long as this one, which computes in float32 and handles all of one
-    shape in one batched product.
+    learning rate works for both. torch.optim.Muon does the same, but always in bfloat16 and one matrix at a time: on a CPU
+    without bfloat16 units it takes a hundred times as long as this class, which computes in float32 and updates all matrices
+    of one shape in one batched product.
     """
 
     def __init__(self, params, lr: float, weight_decay: float):
@@ -69,7 +69,7 @@ class Muon(torch.optim.Optimizer):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step, alpha=scale)
 
     def _momentum(self, parameter: nn.Parameter) -> Tensor:
-        """Nesterov momentum: the running average of gradients, looked at one gradient ahead."""
+        """Nesterov momentum: the running average of gradients, averaged once more with the current gradient."""
         state = self.state[parameter]
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
@@ -78,17 +78,17 @@ class Muon(torch.optim.Optimizer):
 
 
 class AdamWAlone:
-    """One choice of CONFIG's `optimizer`: AdamW for every parameter. And what it costs, for the estimate before anything is built.
+    """A choice of CONFIG's `optimizer`: AdamW for every parameter. Also its cost in memory and operations, which `estimate` needs.
 
-    Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and falls on matrices only: a bias or a norm's weight
-    has no reason to be small. A group's `factor` multiplies the rate of the run.
+    Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and applies to matrices only: a bias or a norm's weight
+    has no reason to be small. The learning rate of a group is that of the run times the group's `factor`.
     """
 
-    embedding_rate = 1.0
+    lr_factor = 1.0
 
     @classmethod
     def is_hidden(cls, name: str, parameter: Tensor) -> bool:
-        """Whether a parameter is left to another optimizer than AdamW."""
+        """Whether a parameter is updated by another optimizer, not by AdamW."""
         return False
 
     @classmethod
@@ -99,7 +99,7 @@ class AdamWAlone:
             {"params": [parameter for parameter in ours if parameter.ndim == 2], "weight_decay": config["weight_decay"]},
             {"params": [parameter for parameter in ours if parameter.ndim < 2], "weight_decay": 0.0},
         ]
-        groups = [{**group, "factor": cls.embedding_rate} for group in groups]
+        groups = [{**group, "factor": cls.lr_factor} for group in groups]
         return [torch.optim.AdamW(groups, lr=config["learning_rate"], betas=BETAS, fused=True)]
 
     @classmethod
@@ -109,7 +109,7 @@ class AdamWAlone:
 
     @classmethod
     def update_numbers(cls, config: dict) -> int:
-        """Numbers that an update holds at once, beside gradients and state."""
+        """Temporary numbers that an update holds at the same time, in addition to gradients and state."""
         return 0
 
     @classmethod
@@ -121,7 +121,7 @@ class AdamWAlone:
 class MuonAndAdamW(AdamWAlone):
     """Muon for the matrices inside the blocks, AdamW for embeddings, head, norms and biases."""
 
-    embedding_rate = EMBEDDING_RATE
+    lr_factor = ADAMW_LR_FACTOR
 
     @classmethod
     def is_hidden(cls, name: str, parameter: Tensor) -> bool:
@@ -134,19 +134,19 @@ class MuonAndAdamW(AdamWAlone):
 
     @classmethod
     def state_numbers(cls, config: dict) -> int:
-        """Of the matrices one average, not two: 12 C^2 numbers a layer."""
+        """Muon keeps one average of each matrix, AdamW two: this saves 12 C^2 numbers per layer."""
         return super().state_numbers(config) - 12 * config["n_layers"] * config["emb_dim"] ** 2
 
     @classmethod
     def update_numbers(cls, config: dict) -> int:
-        """`orthogonalise` takes all matrices of one shape at once, of which the widest are (C, 4C). It holds momentum, stack, transpose,
-        product and their like: six times as much."""
+        """`orthogonalise` works on all matrices of one shape together; the largest shape is (C, 4C). Momentum, stack, transpose, product
+        and other temporary copies take six times their size."""
         return 6 * 4 * config["n_layers"] * config["emb_dim"] ** 2
 
     @classmethod
     def update_flops(cls, config: dict) -> float:
-        """Each matrix, (C, side), is multiplied by itself and by the result, and 17 products of (C, C) matrices lie between
-        (orthogonalise: 5 + 4 + 2 * 4)."""
+        """Per matrix x of shape (C, side): x @ x.T, 17 products of (C, C) matrices (5 + 4 + 2 * 4 in orthogonalise), and the
+        final product with x."""
         C = config["emb_dim"]
         return config["n_layers"] * sum(2 * 2 * C * C * side + 17 * 2 * C**3 for side in (C, 3 * C, 4 * C, 4 * C))
 

@@ -1,4 +1,4 @@
-"""The training loop: a generator of events. It prints nothing and knows no files; who consumes them decides what to save."""
+"""The training loop: a generator of events. It prints nothing and writes no files; the caller decides what to save."""
 
 import contextlib
 import math
@@ -17,16 +17,16 @@ from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import check_compiler, choose_precision
 from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
 
-MOST_ROWS = 1000  # training rows of a whole run, about
-TOKENS_AT_ONCE = 4096  # of an evaluation batch: larger ones leave the CPU's caches and took twice as long
+MOST_ROWS = 1000  # approximate number of training rows of a whole run
+TOKENS_AT_ONCE = 4096  # tokens per evaluation batch: larger batches do not fit into the CPU's caches and took twice as long
 
 
 class DivergedError(UserError):
-    """The weights have blown up: no later step can mend them."""
+    """The loss or a weight is NaN or infinite; training cannot continue."""
 
 
 class Clock:
-    """Seconds of work since it was made; time between `pause` and `go_on` does not count."""
+    """Measures training time in seconds; time between `pause` and `resume` is not counted."""
 
     def __init__(self, seconds: float = 0.0):
         self._start, self._paused_at = time.monotonic() - seconds, None
@@ -38,7 +38,7 @@ class Clock:
         if self._paused_at is None:
             self._paused_at = time.monotonic()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         if self._paused_at is not None:
             self._start += time.monotonic() - self._paused_at
             self._paused_at = None
@@ -46,17 +46,17 @@ class Clock:
 
 @dataclass(frozen=True)
 class Event:
-    """`kind` is step (after each step; `row` is empty unless a training row is due), evaluation or warning."""
+    """`kind` is "step" (after each step; `row` is empty on steps without a training row), "evaluation" or "warning"."""
 
     kind: str
     row: dict[str, Any]
 
 
 class Trainer:
-    """Trains `model` on `text` as `config` says, from the step it stands at to the end of the run.
+    """Trains `model` on `text` as `config` says, from the current step to the end of the run.
 
-    Randomness has separate sources, so that evaluation never changes training: windows are a function of (seed, step), weights
-    were drawn when the model was built, and dropout alone uses PyTorch's global generator, which evaluation leaves alone.
+    Each use of randomness has its own source, so that evaluation never changes training: windows are a function of (seed, step),
+    weights were drawn when the model was built, and only dropout uses PyTorch's global generator, which evaluation does not use.
     """
 
     def __init__(self, config: dict, model: GPT2, text: TokenizedText, clock: Clock | None = None):
@@ -86,34 +86,34 @@ class Trainer:
         self._ends = self.progress() >= 1
         if self.step == 0:
             yield from self._warnings()
-            yield self.evaluation(at_most=TOKENS_AT_ONCE)  # all tokens are about equally unlikely yet: a few measure it as well as all
-        elif self.evaluation_follows() and self._evaluated < self.step:  # the run was left between a step and its evaluation
+            yield self.evaluation(at_most=TOKENS_AT_ONCE)  # before training all tokens are about equally unlikely: a few are enough
+        elif self.evaluation_due() and self._evaluated < self.step:  # the run was interrupted between a step and its evaluation
             yield self.evaluation()
         since = self.clock.seconds()
         while not self._ends:
             self._pending.append(self._update())
             self.step += 1
             self._ends = self.progress() >= 1
-            due = self.step % steps_a_row(self.step, self.steps) == 0 or self._ends
+            due = self.step % steps_per_row(self.step, self.steps) == 0 or self._ends
             yield Event("step", self._training_row(since) if due else {})
             if due:
                 since = self.clock.seconds()
-            if self.evaluation_follows():
+            if self.evaluation_due():
                 yield self.evaluation()
                 since = self.clock.seconds()
 
-    def evaluation_follows(self) -> bool:
-        """Whether the event after this step's is its evaluation: only then is all that belongs to the step done."""
+    def evaluation_due(self) -> bool:
+        """Whether this step is followed by an evaluation; if so, the step is complete only after that evaluation."""
         return self.step % self.config["eval_every"] == 0 or self._ends
 
     def extend(self, steps: int) -> None:
-        """Let the run have so many steps more than planned: the learning rate now falls to zero at the new end."""
+        """Add `steps` to the planned length of the run; the learning rate then reaches zero at the new end."""
         self.steps += steps
         self.config |= {"max_steps": self.steps, "epoch": 0.0}
         self._ends = self.progress() >= 1
 
     def is_done(self) -> bool:
-        """Whether the last step has been made, and evaluated."""
+        """Whether the last step and its evaluation are done."""
         return self._ends and self._evaluated == self.step
 
     def progress(self) -> float:
@@ -123,8 +123,8 @@ class Trainer:
         return min(1.0, max(by_steps, self.clock.seconds() / limit if limit else 0.0))
 
     def evaluation(self, at_most: int = 0) -> Event:
-        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap, of the first
-        `eval_tokens` tokens or of the first `at_most` (0: no limit)."""
+        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap. It uses the first
+        `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit)."""
         nats, tokens, n_bytes = 0.0, 0, 0
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
@@ -154,8 +154,8 @@ class Trainer:
                                                                 "cannot be repeated exactly"})
 
     def _update(self) -> tuple[Tensor, Tensor]:
-        """One step of the optimizer. Returns loss and gradient norm as tensors on the device: reading them here would
-        make a GPU wait."""
+        """One step of the optimizer. Returns loss and gradient norm as tensors on the device: converting them to numbers here
+        would force a wait for the GPU."""
         self.model.train()
         self._rate = rate = learning_rate_at(self.step, self.progress(), self.config["learning_rate"], self.config["warmup"])
         accumulate = self.config["grad_accum"]
@@ -185,11 +185,11 @@ class Trainer:
         speed = n_tokens / max(position["seconds"] - since, 1e-9)
         self._pending = []
         return {**position, "loss": loss, "lr": self._rate,
-                "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; such a step is left out
+                "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; the scaler skips such a step
                 "tokens_per_second": speed, "mfu": model_flops_utilisation(self.config, speed, self.device, self.precision)}
 
     def check_finite(self) -> None:
-        """Raise DivergedError if a weight, or a loss since the last training row, is no number any more."""
+        """Raise DivergedError if a weight, or a loss since the last training row, is NaN or infinite."""
         sums = [loss for loss, _ in self._pending] + [parameter.detach().sum() for parameter in self.model.parameters()]
         if not torch.stack(sums).isfinite().all():
             raise self._diverged()
@@ -210,7 +210,7 @@ class Trainer:
         return torch.autocast(self.device.type, getattr(torch, self.precision))
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on as if nothing had happened, beside the model's weights."""
+        """Everything needed to resume the run exactly, except the model's weights."""
         generators = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -230,9 +230,9 @@ class Trainer:
             optimizer.load_state_dict(saved)
 
 
-def steps_a_row(step: int, steps: int) -> int:
-    """A training row is the mean of so many steps, so that a run has about MOST_ROWS of them. A run of unknown length (0 steps)
-    begins with a row a step, and each time its length doubles, so does this."""
+def steps_per_row(step: int, steps: int) -> int:
+    """Number of steps averaged in one training row, so that a run has about MOST_ROWS rows. In a run of unknown length (`steps` is 0)
+    it begins with 1 and doubles each time the number of steps done has doubled."""
     return math.ceil(steps / MOST_ROWS) if steps else 2 ** (2 * step // MOST_ROWS).bit_length()
 
 
@@ -251,7 +251,7 @@ def planned_steps(config: dict, n_tokens: int) -> int:
 def evaluation_batches(tokens: Tensor, context_length: int, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
     """(N,) tokens -> batches of (ids, targets), (at_once, T) each, that predict every token but the first exactly once.
 
-    The last window is as short as what is left.
+    The last window holds the remaining tokens and may be shorter.
     """
     n_windows = (len(tokens) - 1) // context_length
     whole = n_windows * context_length
@@ -262,9 +262,9 @@ def evaluation_batches(tokens: Tensor, context_length: int, at_once: int) -> Ite
 
 
 def snapshot_steps(steps: int, count: int) -> list[int]:
-    """At most `count` steps from 0 to `steps`, evenly spaced on a log scale after the first: most is learned early.
+    """At most `count` steps from 0 to `steps`; after 0 they are evenly spaced on a log scale, because most is learned early.
 
-    A run of unknown length (0) gets the powers of two.
+    In a run of unknown length (`steps` is 0) they are 0 and the powers of two.
     """
     if count < 2:
         return [steps] if count and steps else []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from gpt.interpret.ablation import ablated, fitting, head_means, importance, measure, sweep_layer
+from gpt.interpret.ablation import ablated, affordable_windows, head_means, importance, measure, sweep_layer
 from gpt.interpret.probes import LONGEST_WINDOW, N_WINDOWS
 from gpt.model.gpt2 import GPT2
 from tests.benchmarks.looking import LARGE, QUICK, model_of
@@ -20,7 +20,7 @@ MOST_SECONDS = 3
 def windows_of(model: GPT2, seed: int) -> torch.Tensor:
     """(M, T + 1) random tokens, as many as a model of this size is tried on."""
     T = min(model.context_length, LONGEST_WINDOW)
-    return fitting(model, torch.randint(model.vocab_size, (N_WINDOWS, T + 1), generator=torch.Generator().manual_seed(seed)))
+    return affordable_windows(model, torch.randint(model.vocab_size, (N_WINDOWS, T + 1), generator=torch.Generator().manual_seed(seed)))
 
 
 def one_head(model: GPT2, windows: torch.Tensor) -> None:

@@ -15,7 +15,7 @@ KEPT_ALIVE = 4.0  # seconds: the server hangs up on a connection that is silent 
 
 
 class Page:
-    """One open page: it asks for what is new since its last look, as the monitor in train.js does."""
+    """One open page: it asks for what is new since its last look, as monitor.js does."""
 
     def __init__(self, url: str, number: int):
         self.connection = http.client.HTTPConnection(urlparse(url).netloc, timeout=30)

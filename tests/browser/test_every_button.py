@@ -15,8 +15,9 @@ from tests.ui.conftest import until
 ALIKE = 2  # of things that differ in a number or a token only, so many are pressed
 MOST = 400  # presses: far more than there are things to press
 
-# Marks the next thing in sight that has not been pressed, and says what it is; nothing if there is none. Panels, which hide what the one
-# before showed, come when all else is done.
+# Presses the next thing in sight that has not been pressed, at once, before anything can draw it anew, and says what it is; nothing if
+# there is none. A list is only marked. Panels, which hide what the one before showed, come when all else is done. Whatever is hidden or
+# covered a moment later is pressed all the same: whether it can be is for other tests.
 NEXT = """(alike) => {
     window.pressed ??= new Map();
     document.querySelectorAll("[data-next]").forEach((element) => element.removeAttribute("data-next"));
@@ -35,7 +36,8 @@ NEXT = """(alike) => {
     const next = all.find((element) => isNew(element) && element.role !== "tab") ?? all.find(isNew);
     if (!next) return null;
     window.pressed.set(kind(next), (window.pressed.get(kind(next)) ?? new Set()).add(name(next)));
-    next.setAttribute("data-next", "");
+    if (next.tagName === "SELECT") next.setAttribute("data-next", "");
+    else next.click();
     return [next.tagName, next.id, name(next).slice(0, 60)];
 }"""
 
@@ -87,14 +89,13 @@ def walked(open_page, tmp_path):
     assert [toast for toast in toasts if re.search("fault|error of the page", toast)] == [], toasts
 
 
-def press(page: Page, tag: str) -> None:
+def choose_all(page: Page, tag: str) -> None:
+    """Choose everything that a marked list offers, one after the other, and wait until the page has its answers."""
     element = page.locator("[data-next]")
     if tag == "SELECT":
         for option in element.evaluate("(list) => [...list.options].filter(({ disabled }) => !disabled).map(({ value }) => value)"):
             element.select_option(option, timeout=PATIENT)
             page.wait_for_function("window.waiting === 0", timeout=PATIENT)
-    else:
-        element.dispatch_event("click")  # what is hidden or covered meanwhile can be pressed too: whether it is, other tests ask
     page.wait_for_function("window.waiting === 0", timeout=PATIENT)
 
 
@@ -106,7 +107,7 @@ def press_all(page: Page, *expected: str) -> None:
         if found := page.evaluate(NEXT, ALIKE):
             tag, elem_id, name = found
             pressed.append(elem_id or name)
-            press(page, tag)
+            choose_all(page, tag)
             if elem_id in ("train", "stop"):
                 expect(state(page)).to_have_text("Running" if elem_id == "train" else "Stopped", timeout=PATIENT)
         assert len(pressed) < MOST, pressed[-20:]

@@ -216,7 +216,7 @@ def test_a_run_is_extended_looked_at_and_ended_at_once(page, server):
     run = next(run for run in list_runs(server.root) if run.is_alive())
     before = len(run.snapshots())
     page.locator("#snapshot").click()
-    expect(page.get_by_test_id("toast-body")).to_contain_text("weights of this step are kept", timeout=PATIENT)
+    expect(page.get_by_test_id("toast-body")).to_contain_text("weights of this step are saved", timeout=PATIENT)
     until(lambda: len(run.snapshots()) > before)
     steps = page.locator("#monitor .gpt-fact span").first
     page.locator("#extend").click()

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import gpt.estimate.price
 from gpt.config import CONFIG, PRESETS, as_flags, validate
-from gpt.estimate.calibration import free_bytes, probe_seconds
+from gpt.estimate.calibration import PROBES, free_bytes, probe_seconds
 from gpt.estimate.price import (
     Work,
     estimate,
@@ -137,9 +137,9 @@ def test_what_does_not_fit_names_the_settings_that_help_most(monkeypatch, known_
     short = {**CONFIG, "n_layers": 6, "device": "cpu", "precision": "float32"}
     small, large = (estimate({**short, "batch": batch}, 90_000) for batch in (16, 1024))
     assert (small.fits, large.fits) == (True, False)
-    assert large.knobs == ("batch", "context_length")
+    assert large.settings_to_lower == ("batch", "context_length")
     wide = {**CONFIG, "emb_dim": 2048, "n_layers": 48, "batch": 1, "precision": "float32"}
-    assert estimate(wide, 90_000).knobs == ("n_layers", "emb_dim")
+    assert estimate(wide, 90_000).settings_to_lower == ("n_layers", "emb_dim")
 
 
 @pytest.fixture
@@ -199,12 +199,18 @@ def test_the_speed_of_this_machine_is_measured_once_and_leaves_random_numbers_al
     assert machine_speed("cpu") is machine_speed("cpu")
 
 
-def test_the_time_of_a_step_is_told_between_sizes_that_were_measured():
-    """A rough check, for this machine may be busy: the rates tell each probe's own time, and no rate is below zero."""
-    machine = machine_speed("cpu", "float32")
-    assert all(rate >= 0 for rate in machine)
-    for config, seconds in probe_seconds("cpu", "float32"):
-        assert seconds / 3 < seconds_of(step_work(config, False), machine) < 3 * seconds
+def test_the_rates_of_a_machine_are_found_from_the_times_of_its_probes(monkeypatch):
+    rates = Work(steps=1e-3, layers=2e-4, products=1e-11, elements=3e-10, logits=4e-9, fresh=0.0)
+    measured = [(config, seconds_of(step_work(config, False), rates)) for config in PROBES]
+    monkeypatch.setattr(gpt.estimate.price, "probe_seconds", lambda device, precision: measured)
+    found = gpt.estimate.price._speed.__wrapped__("cpu", "float32")
+    assert found[:-1] == pytest.approx(rates[:-1], rel=1e-3)
+    for config, seconds in measured:
+        assert seconds_of(step_work(config, False), found._replace(fresh=0.0)) == pytest.approx(seconds, rel=1e-3)
+
+
+def test_no_rate_of_a_real_machine_is_below_zero():
+    assert all(rate >= 0 for rate in machine_speed("cpu", "float32"))
 
 
 def test_a_machine_too_busy_to_measure_all_still_has_a_speed(monkeypatch):

@@ -12,8 +12,8 @@ from gpt.interpret.ablation import (
     Effect,
     HarderToken,
     ablated,
+    affordable_windows,
     constant_output,
-    fitting,
     head_means,
     importance,
     measure,
@@ -251,10 +251,10 @@ def test_next_tokens_of_both(model):
 
 def test_a_large_model_is_tried_on_fewer_sequences(model, monkeypatch):
     windows = torch.arange(16)[:, None].expand(16, 9)
-    assert fitting(model, windows).equal(windows)
+    assert affordable_windows(model, windows).equal(windows)
     flops = 2 * sum(parameter.numel() for parameter in model.parameters()) * 8 * 2
     monkeypatch.setattr("gpt.interpret.ablation.FLOPS_A_LAYER", 4 * flops)
-    assert fitting(model, windows)[:, 0].tolist() == [0, 5, 10, 15]
+    assert affordable_windows(model, windows)[:, 0].tolist() == [0, 5, 10, 15]
     monkeypatch.setattr("gpt.interpret.ablation.FLOPS_A_LAYER", 1)
-    assert len(fitting(model, windows)) == FEWEST_WINDOWS
-    assert len(fitting(model, windows[:1])) == 1
+    assert len(affordable_windows(model, windows)) == FEWEST_WINDOWS
+    assert len(affordable_windows(model, windows[:1])) == 1

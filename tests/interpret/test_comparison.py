@@ -9,7 +9,7 @@ import torch
 from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, Tokenizer
 from gpt.errors import UserError
 from gpt.interpret import attention_maps, inspect, inspect_ids
-from gpt.interpret.comparison import compare, costs_to_the_end, same_tokens, token_losses
+from gpt.interpret.comparison import compare, losses_to_the_end, same_tokens, token_losses
 from gpt.model.gpt2 import GPT2
 from tests.says import says
 
@@ -74,7 +74,7 @@ def test_both_are_read_as_far_back_as_the_one_that_sees_less(model, tiny, tokeni
 
 
 def test_costs_are_summed_from_the_end():
-    assert costs_to_the_end([b"ab", b"c", b"def"], np.array([1.0, 2.0, 4.0])) == {6: 7.0, 4: 6.0, 3: 4.0, 0: 0.0}
+    assert losses_to_the_end([b"ab", b"c", b"def"], np.array([1.0, 2.0, 4.0])) == {6: 7.0, 4: 6.0, 3: 4.0, 0: 0.0}
 
 
 def test_different_tokenizers_are_compared_in_pieces_that_both_cut(tiny, in_bytes):

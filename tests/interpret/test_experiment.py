@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from gpt.interpret.experiment import SMOOTHED, story_of, take_out
-from gpt.interpret.heads import HeadScores, summed_up
+from gpt.interpret.experiment import SMOOTHING_ROWS, story_of, take_out
+from gpt.interpret.heads import HeadScores, aggregate
 from gpt.interpret.probes import make_probes
 
 
@@ -21,7 +21,7 @@ def scores(previous: list[list[float]], induction: list[list[float]]) -> HeadSco
     """(L, H) scores of chance 0, the same in each of four sequences."""
     found = {name: torch.tensor(values)[:, None, :].expand(-1, 4, -1)
              for name, values in (("previous token", previous), ("induction", induction))}
-    return summed_up(found, {name: torch.zeros(4) for name in found})
+    return aggregate(found, {name: torch.zeros(4) for name in found})
 
 
 GROWN = scores([[0.1, 0.6], [0.9, 0.0]], [[0.0, 0.0], [0.2, 0.8]])
@@ -34,7 +34,7 @@ def heads(step: int, found: HeadScores) -> list[dict]:
 
 def test_before_there_are_rows_there_is_nothing_to_tell():
     assert story_of([]).sentences == []
-    assert "knows nothing" in story_of(losses(*FLAT[:SMOOTHED - 1])).sentences[0]
+    assert "knows nothing" in story_of(losses(*FLAT[:SMOOTHING_ROWS - 1])).sentences[0]
 
 
 def test_the_plateau():

@@ -8,7 +8,7 @@ import torch
 
 import gpt.interpret.forming
 from gpt.interpret.forming import Forming, read_scores
-from gpt.interpret.heads import HeadScores, score_heads, summed_up
+from gpt.interpret.heads import HeadScores, aggregate, score_heads
 from gpt.interpret.scores import SCORES
 from gpt.pretrain import follow
 from gpt.runs.run import RunError, load_run
@@ -155,7 +155,7 @@ def test_another_setting_that_is_missing_is_damage(tmp_path, config):
 
 
 def test_scores_that_are_no_numbers_give_nobody_a_role():
-    nothing = summed_up({"induction": torch.full((1, 4, 1), torch.nan)}, {"induction": torch.zeros(4)})
+    nothing = aggregate({"induction": torch.full((1, 4, 1), torch.nan)}, {"induction": torch.zeros(4)})
     assert nothing.role(0, 0) is None
 
 

@@ -10,7 +10,7 @@ import torch
 import gpt.interpret.heads
 from gpt.data.dataset import TokenizedText
 from gpt.interpret import attention_maps
-from gpt.interpret.heads import HeadScores, score_heads, summed_up
+from gpt.interpret.heads import HeadScores, aggregate, score_heads
 from gpt.interpret.probes import Probes, make_probes
 from gpt.interpret.scores import ROLES, SCORES
 from gpt.model.gpt2 import GPT2
@@ -68,7 +68,7 @@ def test_a_head_that_always_looks_so_far_back_finds_no_copies(further):
     score = SCORES[name]
     for back in range(T):
         weights = torch.eye(T)[(torch.arange(T) - back).clamp(min=0)].expand(len(repeats), 1, T, T)
-        found = summed_up({name: score.measure(weights, repeats)[None]}, {name: score.chance(repeats)})
+        found = aggregate({name: score.measure(weights, repeats)[None]}, {name: score.chance(repeats)})
         assert found.role(0, 0) is None, back
 
 
@@ -97,7 +97,7 @@ def test_a_row_keeps_it_all(model, probes):
 
 def test_what_is_unknown_stays_unknown_in_a_row():
     sink = {"distance without first": torch.full((1, 3, 1), math.nan)}
-    found = summed_up(sink, {"distance without first": torch.full((3,), 2.0)})
+    found = aggregate(sink, {"distance without first": torch.full((3,), 2.0)})
     assert found.as_row()["scores"] == {"distance without first": [[None]]}
     assert math.isnan(HeadScores.from_row(found.as_row()).values["distance without first"][0, 0])
 
@@ -111,7 +111,7 @@ def scored(n: int = 10, **each: float | list[float]) -> HeadScores:
     """One head with these scores, of chance 0, in each of `n` sequences."""
     named = {name.replace("_", " "): torch.tensor(value if isinstance(value, list) else [value] * n)[None, :, None]
              for name, value in each.items()}
-    return summed_up(named, {name: torch.zeros(n) for name in named})
+    return aggregate(named, {name: torch.zeros(n) for name in named})
 
 
 def test_the_role_is_the_score_with_the_largest_excess():
@@ -139,7 +139,7 @@ def test_locality_is_a_role_only_where_nothing_narrower_is():
 
 
 def test_excess_is_measured_from_the_chance_of_each_sequence():
-    found = summed_up({"induction on text": torch.tensor([[[0.6], [0.6]]])}, {"induction on text": torch.tensor([0.5, 0.0])})
+    found = aggregate({"induction on text": torch.tensor([[[0.6], [0.6]]])}, {"induction on text": torch.tensor([0.5, 0.0])})
     assert found.holds["induction on text"][0, 0] == 0.5
     assert found.excess("induction on text")[0, 0] == pytest.approx((0.6 - 0.25) / 0.75)
 

@@ -75,7 +75,7 @@ def test_attention_in_the_open_is_what_the_layer_adds(model):
         torch.testing.assert_close(attended.scores.softmax(dim=-1), attended.weights)
         torch.testing.assert_close(attended.weights @ attended.values, attended.heads)
         with torch.no_grad():
-            after = seen.streams[layer] + block.attention.join(attended.heads)
+            after = seen.streams[layer] + block.attention.merge_heads(attended.heads)
             torch.testing.assert_close(after + block.feed_forward(block.norm2(after)), seen.streams[layer + 1])
 
 

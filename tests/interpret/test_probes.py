@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gpt.data.dataset import TokenizedText
-from gpt.interpret.heads import MOSTLY
+from gpt.interpret.heads import REQUIRED_SHARE
 from gpt.interpret.probes import LONGEST_REPEAT, LONGEST_WINDOW, N_REPEATS, N_WINDOWS, SHORTEST_REPEAT, Probes, make_probes
 from gpt.runs.run import Run, RunError
 from tests.says import says
@@ -49,7 +49,7 @@ def test_copies_differ_in_length_so_that_no_distance_is_right_in_most(context_le
     lengths = [len(set(row.tolist())) for row in make_probes(LONG, context_length, seed=1).repeats]
     assert max(lengths) == min(context_length // 2, LONGEST_REPEAT)
     assert min(lengths) >= SHORTEST_REPEAT
-    assert max(map(lengths.count, lengths)) < MOSTLY * N_REPEATS
+    assert max(map(lengths.count, lengths)) < REQUIRED_SHARE * N_REPEATS
 
 
 def test_windows_lie_inside_a_text_of_more_tokens_than_float32_can_count():

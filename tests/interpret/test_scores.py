@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpt.interpret.heads import CLEAR, MOSTLY
+from gpt.interpret.heads import CLEAR, REQUIRED_SHARE
 from gpt.interpret.probes import make_probes
 from gpt.interpret.scores import ROLES, SCORES, excess, induction, measure_on_text, uniform
 from tests.conftest import TEXT
@@ -80,7 +80,7 @@ def test_a_head_that_reads_a_fixed_distance_back_is_no_induction_head(tokens):
     fixed = torch.eye(2 * n)[(rows - n + 1).clamp(min=0)].expand(len(repeats), 1, -1, -1)
     found = SCORES["induction"].measure(fixed, repeats)[:, 0]
     assert found.max() == 1  # the one that repeats after just so many
-    assert (excess(found, SCORES["induction"].chance(repeats)) >= CLEAR).float().mean() < MOSTLY
+    assert (excess(found, SCORES["induction"].chance(repeats)) >= CLEAR).float().mean() < REQUIRED_SHARE
 
 
 def test_sequences_that_repeat_after_different_lengths_are_measured_each_by_its_own():

@@ -41,7 +41,7 @@ def test_weights_are_the_softmax_of_the_scores(seen):
 
 def test_scores_are_on_the_scale_that_the_model_uses(seen):
     attention = seen.model.blocks[1].attention
-    query, key, _ = attention.split(seen.model.blocks[1].norm1(seen.streams[1]), 0)
+    query, key, _ = attention.project_qkv(seen.model.blocks[1].norm1(seen.streams[1]), 0)
     expected = (query[0, 1, 5] @ key[0, 1, 2] * attention.scale).item()
     assert view(seen, "scores before the softmax")[5, 2] == pytest.approx(expected, abs=1e-5)
 

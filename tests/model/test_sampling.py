@@ -14,7 +14,7 @@ from gpt.model.gpt2 import GPT2
 from gpt.model.sampling import (
     SAMPLING_FIELDS,
     Sampling,
-    Step,
+    SamplingStep,
     draw,
     generate_text,
     generate_tokens,
@@ -235,18 +235,18 @@ def test_a_piece_tells_its_token_and_the_likeliest(model, tokenizer):
 def test_a_step_is_told_by_hand():
     logits = torch.log(torch.tensor([[0.05, 0.4, 0.2, 0.3, 0.05]]))
     tempered = temper(logits, 0.5)
-    piece = as_piece(Step(torch.tensor([2]), logits, tempered, truncate(tempered, top_k=3)))
+    piece = as_piece(SamplingStep(torch.tensor([2]), logits, tempered, truncate(tempered, top_k=3)))
     assert piece.surprisal == pytest.approx(math.log(5))  # -log 0.2, in nats
     assert [row.token for row in piece.likeliest[:3]] == [1, 3, 2]
     squares = 2 * 0.05**2 + 0.4**2 + 0.2**2 + 0.3**2
     assert [row.model for row in piece.likeliest] == pytest.approx([0.4, 0.3, 0.2, 0.05, 0.05])
     assert [row.tempered for row in piece.likeliest] == pytest.approx([p / squares for p in (0.16, 0.09, 0.04, 0.0025, 0.0025)])
-    assert [row.left for row in piece.likeliest] == pytest.approx([16 / 29, 9 / 29, 4 / 29, 0, 0])
+    assert [row.truncated for row in piece.likeliest] == pytest.approx([16 / 29, 9 / 29, 4 / 29, 0, 0])
 
 
 def test_the_surprisal_of_a_token_that_the_model_all_but_rules_out_is_a_number():
     logits = torch.tensor([[500.0] * 8 + [0.0]])
-    piece = as_piece(Step(torch.tensor([8]), logits, temper(logits, 1.0), temper(logits, 1.0)))
+    piece = as_piece(SamplingStep(torch.tensor([8]), logits, temper(logits, 1.0), temper(logits, 1.0)))
     assert piece.surprisal == pytest.approx(500 + math.log(8))
     assert piece.likeliest[-1].token == piece.token == 8
     assert piece.probability == pytest.approx(math.exp(-500 - math.log(8)))
@@ -271,7 +271,7 @@ def test_a_text_broken_off_leaves_the_models_mode_alone(model, tokenizer):
 
 def test_writing_builds_no_graph(model, tokenizer):
     step = next(generate_tokens(model, torch.tensor([[1]]), Sampling(1)))
-    assert not any(tensor.requires_grad for tensor in (step.token, step.logits, step.tempered, step.left))
+    assert not any(tensor.requires_grad for tensor in (step.token, step.logits, step.tempered, step.truncated))
 
 
 def test_pieces_join_to_the_text():

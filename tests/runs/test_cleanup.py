@@ -306,7 +306,7 @@ class TestZip:
         assert len(names) == len(set(names)) == 7
 
     def test_a_log_that_grows_is_cut_where_it_was(self, saved, monkeypatch):
-        real = cleanup._picture
+        real = cleanup._open_consistently
 
         def picture(run, opened):
             taken = real(run, opened)
@@ -314,7 +314,7 @@ class TestZip:
                 file.write(b'{"step": 6}\n')
             return taken
 
-        monkeypatch.setattr(cleanup, "_picture", picture)
+        monkeypatch.setattr(cleanup, "_open_consistently", picture)
         file = io.BytesIO()
         write_zip(Run(saved.path), file)
         assert zipfile.ZipFile(file).read("saved/metrics.jsonl") == b'{"step": 5, "loss": 1.0}\n'

@@ -17,7 +17,7 @@ from gpt.model.gpt2 import GPT2
 from gpt.model.sampling import Sampling
 from gpt.model.writing import write
 from gpt.training.optimizer import learning_rate_at
-from gpt.training.trainer import Clock, DivergedError, Event, Trainer, evaluation_batches, planned_steps, snapshot_steps, steps_a_row
+from gpt.training.trainer import Clock, DivergedError, Event, Trainer, evaluation_batches, planned_steps, snapshot_steps, steps_per_row
 from tests.says import says
 
 
@@ -224,11 +224,11 @@ def test_gradients_are_clipped_to_the_limit(tiny, tokens, monkeypatch):
 
 
 def test_a_run_has_about_a_thousand_rows_however_long_it_is():
-    assert {steps_a_row(step, 1000) for step in range(1, 1001)} == {1}
-    assert {steps_a_row(step, 1001) for step in range(1, 1001)} == {2}
-    assert {steps_a_row(step, 50_000) for step in range(1, 50_001)} == {50}
-    assert [steps_a_row(step, 0) for step in (1, 499, 500, 999, 1000, 1999, 2000, 10**6)] == [1, 1, 2, 2, 4, 4, 8, 2048]
-    assert sum(step % steps_a_row(step, 0) == 0 for step in range(1, 10**6)) < 4000
+    assert {steps_per_row(step, 1000) for step in range(1, 1001)} == {1}
+    assert {steps_per_row(step, 1001) for step in range(1, 1001)} == {2}
+    assert {steps_per_row(step, 50_000) for step in range(1, 50_001)} == {50}
+    assert [steps_per_row(step, 0) for step in (1, 499, 500, 999, 1000, 1999, 2000, 10**6)] == [1, 1, 2, 2, 4, 4, 8, 2048]
+    assert sum(step % steps_per_row(step, 0) == 0 for step in range(1, 10**6)) < 4000
 
 
 def test_a_run_that_is_extended_goes_on_with_a_rate_for_the_new_end(tiny, tokens):
@@ -293,7 +293,7 @@ def test_a_run_goes_on_bit_for_bit_from_its_state(tiny, tokens, stop_at):
     expected = [timeless(event) for event in whole.events() if event.row["step"] > stop_at]
     first = make(config, tokens)
     for event in first.events():
-        if first.step == stop_at and event.kind == ("evaluation" if first.evaluation_follows() else "step"):
+        if first.step == stop_at and event.kind == ("evaluation" if first.evaluation_due() else "step"):
             break
     state, weights = copy.deepcopy(first.state()), copy.deepcopy(first.model.state_dict())
     torch.manual_seed(99)
@@ -337,8 +337,8 @@ def test_a_paused_clock_stands_still(monkeypatch):
     now[0] += 50
     clock.pause()  # pausing twice changes nothing
     assert clock.seconds() == 7
-    clock.go_on()
-    clock.go_on()
+    clock.resume()
+    clock.resume()
     now[0] += 1
     assert clock.seconds() == 8
 

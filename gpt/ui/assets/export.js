@@ -1,29 +1,24 @@
-// Taking home what was seen. Figures are saved where they stand, the scores under Scores.
+// Export: an inspection as files. Figures are saved where they stand, the scores under Scores.
 
 gpt.panels.push({
     title: "Export",
     build(element, explorer) {
-        const arrays = gpt.make("button", "gpt-link", "Maps of every head as NPZ"), report = gpt.make("button", "gpt-link", "Report of this run as HTML");
-        const status = gpt.make("p", "gpt-small");
-        status.setAttribute("role", "status");
-        const entry = (button, words) => {
-            const line = gpt.make("p", "gpt-entry");
-            line.append(button, gpt.make("span", "gpt-small", ` ${words}`));
-            return line;
+        const status = gpt.live(gpt.make("p", "gpt-small"));
+        const save = async (name, write) => {
+            status.textContent = "Packing.";
+            const answer = await explorer.ask(name, {});
+            status.textContent = answer ? "Saved." : "";
+            if (answer) write(answer, explorer.value.run);
         };
+        const report = gpt.button("Report of this run as HTML", () =>
+            save("report", ({ html }, run) => gpt.save(`${run}.html`, "text/html", html)));
+        const arrays = gpt.button("Maps of every head as NPZ", () => save("arrays", ({ npz }, run) =>
+            gpt.save(`${run}-attention.npz`, "application/zip", Uint8Array.from(atob(npz), (character) => character.charCodeAt(0)))));
+        const entry = (button, text) => gpt.around("p", "gpt-entry", button, gpt.make("span", "gpt-small", ` ${text}`));
         element.append(
             entry(report, "its curve, samples, heads, CONFIG, command and versions in one page, which opens with no network"),
             entry(arrays, "the exact weights on this prompt, layers x heads x tokens x tokens, for NumPy"),
             gpt.make("p", "gpt-small", "Every figure has PNG and SVG at its lower corner, every head's scores are a CSV under Scores."), status);
-        const save = async (name, take) => {
-            status.textContent = "Packing.";
-            const answer = await explorer.ask(name, {});
-            status.textContent = answer ? "Saved." : "";
-            if (answer) take(answer, explorer.value.run);
-        };
-        report.onclick = () => save("report", ({ html }, run) => gpt.save(`${run}.html`, "text/html", html));
-        arrays.onclick = () => save("arrays", ({ npz }, run) =>
-            gpt.save(`${run}-attention.npz`, "application/zip", Uint8Array.from(atob(npz), (one) => one.charCodeAt(0))));
         return { show() { status.textContent = ""; } };
     },
 });

@@ -3,69 +3,26 @@
 // {id, prompt, pieces, note, done, error, run, place, read, most}; pieces has a line of JSON each: {text, token, probability, surprisal,
 // likeliest: [[label, the model's probability, after temperature, after the cuts, chosen]]}, and only grows while id stays the same.
 gpt.views.writing = function (element, props, { watch }) {
-    const error = gpt.make("p", "gpt-error"), page = gpt.make("div", "gpt-page");
-    const text = gpt.make("p", "gpt-written"), side = gpt.make("div", "gpt-next"), status = gpt.make("p", "gpt-small");
-    const option = gpt.make("label", "gpt-option"), coloured = gpt.make("input");
-    coloured.type = "checkbox";
-    coloured.checked = true;
+    const error = gpt.make("p", "gpt-error"), status = gpt.live(gpt.make("p", "gpt-small")), side = gpt.make("div", "gpt-next");
+    let pieces = [], read = 0;                                      // characters of value.pieces that are drawn
+    const text = gpt.writtenText((index) => {
+        if (pieces[index]?.likeliest?.length) side.replaceChildren(...gpt.expectedTokens(pieces[index], () => inspect(index)));
+    }, (index) => inspect(index));
+    const coloured = gpt.checkbox(true, (on) => text.element.classList.toggle("gpt-coloured", on));
     coloured.id = "colour-tokens";
-    option.append(coloured, " colour tokens by probability");
-    status.setAttribute("role", "status");
-    page.append(text, side);
-    element.replaceChildren(error, page, status, option);
-
-    coloured.onchange = () => text.classList.toggle("gpt-coloured", coloured.checked);
     coloured.onchange();
+    element.replaceChildren(error, gpt.around("div", "gpt-page", text.element, side), status,
+        gpt.around("label", "gpt-option", coloured, " colour tokens by probability"));
 
-    // What the model expected where a token was written: three bars a token, and a way to the heads that led to it.
-    const stages = ["the model itself", "after temperature and repetition penalty", "after top_k, top_p and min_p"];
-    const percent = (share) => `${(100 * share).toFixed(1)} %`;
-    const tell = (index) => {
-        const piece = pieces[index];
-        if (!piece?.likeliest?.length) return;
-        const key = gpt.make("div", "gpt-key");
-        key.append(...stages.map((name, i) => {
-            const entry = gpt.make("span", "", name);
-            entry.prepend(gpt.make("i", `gpt-stage-${i}`));
-            return entry;
-        }));
-        const rows = piece.likeliest.map(([label, ...shares]) => {
-            const chosen = shares.pop(), row = gpt.bar(label, shares[0], percent(shares[0]), stages.map((name, i) => `${name} ${percent(shares[i])}`).join(", "));
-            row.classList.add("gpt-stages");
-            row.classList.toggle("gpt-chosen", chosen);
-            row.children[1].replaceChildren(...shares.map((share, i) => {
-                const fill = gpt.make("i", `gpt-stage-${i}`);
-                fill.style.width = `${100 * share}%`;
-                return fill;
-            }));
-            return row;
-        });
-        const [label, own, tempered, left] = piece.likeliest.find((row) => row[4]);
-        const sentence = gpt.make("p", "gpt-small");
-        sentence.append(gpt.make("code", "", label), ` was written. The model itself gave it ${percent(own)}, a surprisal of ${piece.surprisal.toFixed(2)} nats; ` +
-            `temperature made that ${percent(tempered)}, and the cuts ${percent(left)}.`);
-        const link = gpt.make("button", "gpt-link", "Inspect this step in Attention");
-        link.onclick = () => look(index);
-        side.replaceChildren(gpt.make("p", "gpt-small", "What the model expected here"), key, ...rows, sentence, link);
-    };
-
-    // The ids that the model read when it chose a token: no text, which could be cut into other tokens.
-    const look = (index) => {
+    // Inspect what the model read when it chose a token: its ids, and no text, which could be cut into other tokens.
+    const inspect = (index) => {
         const { run, place, read, most } = props.value, { token, probability, likeliest } = pieces[index];
         if (!likeliest.length) return;
         const ids = [...read, ...pieces.slice(0, index).map((piece) => piece.token)].slice(-most);
         gpt.replay.go({ run, place, ids, wrote: token, probability });
     };
 
-    // A click keeps a token's details, whatever the pointer passes on its way to them; another click lets them go.
-    let kept = null;
-    const keep = (index) => {
-        kept = index;
-        for (const span of text.querySelectorAll("[aria-pressed=true]")) span.setAttribute("aria-pressed", "false");
-        text.querySelector(`[data-index="${index}"]`)?.setAttribute("aria-pressed", "true");
-    };
-
-    // A stopped writing ends without a last word from Python, and what was under way may still arrive: it is told here.
+    // A writing that was stopped ends without a last message from Python, and what was under way may still arrive.
     let stopped = null;
     document.addEventListener("click", (event) => {
         if (!event.target.closest?.("#stop-writing")) return;
@@ -73,58 +30,102 @@ gpt.views.writing = function (element, props, { watch }) {
         show();
     });
 
-    let pieces = [], read = 0;                                      // characters of value.pieces that are drawn
+    let shown;                                                      // the id of the writing that is shown
     const show = () => {
         const value = props.value || { note: "Press Generate, or Ctrl+Enter: the run goes on with the prompt." };
-        const lines = value.pieces || "";
+        const lines = value.pieces || "", cut = value.id && value.id === stopped && !value.done;
         error.textContent = value.error || "";
-        const cut = value.id && value.id === stopped && !value.done;
         status.textContent = cut ? value.note.replace("Writing,", "Stopped after") : value.note || "";
-        if (value.id !== text.dataset.id || lines.length < read) {
-            text.replaceChildren(gpt.make("span", "gpt-prompt", value.prompt || ""));
+        if (value.id !== shown || lines.length < read) {
+            [shown, pieces, read] = [value.id, [], 0];
+            text.begin(value.prompt || "");
             side.replaceChildren();
-            text.dataset.id = value.id;
-            pieces = [], read = 0, kept = null;
         }
         for (const line of lines.slice(read).split("\n")) {         // only what is new: drawing all would take ever longer
             if (!line) continue;
             pieces.push(JSON.parse(line));
-            text.append(token(pieces.at(-1), pieces.length - 1));
+            text.add(pieces.at(-1), pieces.length - 1);
         }
         read = lines.length;
-        if (kept === null && pieces.length) tell(pieces.length - 1);
+        text.end(pieces.length - 1);
     };
+    watch("value", show);
+    show();
+};
 
-    const token = (piece, index) => {
-        const span = gpt.make("span", "gpt-token", piece.text);
-        span.tabIndex = 0;
-        span.setAttribute("role", "button");
-        span.setAttribute("aria-pressed", "false");
-        span.dataset.index = index;
-        span.style.setProperty("--certainty", piece.probability.toFixed(3));
-        const label = `${piece.text}, probability ${(100 * piece.probability).toFixed(0)} %, surprisal ${piece.surprisal.toFixed(2)} nats`;
-        span.setAttribute("aria-label", label);
-        return span;
+// The text, a token a span. describe(index) is called for the token under the pointer or the keyboard, unless one is held by a click;
+// inspect(index) for a double click or Enter.
+gpt.writtenText = function (describe, inspect) {
+    const element = gpt.make("p", "gpt-written");
+    let held = null;
+    const hold = (index) => {
+        held = index;
+        for (const span of element.querySelectorAll("[aria-pressed=true]")) span.setAttribute("aria-pressed", "false");
+        element.querySelector(`[data-index="${index}"]`)?.setAttribute("aria-pressed", "true");
     };
 
     const indexOf = (event) => (event.target.dataset?.index === undefined ? null : Number(event.target.dataset.index));
-    text.addEventListener("pointerover", (event) => kept === null && tell(indexOf(event)));
-    text.addEventListener("focusin", (event) => (kept === null || event.target.matches(":focus-visible")) && tell(indexOf(event)));
-    text.addEventListener("click", (event) => {
+    element.addEventListener("pointerover", (event) => held === null && describe(indexOf(event)));
+    element.addEventListener("focusin", (event) => (held === null || event.target.matches(":focus-visible")) && describe(indexOf(event)));
+    element.addEventListener("click", (event) => {
         const index = indexOf(event);
         if (index === null || event.detail > 1) return;              // the second click of two goes to Attention
-        keep(index === kept ? null : index);
-        tell(index);
+        hold(index === held ? null : index);
+        describe(index);
     });
-    text.addEventListener("dblclick", (event) => indexOf(event) !== null && look(indexOf(event)));
-    text.addEventListener("keydown", (event) => {
+    element.addEventListener("dblclick", (event) => indexOf(event) !== null && inspect(indexOf(event)));
+    element.addEventListener("keydown", (event) => {
         const index = indexOf(event);
         if (index === null || event.ctrlKey || event.metaKey) return;
-        if (event.key === "Enter") look(index);
+        if (event.key === "Enter") inspect(index);
         if (event.key !== " ") return;
         event.preventDefault();                                      // a space would scroll the page
-        keep(index === kept ? null : index);
+        hold(index === held ? null : index);
     });
-    watch("value", show);
-    show();
+
+    return {
+        element,
+        begin(prompt) {                                              // another text
+            held = null;
+            element.replaceChildren(gpt.make("span", "gpt-prompt", prompt));
+        },
+        add: (piece, index) => element.append(gpt.writtenToken(piece, index)),
+        end(last) {                                                  // as far as it goes now
+            if (held === null && last >= 0) describe(last);
+        },
+    };
+};
+
+gpt.writtenToken = function (piece, index) {
+    const span = gpt.make("span", "gpt-token", piece.text);
+    span.tabIndex = 0;
+    span.setAttribute("role", "button");
+    span.setAttribute("aria-pressed", "false");
+    span.dataset.index = index;
+    span.style.setProperty("--certainty", piece.probability.toFixed(3));
+    span.setAttribute("aria-label", `${piece.text}, probability ${(100 * piece.probability).toFixed(0)} %, surprisal ${piece.surprisal.toFixed(2)} nats`);
+    return span;
+};
+
+// What the model expected where a token was written: three bars a token, a sentence about the chosen one, and a link to the heads.
+gpt.expectedTokens = function (piece, inspect) {
+    const stages = ["the model itself", "after temperature and repetition penalty", "after top_k, top_p and min_p"];
+    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const fill = (i, share) => {
+        const part = gpt.make("i", `gpt-stage-${i}`);
+        if (share !== undefined) part.style.width = `${100 * share}%`;
+        return part;
+    };
+    const key = gpt.around("div", "gpt-key", ...stages.map((name, i) => gpt.around("span", "", fill(i), name)));
+    const rows = piece.likeliest.map(([label, ...shares]) => {
+        const chosen = shares.pop(), row = gpt.bar(label, shares[0], percent(shares[0]), stages.map((name, i) => `${name} ${percent(shares[i])}`).join(", "));
+        row.classList.add("gpt-stages");
+        row.classList.toggle("gpt-chosen", chosen);
+        row.children[1].replaceChildren(...shares.map((share, i) => fill(i, share)));
+        return row;
+    });
+    const [label, own, tempered, truncated] = piece.likeliest.find((row) => row[4]);
+    const sentence = gpt.around("p", "gpt-small", gpt.make("code", "", label), ` was written. The model itself gave it ${percent(own)}, a surprisal of `
+        + `${piece.surprisal.toFixed(2)} nats; temperature made that ${percent(tempered)}, and the cuts ${percent(truncated)}.`);
+    return [gpt.make("p", "gpt-small", "What the model expected here"), key, ...rows, sentence, gpt.button("Inspect this step in Attention", inspect)];
 };

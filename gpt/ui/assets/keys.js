@@ -1,10 +1,10 @@
-// Ctrl+Enter runs the main action of the tab in view, Esc its stop, or takes back a question.
+// Ctrl+Enter runs the main action of the tab in view, Esc its stop, or closes a question.
 document.addEventListener("keydown", (event) => {
     const run = event.key === "Enter" && (event.ctrlKey || event.metaKey);
     if (!run && event.key !== "Escape") return;
     if (!run && event.target.getAttribute?.("aria-expanded") === "true") return;   // it closes an open list
     const names = run ? ["train", "generate", "inspect"] : ["stop", "stop-writing", "leave-name", "keep-runs"];
-    const button = names.map((name) => document.getElementById(name)).find((found) => found?.offsetParent && !found.disabled);
+    const button = names.map((name) => document.getElementById(name)).find((button) => button?.offsetParent && !button.disabled);
     if (!button) return;
     event.preventDefault();
     button.click();

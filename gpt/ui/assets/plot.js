@@ -1,34 +1,16 @@
 // The one place that draws with Plotly. Figures arrive as JSON from Python; colours in them are names of CSS variables, so
 // the same figure serves light and dark. A plot redraws in place: zoom and hover survive an update.
-window.gpt = window.gpt || { views: {} };
-
 gpt.plots = new Set();
 
 // gpt.plot(element, {aspect, height, label}) -> {show(figure), extend(points), onclick, onhover, onzoom, fit(layout, width)}
 gpt.plot = function (element, options) {
-    const area = document.createElement("div");
-    area.className = "gpt-plot";
+    const area = gpt.make("div", "gpt-plot");
     area.setAttribute("role", "img");
     area.setAttribute("aria-label", options.label || "chart");
     element.append(area);
     const plot = { area, figure: null, drawnWidth: 0, onclick: null, onhover: null, onzoom: null };
 
-    // Saved as it is drawn now, but on the page's own ground.
-    const save = async (format) => {
-        const { width, height } = area.layout, layout = { ...area.layout, paper_bgcolor: gpt.coloured(area, "var(--gpt-surface)") };
-        const image = await Plotly.toImage({ data: area.data, layout }, { format, width, height, scale: format === "png" ? 2 : 1 });
-        const link = gpt.make("a");
-        [link.href, link.download] = [image, `${(options.label || "figure").replaceAll(" ", "-")}.${format}`];
-        link.click();
-    };
-    const links = gpt.make("div", "gpt-save");
-    for (const format of options.saved === false ? [] : ["png", "svg"]) {
-        const button = gpt.make("button", "gpt-link", format.toUpperCase());
-        button.title = `save this figure as ${format.toUpperCase()}`;
-        button.onclick = () => save(format);
-        links.append(button);
-    }
-    element.append(links);
+    if (options.saved !== false) element.append(gpt.saveLinks(area, options.label || "figure"));
 
     plot.show = function (figure) {
         plot.figure = figure;
@@ -73,6 +55,20 @@ gpt.plot = function (element, options) {
     return plot;
 };
 
+// Buttons that save a plot as it is drawn now, on the page's own ground.
+gpt.saveLinks = function (area, name) {
+    const save = async (format) => {
+        const { width, height } = area.layout, layout = { ...area.layout, paper_bgcolor: gpt.coloured(area, "var(--gpt-surface)") };
+        const image = await Plotly.toImage({ data: area.data, layout }, { format, width, height, scale: format === "png" ? 2 : 1 });
+        gpt.download(`${name.replaceAll(" ", "-")}.${format}`, image);
+    };
+    return gpt.around("div", "gpt-save", ...["png", "svg"].map((format) => {
+        const button = gpt.button(format.toUpperCase(), () => save(format));
+        button.title = `save this figure as ${format.toUpperCase()}`;
+        return button;
+    }));
+};
+
 // Replace every "var(--name)" in a figure by what the variable is worth here and now.
 gpt.coloured = function (element, value) {
     if (typeof value === "string" && value.startsWith("var(--")) {
@@ -111,6 +107,16 @@ gpt.merged = function (base, over) {
     return result;
 };
 
+// As many token labels as fit without touching; they are text, and Plotly reads tags: escape them for the axes.
+gpt.fitLabels = function (layout, width) {
+    const { labels } = layout.meta, every = Math.ceil(labels.length * 14 / (0.62 * width));
+    const shown = labels.map((_, i) => i).filter((i) => i % every === 0);
+    for (const axis of [layout.xaxis, layout.yaxis]) {
+        axis.tickvals = shown;
+        axis.ticktext = shown.map((i) => gpt.plain(labels[i]));
+    }
+};
+
 // In the corner of each head of a mosaic, its letter, and its number or its name where there is room.
 gpt.marked = function (layout, width) {
     const { pitch, size, marks, places, heads, ordered } = layout.meta, room = 0.85 * width / heads;
@@ -127,14 +133,6 @@ gpt.marked = function (layout, width) {
 gpt.unpack = function (array) {
     const bytes = Uint8Array.from(atob(array.bdata), (character) => character.charCodeAt(0));
     return array.dtype === "f4" ? new Float32Array(bytes.buffer) : bytes;
-};
-
-// Small helper for building elements: user text goes through textContent only.
-gpt.make = function (tag, className, text) {
-    const element = document.createElement(tag);
-    if (className) element.className = className;
-    if (text !== undefined) element.textContent = text;
-    return element;
 };
 
 // Gradio puts the class "dark" on the body. It inserts these scripts after DOMContentLoaded, which must not be waited for.

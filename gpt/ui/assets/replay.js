@@ -1,38 +1,38 @@
-// From Generate to Attention: the step at which a token was written, looked at again.
+// From Generate to Attention: inspect again the step at which a token was written.
 //
-// A wish is {run, place, ids, wrote, probability}: the place of the weights on the slider, the ids that the model read, the token that it
-// chose, and how likely it found it. Gradio calls the three functions below before it asks Python, so that there is one way of looking:
-// when the tab opens, its controls take the wish's run and weights, and the ids stand where the prompt would.
+// A request is {run, place, ids, wrote, probability}: the place of the weights on the slider, the ids that the model read, the token that it
+// chose, and how probable it found it. Gradio calls the functions below before it asks Python, so that there is one way to inspect: when
+// the tab opens, its controls take the request's run and weights, and the ids stand where the prompt would.
 //
-// Looks may overtake each other: each has a number, and the explorer keeps to the answer with the highest.
+// Inspections may overtake each other: each has a number, and the explorer shows the answer with the highest.
 gpt.replay = {
-    wish: null,
-    arriving: false,                                                 // the tab has not taken the wish's run and weights yet
-    looks: 0,
+    request: null,
+    arriving: false,                                                 // the tab has not taken the request's run and weights yet
+    inspections: 0,
 
-    go(wish) {
-        gpt.replay.wish = wish;
+    go(request) {
+        gpt.replay.request = request;
         gpt.replay.arriving = true;
         const folded = () => [...document.querySelectorAll("#tabs .overflow-dropdown button")].find((button) => button.textContent.trim() === "Attention");
         (document.querySelector('#tabs [data-tab-id="attention"]') || folded()).click();  // on the narrowest windows tabs fold into a menu
     },
 
     // The run and the place that the tab's controls take when it is shown; null leaves them as they are.
-    wished(run) {
-        const { wish, arriving } = gpt.replay;
+    controls(run) {
+        const { request, arriving } = gpt.replay;
         gpt.replay.arriving = false;
-        return arriving && wish ? [wish.run, wish.place] : [run, null];
+        return arriving && request ? [request.run, request.place] : [run, null];
     },
 
-    // What is looked at without being asked for: the wish, also in other weights of its run; in another run, the prompt again.
-    seen([run, weights, prompt]) {
-        if (gpt.replay.wish?.run !== run) gpt.replay.wish = null;
-        return [run, weights, { number: ++gpt.replay.looks, ...(gpt.replay.wish || { text: prompt }) }];
+    // What is inspected when run or weights change: the requested step, also in other weights of its run; in another run, the prompt again.
+    follow([run, weights, prompt]) {
+        if (gpt.replay.request?.run !== run) gpt.replay.request = null;
+        return [run, weights, { number: ++gpt.replay.inspections, ...(gpt.replay.request || { text: prompt }) }];
     },
 
-    // Somebody asks for the prompt.
-    left([run, weights, prompt]) {
-        gpt.replay.wish = null;
-        return gpt.replay.seen([run, weights, prompt]);
+    // What is inspected when a person asks for the prompt.
+    prompt([run, weights, prompt]) {
+        gpt.replay.request = null;
+        return gpt.replay.follow([run, weights, prompt]);
     },
 };

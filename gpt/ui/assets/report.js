@@ -1,79 +1,71 @@
 // The report of a run, built from the JSON that it carries (gpt/ui/inspector/report.py). User text goes through textContent only.
-(() => {
-    const contents = JSON.parse(document.getElementById("contents").textContent);
-    const page = document.getElementById("report");
-    const dark = matchMedia("(prefers-color-scheme: dark)");
-    const paint = () => document.body.classList.toggle("dark", dark.matches);
-    dark.onchange = paint;
-    paint();
+const page = document.getElementById("report");
+const add = (tag, text, className, parent = page) => parent.appendChild(gpt.make(tag, className, text));
+const addList = (texts) => page.append(gpt.around("ul", "", ...texts.map((text) => gpt.make("li", "", text))));
+const addChart = (figure, options) => gpt.plot(add("div", undefined, "gpt-chart"), options).show(figure);
 
-    const add = (tag, text, className, parent = page) => parent.appendChild(gpt.make(tag, className, text));
-    const chart = (figure, options) => gpt.plot(add("div", undefined, "gpt-chart"), options).show(figure);
-    const table = (titles, rows, className) => {
-        const frame = add("div", undefined, "gpt-scroll"), made = add("table", undefined, className, frame);
-        const head = add("tr", undefined, undefined, add("thead", undefined, undefined, made));
-        for (const { label, title, number } of titles) add("th", label, number ? "gpt-number" : "", head).title = title || "";
-        const body = add("tbody", undefined, undefined, made);
-        for (const { cells, className } of rows) {
-            const line = add("tr", undefined, className, body);
-            cells.forEach((cell, i) => add("td", cell, titles[i].number ? "gpt-number" : "", line));
-        }
-    };
+// titles: [{label, title, number}], rows: [{cells: [text], className}]
+function addTable(titles, rows, className) {
+    const head = titles.map(({ label, title, number }) => Object.assign(gpt.make("th", number ? "gpt-number" : "", label), { title: title || "" }));
+    const lines = rows.map(({ cells, className }) =>
+        gpt.around("tr", className, ...cells.map((cell, i) => gpt.make("td", titles[i].number ? "gpt-number" : "", cell))));
+    page.append(gpt.around("div", "gpt-scroll", gpt.around("table", className,
+        gpt.around("thead", "", gpt.around("tr", "", ...head)), gpt.around("tbody", "", ...lines))));
+}
 
-    add("h1", contents.name);
-    add("p", contents.summary, "gpt-lead");
-
+function addLearning(contents) {
     add("h2", "Learning");
     add("p", "The loss says how surprised the model is by each next token, in nats; the validation loss says it of text that the model never trains on.", "gpt-small");
-    chart(contents.loss, { height: 340, label: "training and validation loss over steps" });
-    if (contents.formed.length) {
-        const list = add("ul");
-        for (const { text } of contents.formed) add("li", text, "", list);
+    addChart(contents.loss, { height: 340, label: "training and validation loss over steps" });
+    if (contents.formed.length) addList(contents.formed.map(({ text }) => text));
+    if (!contents.samples.length) return;
+    add("h2", "What it wrote");
+    add("p", "Always from the same beginning, in grey, and with the same random numbers.", "gpt-small");
+    for (const { step, prompt, text } of contents.samples) {
+        const written = gpt.around("p", "gpt-written", gpt.make("span", "gpt-prompt", prompt), text);
+        page.append(gpt.around("figure", "gpt-sample", gpt.make("figcaption", "gpt-small", `step ${step.toLocaleString("en")}`), written));
     }
+}
 
-    if (contents.samples.length) {
-        add("h2", "What it wrote");
-        add("p", "Always from the same beginning, in grey, and with the same luck.", "gpt-small");
-        for (const { step, prompt, text } of contents.samples) {
-            const sample = add("figure", undefined, "gpt-sample"), words = gpt.make("p", "gpt-written");
-            words.append(gpt.make("span", "gpt-prompt", prompt), text);
-            sample.append(gpt.make("figcaption", "gpt-small", `step ${step.toLocaleString("en")}`), words);
-        }
-    }
-
-    const { heads } = contents;
+function addHeads({ heads, mosaic, text, note, names, about, chance, decimals }) {
     add("h2", "What its heads do");
-    add("p", "All heads of the best weights on the last text above: rows are the tokens being read, columns the tokens they look at, brighter is more. "
+    add("p", "All heads of the best weights on the last text above: rows are the tokens being processed, columns the tokens they read, brighter is more. "
         + "A letter names what a head mostly does, with how much of its attention goes there.", "gpt-small");
-    const mosaic = gpt.plot(add("div", undefined, "gpt-chart"), { aspect: 1.25, label: "attention of all heads" });
-    mosaic.fit = gpt.marked;
-    mosaic.show(heads.mosaic);
-    const text = add("p", undefined, "gpt-words");
-    for (const label of heads.text) text.append(gpt.make("span", "gpt-word", label), " ");
-    if (heads.note) add("p", heads.note, "gpt-warning");
-    const clear = heads.heads.filter(({ role }) => role);
-    if (clear.length) {
-        const list = add("ul");
-        for (const { sentence } of clear) add("li", sentence, "", list);
-    }
-    if (heads.heads.length) {
-        const shown = heads.names, number = (value, name) => value?.toFixed(heads.decimals[name]) ?? "";
-        const titles = [{ label: "head" }, { label: "role" }, ...shown.map((label) => ({ label, title: heads.about[label], number: true }))];
-        const rows = heads.heads.map((one) => ({ cells: [`${one.layer}.${one.head}`, one.role || "no clear role", ...shown.map((name) => number(one.scores[name], name))] }));
-        const first = heads.heads[0].untrained[shown[0]] === undefined ? [] : [{ className: "gpt-beside",
-            cells: ["", "untrained, on average", ...shown.map((name) => number(heads.heads.reduce((sum, one) => sum + one.untrained[name], 0) / heads.heads.length, name))] }];
-        table(titles, [...rows, ...first, { className: "gpt-beside", cells: ["", "chance", ...shown.map((name) => number(heads.chance[name], name))] }], "gpt-table");
-    }
+    const plot = gpt.plot(add("div", undefined, "gpt-chart"), { aspect: 1.25, label: "attention of all heads" });
+    plot.fit = gpt.marked;
+    plot.show(mosaic);
+    const words = add("p", undefined, "gpt-words");
+    for (const label of text) words.append(gpt.make("span", "gpt-word", label), " ");
+    if (note) add("p", note, "gpt-warning");
+    const clear = heads.filter(({ role }) => role);
+    if (clear.length) addList(clear.map(({ sentence }) => sentence));
+    if (!heads.length) return;
+    const numbers = (values) => names.map((name) => values[name]?.toFixed(decimals[name]) ?? "");
+    const average = Object.fromEntries(names.map((name) => [name, heads.reduce((sum, { untrained }) => sum + untrained[name], 0) / heads.length]));
+    const rows = heads.map(({ layer, head, role, scores }) => ({ cells: [`${layer}.${head}`, role || "no clear role", ...numbers(scores)] }));
+    if (heads[0].untrained[names[0]] !== undefined) rows.push({ className: "gpt-beside", cells: ["", "untrained, on average", ...numbers(average)] });
+    rows.push({ className: "gpt-beside", cells: ["", "chance", ...numbers(chance)] });
+    addTable([{ label: "head" }, { label: "role" }, ...names.map((label) => ({ label, title: about[label], number: true }))], rows, "gpt-table");
+}
 
+function addTheRest(contents) {
     add("h2", "To think about");
-    const questions = add("ul");
-    for (const question of contents.questions) add("li", question, "", questions);
-
+    addList(contents.questions);
     add("h2", "To make it again");
     add("pre", contents.command);
-    table([{ label: "" }, { label: "" }], contents.facts.map((cells) => ({ cells })));
+    addTable([{ label: "" }, { label: "" }], contents.facts.map((cells) => ({ cells })));
     add("h2", "CONFIG");
     add("p", "Bold where it differs from the default.", "gpt-small");
-    table([{ label: "setting" }, { label: "value" }, { label: "what it is" }],
+    addTable([{ label: "setting" }, { label: "value" }, { label: "what it is" }],
         contents.config.map(([name, value, help, changed]) => ({ cells: [name, value, help], className: changed ? "gpt-changed" : "" })));
-})();
+}
+
+const contents = JSON.parse(document.getElementById("contents").textContent);
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.onchange = () => document.body.classList.toggle("dark", dark.matches);
+dark.onchange();
+add("h1", contents.name);
+add("p", contents.summary, "gpt-lead");
+addLearning(contents);
+addHeads(contents.heads);
+addTheRest(contents);

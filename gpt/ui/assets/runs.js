@@ -1,57 +1,27 @@
 // The Runs tab: a table to sort and select in, and the curves of the selected runs.
 
 // {columns: [{key, label}], rows: [{name, ..., sort, note}], selected: [name], room: {taken, removed, trouble}}; triggers "select", and the
-// names that are ticked then are in gpt.ticked.
-// What is ticked here is the page's own business until a new table comes: drawing a choice must not take the keyboard away.
+// names that are ticked then are in gpt.ticked. What is ticked is the page's own business until a new table comes: drawing a choice must
+// not take the keyboard away.
 gpt.views.table = function (element, props, { watch, trigger }) {
     const order = { key: null, descending: false };
     let chosen = new Set();
     const value = () => ({ columns: [], rows: [], room: {}, ...props.value });
-    const taken = gpt.make("p", "gpt-small"), removed = gpt.make("p", "gpt-small"), trouble = gpt.make("p", "gpt-warning");
-    const frame = gpt.make("div", "gpt-scroll"), notes = gpt.make("div");
-    for (const live of [removed, trouble, notes]) live.setAttribute("role", "status");
+    const taken = gpt.make("p", "gpt-small"), removed = gpt.live(gpt.make("p", "gpt-small")), trouble = gpt.live(gpt.make("p", "gpt-warning"));
+    const frame = gpt.make("div", "gpt-scroll"), notes = gpt.live(gpt.make("div"));
     element.replaceChildren(taken, removed, trouble, frame, notes);
 
-    const box = (label, checked, onchange) => {
-        const input = gpt.make("input");
-        input.type = "checkbox";
-        input.checked = checked;
-        input.setAttribute("aria-label", label);
-        input.onchange = () => onchange(input.checked);
-        return input;
-    };
     const choose = (names) => {
         chosen = new Set(names);
         tick();
         gpt.ticked = value().rows.map(({ name }) => name).filter((name) => chosen.has(name));
         trigger("select");
     };
+    const toggle = (name, on) => choose([...chosen, name].filter((other) => on || other !== name));
     const tick = () => {                                            // what is chosen, shown in the table that is there
-        const rows = value().rows, all = frame.querySelector("th input");
-        frame.querySelectorAll("tbody tr").forEach((line) => {
-            const ticked = chosen.has(line.dataset.name);
-            line.querySelector("input").checked = ticked;
-            line.classList.toggle("gpt-ticked", ticked);
-        });
-        if (all) {
-            all.checked = rows.every(({ name }) => chosen.has(name));
-            all.indeterminate = !all.checked && rows.some(({ name }) => chosen.has(name));
-        }
+        const { rows } = value();
+        gpt.tickRows(frame, rows, chosen);
         notes.replaceChildren(...rows.filter(({ name, note }) => note && chosen.has(name)).map(({ note }) => gpt.make("p", "gpt-error", note)));
-    };
-
-    const isNumber = (key) => value().rows.some(({ sort }) => typeof sort?.[key] === "number");
-    const line = (columns, row) => {
-        const made = gpt.make("tr"), cell = gpt.make("td");
-        made.dataset.name = row.name;
-        cell.append(box(`select run ${row.name}`, false, (on) => choose([...chosen, row.name].filter((name) => on || name !== row.name))));
-        made.append(cell, ...columns.map(({ key }) => {
-            const shown = gpt.make("td", `gpt-column-${key}`, row[key]);
-            shown.classList.toggle("gpt-number", isNumber(key));
-            if (key === "name") shown.title = row.name;             // a long one is cut
-            return shown;
-        }));
-        return made;
     };
     const draw = () => {
         const { columns, rows } = value();
@@ -59,17 +29,12 @@ gpt.views.table = function (element, props, { watch, trigger }) {
             frame.replaceChildren(gpt.make("p", "gpt-empty", "No runs yet: train one in the Train tab."));
             return;
         }
-        const worth = (row) => row.sort?.[order.key] ?? row[order.key];
-        const compare = (a, b) => (worth(a) > worth(b) ? 1 : worth(a) < worth(b) ? -1 : 0) * (order.descending ? -1 : 1);
-        const sorted = order.key ? [...rows].sort(compare) : rows;
-        const table = gpt.make("table", "gpt-table"), head = gpt.make("thead"), body = gpt.make("tbody");
-        const header = gpt.make("tr"), all = gpt.make("th");
-        all.append(box("select all runs", false, (on) => choose(on ? rows.map(({ name }) => name) : [])));
-        header.append(all, ...columns.map((column) => gpt.heading(column, order, isNumber(column.key), frame, draw)));
-        head.append(header);
-        body.append(...sorted.map((row) => line(columns, row)));
-        table.append(head, body);
-        frame.replaceChildren(table);
+        const isNumber = (key) => rows.some(({ sort }) => typeof sort?.[key] === "number");
+        const all = gpt.tickBox("select all runs", (on) => choose(on ? rows.map(({ name }) => name) : []));
+        const titles = columns.map((column) => gpt.heading(column, order, isNumber(column.key), frame, draw));
+        const lines = gpt.sortedRows(rows, order).map((row) => gpt.runRow(row, columns, isNumber, toggle));
+        frame.replaceChildren(gpt.around("table", "gpt-table", gpt.around("thead", "", gpt.around("tr", "", gpt.around("th", "", all), ...titles)),
+            gpt.around("tbody", "", ...lines)));
         tick();
     };
     const show = () => {
@@ -85,33 +50,66 @@ gpt.views.table = function (element, props, { watch, trigger }) {
     show();
 };
 
+gpt.tickBox = function (label, onchange) {
+    const box = gpt.checkbox(false, onchange);
+    box.setAttribute("aria-label", label);
+    return box;
+};
+
+gpt.sortedRows = function (rows, { key, descending }) {
+    const worth = (row) => row.sort?.[key] ?? row[key];
+    const compare = (a, b) => (worth(a) > worth(b) ? 1 : worth(a) < worth(b) ? -1 : 0) * (descending ? -1 : 1);
+    return key ? [...rows].sort(compare) : rows;
+};
+
+gpt.runRow = function (row, columns, isNumber, toggle) {
+    const cells = columns.map(({ key }) => {
+        const cell = gpt.make("td", `gpt-column-${key}`, row[key]);
+        cell.classList.toggle("gpt-number", isNumber(key));
+        if (key === "name") cell.title = row.name;                  // a long one is cut
+        return cell;
+    });
+    const line = gpt.around("tr", "", gpt.around("td", "", gpt.tickBox(`select run ${row.name}`, (on) => toggle(row.name, on))), ...cells);
+    line.dataset.name = row.name;
+    return line;
+};
+
+// Tick the rows whose names are in `chosen`, and the box for all.
+gpt.tickRows = function (frame, rows, chosen) {
+    frame.querySelectorAll("tbody tr").forEach((line) => {
+        const ticked = chosen.has(line.dataset.name);
+        line.querySelector("input").checked = ticked;
+        line.classList.toggle("gpt-ticked", ticked);
+    });
+    const all = frame.querySelector("th input");
+    if (!all) return;
+    all.checked = rows.every(({ name }) => chosen.has(name));
+    all.indeterminate = !all.checked && rows.some(({ name }) => chosen.has(name));
+};
+
 // Move the keyboard to a control that Gradio is about to show: the button of that id, or what can be typed into inside it.
 gpt.focus = function (id, tries = 20) {
-    const found = document.getElementById(id), control = found?.matches("button") ? found : found?.querySelector("input, textarea");
+    const element = document.getElementById(id), control = element?.matches("button") ? element : element?.querySelector("input, textarea");
     if (control?.offsetParent) {
         control.focus();
         control.select?.();
     } else if (tries) setTimeout(() => gpt.focus(id, tries - 1), 25);
 };
 
-// A file that the server has made, brought to whoever asked for it: {path, name, press}, where press differs each time.
+// A file that the server has made, downloaded by the page that asked for it: {path, name, press}, where press differs each time.
 gpt.views.delivery = function (element, props, { watch }) {
-    const trouble = gpt.make("p", "gpt-error");
-    trouble.setAttribute("role", "status");
+    const trouble = gpt.live(gpt.make("p", "gpt-error"));
     element.replaceChildren(trouble);
     watch("value", async () => {
         const { path, name } = props.value || {};
         trouble.textContent = "";
         if (!path) return;
         const address = `gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
-        const found = await fetch(address, { method: "HEAD" }).then(({ ok }) => ok, () => false);
-        if (!found) {
+        if (!await fetch(address, { method: "HEAD" }).then(({ ok }) => ok, () => false)) {
             trouble.textContent = `${name} is made, but the server does not hand it out: try again, or look into the server's log.`;
             return;
         }
-        const link = gpt.make("a");
-        [link.href, link.download] = [address, name];
-        link.click();
+        gpt.download(name, address);
     });
 };
 

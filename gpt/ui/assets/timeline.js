@@ -4,38 +4,20 @@ gpt.panels.push({
     title: "Over time",
     build(element, explorer) {
         const strip = gpt.make("div", "gpt-strip"), note = gpt.make("p", "gpt-small"), area = gpt.make("div");
-        const save = gpt.make("button", "gpt-link", "Save as an animation"), how = gpt.make("span", "gpt-small");
-        how.setAttribute("role", "status");
-        element.append(strip, note, area, save, " ", how);
-        const chart = gpt.plot(area, { height: 300, label: "scores of the selected head over training" });
-        let asked = 0, palette = null;
+        const save = gpt.button("Save as an animation", () => saveAnimation()), status = gpt.live(gpt.make("span", "gpt-small"));
+        element.append(strip, note, area, save, " ", status);
+        const chart = gpt.plot(area, { height: 300, label: "scores of the selected head over training" }), requests = gpt.requests();
 
-        // The selected head's tile, cut out of a frame's mosaic.
-        const picture = (value) => {
-            const { layer, head } = explorer.selected, { pitch, size, places, heads } = value.mosaic.layout.meta, cells = value.mosaic.data[0].z;
-            const at = places.findIndex((place) => place[0] === layer && place[1] === head);
-            const one = gpt.make("button", "gpt-picture"), canvas = gpt.make("canvas");
-            palette = palette || gpt.palette(value.mosaic.data[0].colorscale);
-            gpt.paint(canvas, gpt.unpack(cells), palette, { x: (at % heads) * pitch, y: Math.floor(at / heads) * pitch, width: size, height: size,
-                                                            stride: Number(cells.shape.split(", ")[1]) });
-            canvas.setAttribute("role", "img");
-            canvas.setAttribute("aria-label", `layer ${layer} head ${head}, ${gpt.inWords(value.step)}`);
-            one.append(canvas, gpt.make("span", "", gpt.inWords(value.step)));
-            one.setAttribute("aria-pressed", String(value.step === explorer.value.step));
-            one.onclick = () => explorer.film.go(value.step);
-            return one;
-        };
-
-        // Frames that are not at hand yet come one after the other.
+        // Frames that are not held yet come one after the other.
         const show = async () => {
-            const mine = ++asked;
+            const isNewest = requests.begin();
             const answer = await explorer.ask("timeline", { layer: explorer.selected.layer, head: explorer.selected.head });
-            if (mine !== asked || !answer) return;
+            if (!isNewest() || !answer) return;
             const pictures = [];
             for (const step of answer.steps) {
                 const value = await explorer.film.frame(step);
-                if (mine !== asked || !value) return;
-                pictures.push(picture(value));
+                if (!isNewest() || !value) return;
+                pictures.push(gpt.headPicture(explorer, value));
                 if (strip.childElementCount < answer.steps.length) strip.replaceChildren(...pictures);
             }
             strip.replaceChildren(...pictures);
@@ -52,19 +34,33 @@ gpt.panels.push({
             return figure;
         };
 
-        // The server makes the file; it has then seen every frame but those it had no room for.
-        save.onclick = async () => {
+        // The server makes the file; by then it has inspected every frame, and holds those that it had room for.
+        const saveAnimation = async () => {
             save.disabled = true;
             const { steps } = explorer.film;
             for (const [i, step] of steps.entries()) {
-                how.textContent = `Looking at frame ${i + 1} of ${steps.length} ...`;
+                status.textContent = `Inspecting frame ${i + 1} of ${steps.length} ...`;
                 if (!await explorer.film.frame(step)) break;
             }
             const answer = await explorer.ask("animation", {}, () => true);
-            how.textContent = answer ? `${answer.name} is saved: it plays in any browser, also without a network.` : "";
+            status.textContent = answer ? `${answer.name} is saved: it plays in any browser, also without a network.` : "";
             if (answer) gpt.save(answer.name, "text/html", answer.html);
             save.disabled = false;
         };
         return { show, select: show };
     },
 });
+
+// The selected head's tile, cut out of a frame's mosaic, as a button that goes to the frame.
+gpt.headPicture = function (explorer, value) {
+    const { layer, head } = explorer.selected, { pitch, size, places, heads } = value.mosaic.layout.meta, { z, colorscale } = value.mosaic.data[0];
+    const place = places.findIndex((place) => place[0] === layer && place[1] === head);
+    const canvas = gpt.make("canvas"), picture = gpt.button("", () => explorer.film.go(value.step), "gpt-picture");
+    gpt.paint(canvas, gpt.unpack(z), gpt.palette(colorscale), { x: (place % heads) * pitch, y: Math.floor(place / heads) * pitch, width: size, height: size,
+                                                                stride: Number(z.shape.split(", ")[1]) });
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `layer ${layer} head ${head}, ${gpt.stepLabel(value.step)}`);
+    picture.append(canvas, gpt.make("span", "", gpt.stepLabel(value.step)));
+    picture.setAttribute("aria-pressed", String(value.step === explorer.value.step));
+    return picture;
+};

@@ -16,8 +16,12 @@ import plotly
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
 SCRIPTS = (PLOTLY_JS, *(ASSETS / name for name in (
-    "plot.js", "forming.js", "train.js", "replay.js", "generate.js", "cells.js", "attention.js", "head.js", "roles.js", "film.js",
-    "effects.js", "lens.js", "timeline.js", "compare.js", "export.js", "runs.js", "keys.js")))
+    "dom.js", "requests.js", "plot.js",  # what the others use
+    "price.js", "loss_chart.js", "forming.js", "monitor.js",  # Train
+    "generate.js", "replay.js",
+    "cells.js", "panels.js", "mosaic.js", "head.js", "roles.js", "film.js", "explorer.js",  # Attention, and its panels in their order
+    "scores.js", "head_grid.js", "sweep.js", "effects.js", "attribution.js", "lens.js", "timeline.js", "compare.js", "export.js",
+    "runs.js", "keys.js")))
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
 
 

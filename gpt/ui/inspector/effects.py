@@ -86,7 +86,7 @@ def names_of(heads: Collection[tuple[int, int]], H: int) -> str:
 
 def _tried_on(inspected: Inspected, replace: str) -> tuple[Any, Any]:
     """The sequences of the run on which heads are tried, and each head's mean output there, or None for zero."""
-    windows = ablation.fitting(inspected.model, inspected.run.probes().windows)
+    windows = ablation.affordable_windows(inspected.model, inspected.run.probes().windows)
     return windows, ablation.head_means(inspected.model, windows[:, :-1]) if replace == "mean" else None
 
 

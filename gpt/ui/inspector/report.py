@@ -19,7 +19,7 @@ from gpt.runs.run import DEFAULT_ROOT, Run, RunError, load_run
 from gpt.ui.charts import figures, maps
 from gpt.ui.charts.component import ASSETS, CSS, PLOTLY_JS, as_script
 from gpt.ui.inspector import roles
-from gpt.ui.server.jobs import training_words
+from gpt.ui.server.jobs import training_arguments
 from gpt.ui.server.training_status import duration, thinned
 
 MOST_SAMPLES = 6
@@ -29,7 +29,7 @@ MOST_TOKENS = 96  # of the text on which the heads are shown
 def report_of(run: Run) -> str:
     """The page. Raises RunError if the run has no weights yet, or damaged ones."""
     scripts = "\n".join(f"<script>{path.read_text(encoding='utf-8').replace('</script', '<' + chr(92) + '/script')}</script>"
-                        for path in (PLOTLY_JS, ASSETS / "plot.js", ASSETS / "report.js"))
+                        for path in (PLOTLY_JS, ASSETS / "dom.js", ASSETS / "plot.js", ASSETS / "report.js"))
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -54,7 +54,7 @@ def contents(run: Run) -> dict[str, Any]:
         "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],
         "formed": [{"step": row["step"], "text": escaped(row["text"])} for row in rows if row.get("kind") == "formed"],
         "heads": heads(run, rows), "questions": questions(about["config"], rows),
-        "command": shlex.join(["python", *training_words(about["config"], "", run.name, Path(DEFAULT_ROOT))]),
+        "command": shlex.join(["python", *training_arguments(about["config"], "", run.name, Path(DEFAULT_ROOT))]),
         "config": [[field.name, str(config[field.name]), field.help, config[field.name] != field.default] for field in FIELDS],
     }
 

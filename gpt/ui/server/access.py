@@ -1,15 +1,15 @@
-"""Who may do what. On a page for one person everything; on a public page (`--public`) what is one's own, within caps.
+"""Access control: a private page allows everything; on a public page (`--public`) visitors may change only their own runs, within caps.
 
-A visitor is known by a random key that their browser keeps and sends. The server keeps only its SHA-256, beside the runs:
+A visitor is identified by a random key that their browser stores and sends. The server stores only its SHA-256, next to the runs:
 
     checkpoints/.owners.json                 {run: {"who": digest of who began it, "created", "process"}}
     checkpoints/.visitors/<digest>/.texts/   the texts that a visitor gave
 
-A name may be used again, so an entry counts for one run only: for the one whose config.json tells the same `created`, and
-until that is known for the one that the process of the entry trains.
+A name may be reused, so an entry is valid for one run only: the one whose config.json has the same `created`, or, until
+config.json is written, the one that the process of the entry trains.
 
-What is not written there, the run that comes with the project and all that began in a terminal, is nobody's: only who knows
-the page's password can stop, change or delete it here.
+Runs without an entry (the one that comes with the project, and those started in a terminal) have no owner: only visitors who know
+the page's password can stop, change or delete them here.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ class AccessError(UserError):
 
 @dataclass(frozen=True)
 class Caps:
-    """What anyone may take of this machine through a public page. The first three are of one training, and are computed from the
-    price of its whole CONFIG; the clock ends it after `minutes`, and no single step or evaluation may take longer than that, since
-    nothing interrupts it. The others are of the page."""
+    """The limits of a public page. The first three limit one training, and are checked against the estimate for its CONFIG.
+    Training ends after `minutes`, and no single step or evaluation may take longer than that, since nothing interrupts
+    it. `snapshots` limits one run; the others limit the whole page."""
 
     parameters: int = 10_000_000
     memory: float = 3e9  # bytes while it trains
@@ -71,7 +71,7 @@ class Caps:
             (cost.n_parameters > self.parameters, f"{cost.n_parameters / 1e6:.1f} million parameters", f"{self.parameters / 1e6:g} million",
              f"emb_dim or {vocabulary if words else 'n_layers'}"),
             (cost.training_bytes > self.memory, f"about {cost.training_bytes / 1e9:.1f} GB of memory", f"{self.memory / 1e9:g} GB",
-             " or ".join(cost.knobs)),
+             " or ".join(cost.settings_to_lower)),
             (disk > self.disk, f"{disk / 1e6:,.0f} MB of disk", f"{self.disk / 1e6:g} MB", "snapshots or emb_dim"),
             (cost.step_seconds > 60 * self.minutes, f"about {cost.step_seconds / 60:,.0f} minutes for a single step",
              f"{self.minutes:g} minutes", "grad_accum, batch or n_layers"),
@@ -112,13 +112,13 @@ class Access:
         if self.caps is None:
             return
         owner = self._owner(run)
-        if self._may_all(visitor) or owner == digest(visitor):
+        if self.is_unrestricted(visitor) or owner == digest(visitor):
             return
         raise AccessError(f"run {run} is not yours: it can be changed by who began it" +
                           (", or with the page's password" if self.has_password else ""))
 
-    def is_nobodys(self, run: str) -> bool:
-        """Whether no visitor began `run`. With a damaged register nobody's run is known, so all are nobody's."""
+    def has_no_owner(self, run: str) -> bool:
+        """Whether `run` has no owner. If the owners file is damaged, no owner is known, so this is true of every run."""
         try:
             return self.caps is None or self._owner(run) is None
         except AccessError:
@@ -126,12 +126,12 @@ class Access:
 
     def check_pause(self, visitor: str) -> None:
         """Raise AccessError if `visitor` could hold up the others: only one run trains at a time, also while it is paused."""
-        if not self._may_all(visitor):
+        if not self.is_unrestricted(visitor):
             raise AccessError("on a public page others wait for the machine, so a run cannot be paused: stop it, and resume it later")
 
     def check_growth(self, visitor: str, run: Run) -> None:
         """Raise AccessError if `run` has grown so large that this visitor may have no more of it kept."""
-        if self._may_all(visitor):
+        if self.is_unrestricted(visitor):
             return
         taken, snapshots = cleanup.size_of(run.path), len(run.snapshots())
         if taken > self.caps.disk:
@@ -143,30 +143,30 @@ class Access:
 
     # Beginning a run
 
-    def bounded(self, visitor: str, config: dict[str, Any]) -> dict[str, Any]:
-        """`config` as it may be trained: on a public page the clock ends it in any case, should the estimate be wrong."""
-        if self._may_all(visitor) or 0 < config["max_minutes"] <= self.caps.minutes:
+    def with_time_limit(self, visitor: str, config: dict[str, Any]) -> dict[str, Any]:
+        """`config` with max_minutes within the cap, so that training on a public page ends even if the estimate is wrong."""
+        if self.is_unrestricted(visitor) or 0 < config["max_minutes"] <= self.caps.minutes:
             return config
         return config | {"max_minutes": self.caps.minutes}
 
     def problems(self, visitor: str, config: dict[str, Any], cost: Estimate) -> list[str]:
         """Sentences about the caps that `config`, which costs `cost`, is over for this visitor."""
-        return [] if self._may_all(visitor) else self.caps.problems(config, cost)
+        return [] if self.is_unrestricted(visitor) else self.caps.problems(config, cost)
 
     def check_cost(self, visitor: str, config: dict[str, Any], n_train_tokens: int) -> None:
         """Raise AccessError if `config` is over a cap, or the visitor has no key by which to know the run again."""
-        if self._may_all(visitor):
+        if self.is_unrestricted(visitor):
             return
         digest(visitor)
         self._owners()
         if problems := self.problems(visitor, config, estimate(config, n_train_tokens, config["device"])):
             raise AccessError("; ".join(problems))
 
-    def began(self, visitor: str, run: str, process: Process) -> None:
-        """Remember whose `run` is, which `process` trains, and delete the oldest finished runs of visitors for which there is no
-        place any more. What who knows the password begins is nobody's, also under a name that was a visitor's."""
-        if self._may_all(visitor):
-            self.deleted(run)
+    def register(self, visitor: str, run: str, process: Process) -> None:
+        """Register `visitor` as owner of `run`, which `process` trains, and delete the oldest finished runs of visitors beyond the cap.
+        A run started with the page's password has no owner, even if an earlier run of that name had one."""
+        if self.is_unrestricted(visitor):
+            self.forget(run)
             return
         with self.lock:
             owned = [other for other in list_runs(self.root) if other.name != run and self._owner(other.name)]  # newest first
@@ -178,12 +178,12 @@ class Access:
             begun = {"who": digest(visitor), "created": None, "process": process}
             self._write({name: entry for name, entry in owners.items() if name in names} | {run: begun})
 
-    def deleted(self, run: str) -> None:
+    def forget(self, run: str) -> None:
         """Forget whose `run` was: another run may have its name later."""
-        self.renamed(run, None)
+        self.rename(run, None)
 
-    def renamed(self, run: str, name: str | None) -> None:
-        """What was known of `run` is now known of `name`."""
+    def rename(self, run: str, name: str | None) -> None:
+        """Move the owner entry of `run` to `name`; with None, remove it."""
         if self.caps is None:
             return
         with self.lock:
@@ -197,19 +197,19 @@ class Access:
 
     def home(self, visitor: str) -> Path:
         """The folder below which the texts lie that `visitor` is offered: on a public page nobody sees those of others."""
-        if self._may_all(visitor):
+        if self.is_unrestricted(visitor):
             return self.root
         return self.root / HOMES / (digest(visitor)[:32] if _is_key(visitor) else "nobody")
 
     def check_text(self, visitor: str, data: bytes) -> None:
         """Raise AccessError if there would be no room for this text even after all others of visitors were deleted."""
-        if not self._may_all(visitor):
+        if not self.is_unrestricted(visitor):
             digest(visitor)
             if len(data) > self.caps.text_bytes:
                 raise AccessError(f"the text has {len(data) / 1e6:.1f} MB, and this page keeps {self.caps.text_bytes / 1e6:g} MB of its "
                                   "visitors' texts: give a shorter one")
 
-    def gave(self, text: Path) -> None:
+    def make_room_for(self, text: Path) -> None:
         """Delete the oldest texts of visitors for which there is no room beside `text`."""
         if self.caps is None:
             return
@@ -221,12 +221,12 @@ class Access:
                 if room < 0:
                     path.unlink()
 
-    def _may_all(self, visitor: str) -> bool:
+    def is_unrestricted(self, visitor: str) -> bool:
         """Whether nothing is forbidden to `visitor`."""
         return self.caps is None or (_is_key(visitor) and digest(visitor) in self._unlocked)
 
     def _owner(self, name: str) -> str | None:
-        """The digest of who began the run that has this name now, or None. Which run that is, is written down as soon as it is known."""
+        """The key digest of the owner of the run that has this name now, or None. Stores the run's `created` as soon as it is known."""
         with self.lock:
             owners, run = self._owners(), Run(self.root / name)
             if (entry := owners.get(name)) is None:
@@ -264,13 +264,13 @@ def _is_entry(entry: Any) -> bool:
     return isinstance(entry["process"], list) and len(entry["process"]) == 2
 
 
-def process_known(pid: int) -> Process:
+def process_identity(pid: int) -> Process:
     """A process of this machine, as status.json tells of it too; 0 is none."""
     return pid, start_time(pid)
 
 
 def _is_alive(process: Process) -> bool:
-    return same_process(process, process_known(process[0]))
+    return same_process(process, process_identity(process[0]))
 
 
 def _process_of(run: Run) -> Process | None:

@@ -34,11 +34,11 @@ class DiskQuota:
                 self._removed = f"{datetime.now():%Y-%m-%d %H:%M}: {report.removed()}"
 
     def in_use(self) -> set[str]:
-        """Runs to leave alone: the one that comes with the project, those whose process lives or begins, the one that is watched,
-        and those that were asked to write or looked into lately."""
-        watched = training_status.watched(self.jobs)
+        """Runs to leave alone: the one that comes with the project, the one that this page trains, the one on the Train tab, and those
+        whose weights were loaded in the last hour."""
+        current = training_status.current_run(self.jobs)
         shipped = [training_status.SHIPPED] if training_status.is_shipped(self.jobs, training_status.SHIPPED) else []
-        return {*shipped, *model_cache.in_use(self.jobs.root), *([watched.name] if watched else []),
+        return {*shipped, *model_cache.in_use(self.jobs.root), *([current.name] if current else []),
                 *([child] if (child := self.jobs.child()) else [])}
 
     def report(self, n_runs: int) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""In front of the page's server: what reaches Gradio has a size, a shape and an address that this page uses.
+"""Middleware in front of Gradio's server: it passes on only requests with a size, a shape and an address that this page uses.
 
-Gradio's server does more than this page needs, and trusts what it is sent more than a public page can. This middleware
-refuses the rest with a sentence, and lets no words of a Python exception out: those go to the server's log.
+Gradio's server offers more than this page needs, and trusts its input more than a public page can. This middleware refuses
+all other requests with a sentence, and never sends the text of a Python exception to the browser: that goes to the server's log.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ API = "/gradio_api"
 PACKED = "packed"  # the folder below Gradio's own whose zips and reports are handed out
 LARGEST_REQUEST = 2_000_000  # bytes of anything but an upload
 LARGEST_UPLOAD = 21_000_000  # a text of 20 MB and what stands around it
-READ_AWAY = 100_000_000  # bytes of a refused request that are still read: whoever sends them hears the answer only afterwards
+DRAINED_BYTES = 100_000_000  # bytes of a refused request that are still read: clients receive the answer only after sending all
 DEEPEST = 32  # lists or objects inside each other in a request: the page's own have about ten
-OURS = "this is a fault of the page, not yours: the server's log says more"
-SHOWN = b',"visible":true,"duration":10,"title":"Error"'  # without these Gradio's page keeps an error to itself; seconds
-DIRECT = (f"{API}/run/", f"{API}/api/")  # calls that pass Gradio's queue, and its limits, by
+SERVER_FAULT = "this is a fault of the page, not yours: the server's log says more"
+ERROR_FIELDS = b',"visible":true,"duration":10,"title":"Error"'  # without these Gradio's page keeps an error to itself; seconds
+DIRECT = (f"{API}/run/", f"{API}/api/")  # calls that bypass Gradio's queue and its limits
 MOST_DIRECT = 4  # of them at once
 BUSY = "too many people ask at once: try again in a moment"
 CALLS = ("run", "api", "call", "call/v2")  # Gradio's ways to call an endpoint by its name
@@ -49,9 +49,9 @@ class Refused(Exception):
 
 
 class Guard:
-    """The middleware. `page` is what is served; with `locked`, nothing but the login can be posted by those who are not logged in.
-    `hosts` are the names under which it may be asked for (None: any): a site that gives this machine's address for its own name
-    would otherwise be answered as if it were the page."""
+    """The middleware for `page`. With `locked`, clients that are not logged in can post nothing but the login.
+    `hosts` are the accepted host names (None: any): without this check, another site whose name points to this machine's
+    address (DNS rebinding) could use the page."""
 
     def __init__(self, app: ASGIApp, page: gr.Blocks, locked: bool = False, hosts: Collection[str] | None = None):
         self.app, self.page, self.locked, self.hosts = app, page, locked, hosts
@@ -62,7 +62,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         path, headers = scope["path"].rstrip("/"), Headers(scope=scope)
-        answer = Answer(send, hides=self.locked and not self.knows(headers))
+        answer = Answer(send, hides=self.locked and not self.is_logged_in(headers))
         try:
             self.check_address(scope["method"], path, headers)
             if scope["method"] == "POST":
@@ -71,15 +71,15 @@ class Guard:
                 await self.app(scope, receive, answer.send)
         except Refused as refused:
             await answer.refuse(refused.status, str(refused))
-        except Exception:  # whatever it is, whoever asked learns nothing of it, and the log everything
+        except Exception:  # all details go to the log, none to the client
             logging.getLogger(__name__).error("%s %s failed:\n%s", scope["method"], scope["path"][:200], traceback.format_exc())
-            await answer.refuse(500, OURS)
+            await answer.refuse(500, SERVER_FAULT)
 
     def check_address(self, method: str, path: str, headers: Headers) -> None:
         """Raise Refused for what this page never asks of its server."""
         if self.hosts is not None and urlsplit(f"//{headers.get('host', '')}").hostname not in self.hosts:
             raise Refused(403, "this page is one person's own: open it as localhost, or start it with --auth or --public")
-        if path.startswith(f"{API}/file=") and not self.hands_out(path.removeprefix(f"{API}/file=")):
+        if path.startswith(f"{API}/file=") and not self.may_serve(path.removeprefix(f"{API}/file=")):
             raise Refused(403, "this page hands out no files but its own scripts, and the zips and reports of runs")
         if path.startswith(UNUSED):
             raise Refused(404, "this page has nothing at that address")
@@ -90,12 +90,12 @@ class Guard:
         origin, here = headers.get("origin"), (headers.get("host"), headers.get("x-forwarded-host"))
         if headers.get("sec-fetch-site") == "cross-site" or (origin is not None and urlsplit(origin).netloc not in here):
             raise Refused(403, "another site has sent this request: open the page itself")
-        if self.locked and path != "/login" and not self.knows(headers):
+        if self.locked and path != "/login" and not self.is_logged_in(headers):
             raise Refused(401, "log in first: open the page")
 
-    def hands_out(self, path: str) -> bool:
+    def may_serve(self, path: str) -> bool:
         """Whether a file is the page's own: one of its scripts, or a zip or a report that it has made, in a folder that cannot be
-        guessed. What visitors upload lies elsewhere, and is handed out to nobody: it might be a page that acts."""
+        guessed. Uploads are stored elsewhere and never served: one might be a page with scripts."""
         return path in map(str, SCRIPTS) or (path.endswith((".zip", ".html")) and self.is_stored(path, PACKED))
 
     def is_stored(self, path: str, folder: str = "") -> bool:
@@ -106,7 +106,7 @@ class Guard:
         except (OSError, ValueError):  # a name that is too long, or none
             return False
 
-    def knows(self, headers: Headers) -> bool:
+    def is_logged_in(self, headers: Headers) -> bool:
         """Whether a request carries the cookie that Gradio gives at login."""
         name = f"access-token-{self.page.app.cookie_id}"
         cookies = dict(word.strip().partition("=")[::2] for word in headers.get("cookie", "").split(";"))
@@ -133,7 +133,7 @@ class Guard:
         return again
 
     def check_call(self, path: str, body: Any) -> None:
-        """Raise Refused if a call names no endpoint of the page, or brings it too few or too many values, or files it takes none of."""
+        """Raise Refused if a call names no endpoint of the page, has too few or too many values, or files it does not take."""
         if not isinstance(body, dict):
             raise Refused(422, "the request is no JSON object: send one")
         for name in ("session_hash", "event_id", "fn_name"):
@@ -180,7 +180,7 @@ class Guard:
             raise Refused(422, "that is no file that was uploaded to this page: upload it first")
 
     def was_uploaded(self, value: Any) -> bool:
-        """Whether `value` tells of a file as Gradio's page does: of one that Gradio has kept. It would fetch addresses, too."""
+        """Whether `value` describes, in Gradio's format, a file in Gradio's file cache. Gradio itself would also fetch URLs."""
         if not (isinstance(value, dict) and value.get("meta") == {"_type": "gradio.FileData"} and isinstance(value.get("path"), str)):
             return False
         return self.is_stored(value["path"])
@@ -201,8 +201,8 @@ def levels(value: Any) -> Iterator[list[Any]]:
 
 
 def parsed(body: bytes) -> Any:
-    """The JSON in `body`. Raises Refused if it is none, nested deeper than any request of this page (which Gradio would walk through by
-    recursion), or holds what no answer could repeat: half a character, or a whole number of more than 64 bits."""
+    """The JSON in `body`. Raises Refused if it is not JSON, is nested deeper than any request of this page (Gradio would process it by
+    recursion), or has a value that an answer cannot contain: half a surrogate pair, or an integer of more than 64 bits."""
     try:
         value = json.loads(body, parse_int=whole_number)
         if any(depth > DEEPEST for depth, _ in enumerate(levels(value))):
@@ -236,7 +236,7 @@ async def read(receive: Receive, limit: int) -> bytes:
         size += len(message.get("body", b""))
         if size <= limit:
             pieces.append(message.get("body", b""))
-        elif size > READ_AWAY:
+        elif size > DRAINED_BYTES:
             break
         if not message.get("more_body"):
             break
@@ -246,8 +246,8 @@ async def read(receive: Receive, limit: int) -> bytes:
 
 
 class Answer:
-    """What goes back. The body of an error waits until it is whole, and goes out only if it is a sentence of this page or of Gradio.
-    With `hides`, so does the page itself: to whoever has to log in Gradio tells its endpoints, with names of texts and runs."""
+    """The response. The body of an error is collected first, and sent only if it is a sentence of this page or of Gradio.
+    With `hides`, HTML is collected too, and its list of endpoints removed: it would show names of texts and runs before login."""
 
     def __init__(self, send: Send, hides: bool = False):
         self._send, self._hides = send, hides
@@ -271,7 +271,7 @@ class Answer:
             body, self._body = b"".join(self._body), None
             if (status := self._start["status"]) >= 400:
                 sentence = in_a_sentence(status, body)
-                await self._whole(JSONResponse(sentence, 422 if status == 500 and sentence["error"] != OURS else status))
+                await self._whole(JSONResponse(sentence, 422 if status == 500 and sentence["error"] != SERVER_FAULT else status))
             else:
                 await self._whole(HTMLResponse(ENDPOINTS.sub(b"window.gradio_api_info = {};</script>", body)))
             return
@@ -294,12 +294,12 @@ class Answer:
 
 
 def without_exceptions(event: bytes) -> bytes:
-    """An event of Gradio's queue, whose exceptions have no words or Python's, as it may be read."""
+    """An event of Gradio's queue, with a readable message in place of an empty or a Python exception."""
     if event.startswith(b'data: {"msg":"unexpected_error"'):
         answer = json.loads(event.removeprefix(b"data: "))
-        answer["message"] = "the page does not know this session: reload it" if answer.get("session_not_found") else OURS
+        answer["message"] = "the page does not know this session: reload it" if answer.get("session_not_found") else SERVER_FAULT
         return b"data: " + json.dumps(answer).encode() + b"\n\n"
-    return event.replace(b'"error":null', b'"error":' + json.dumps(OURS).encode() + SHOWN)
+    return event.replace(b'"error":null', b'"error":' + json.dumps(SERVER_FAULT).encode() + ERROR_FIELDS)
 
 
 def in_a_sentence(status: int, body: bytes) -> dict[str, Any]:
@@ -318,5 +318,5 @@ def in_a_sentence(status: int, body: bytes) -> dict[str, Any]:
             return {"error": detail[:300], "detail": detail[:300]}
     if status == 503:
         return {"error": BUSY, "detail": BUSY}
-    sentence = OURS if status >= 500 else "the request has not the shape that this page understands: reload the page and try again"
+    sentence = SERVER_FAULT if status >= 500 else "the request has not the shape that this page understands: reload the page and try again"
     return {"error": sentence, "detail": sentence}

@@ -19,7 +19,7 @@ from gpt.ui.server.access import Access, Caps
 PROJECT = Path(__file__).resolve().parents[3]  # the folder from which `python -m gpt.pretrain` runs
 
 
-def training_words(config: dict, preset: str, run: str, root: Path) -> list[str]:
+def training_arguments(config: dict, preset: str, run: str, root: Path) -> list[str]:
     """The words after `python` that train `config` as `run`: a preset, and flags for what differs from it."""
     base = PRESETS[preset].config if preset in PRESETS else CONFIG
     words = ["-m", "gpt.pretrain"] + (["--preset", preset] if preset in PRESETS else [])
@@ -27,7 +27,7 @@ def training_words(config: dict, preset: str, run: str, root: Path) -> list[str]
     return [*words, "--run", run, *_root_flag(root)]
 
 
-def resuming_words(run: str, root: Path) -> list[str]:
+def resuming_arguments(run: str, root: Path) -> list[str]:
     return ["-m", "gpt.pretrain", "--run", run, "--resume", *_root_flag(root)]
 
 
@@ -36,8 +36,8 @@ def _root_flag(root: Path) -> list[str]:
 
 
 def launch_lock() -> filelock.FileLock:
-    """Held by a server while the process that it has started gets ready. The process takes the machine's lock itself, but only when
-    Python and PyTorch are loaded, and in these seconds another server may not start one too."""
+    """Held by a server while its training process starts. That process acquires the machine's lock itself, but only after it has
+    loaded Python and PyTorch; until then this lock keeps other servers from starting one too."""
     return filelock.FileLock(Path(tempfile.gettempdir()) / "gpt2-from-scratch.launch.lock", thread_local=False)
 
 
@@ -60,7 +60,7 @@ class Jobs:
         validate(config)
         choose_device(config["device"])
         self.check_free(name)
-        self._launch(training_words(config, preset, name, self.root), name)
+        self._launch(training_arguments(config, preset, name, self.root), name)
 
     def check_free(self, name: str) -> None:
         """Raise RunError if `name` cannot name a run or names one already."""
@@ -71,7 +71,7 @@ class Jobs:
     def resume(self, name: str) -> None:
         """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""
         find_run(self.root, name).check_unfinished()
-        self._launch(resuming_words(name, self.root), name)
+        self._launch(resuming_arguments(name, self.root), name)
 
     def extend(self, name: str, steps: int) -> None:
         """Train a run for `steps` more: the one that trains now, or one that has ended. Raises UserError if that cannot be."""
@@ -83,7 +83,7 @@ class Jobs:
         run.check_format()
         if not run.saves():
             raise RunError(f"run {name} holds no save to go on from: it can be looked at, but not extended")
-        self._launch([*resuming_words(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)], name)
+        self._launch([*resuming_arguments(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)], name)
 
     def _launch(self, words: list[str], name: str) -> None:
         with self._lock:
@@ -101,7 +101,7 @@ class Jobs:
             try:
                 self._stderr.seek(0)
                 self._stderr.truncate()
-                self._at_launch = {run.name: _mark(run) for run in list_runs(self.root)}
+                self._at_launch = {run.name: _fingerprint(run) for run in list_runs(self.root)}
                 self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                                stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
             except OSError as error:
@@ -123,7 +123,7 @@ class Jobs:
 
     def trains(self, run: Run) -> bool:
         """Whether a process trains `run` now. A folder may hold hundreds of runs that have ended: only what changes is read again."""
-        mark = _mark(run)
+        mark = _fingerprint(run)
         if self._ended.get(run.name) == mark:
             return False
         if trains := run.status()["state"] not in FINAL_STATES:
@@ -133,7 +133,7 @@ class Jobs:
         return trains
 
     def child(self) -> str | None:
-        """The name of the run whose process this page has begun and still has, or None. It may not hold its folder yet."""
+        """The name of the run whose process this page started and which is still alive, or None. It may not hold its folder's lock yet."""
         return self._name if self._child is not None and self._child.poll() is None else None
 
     def process(self) -> int | None:
@@ -145,17 +145,17 @@ class Jobs:
         child = self._child
         if child is None or child.poll() is not None:
             return None
-        begun = _mark(Run(self.root / self._name)) != self._at_launch.get(self._name, ())
+        begun = _fingerprint(Run(self.root / self._name)) != self._at_launch.get(self._name, ())
         return None if begun else self._name
 
     def failure(self) -> tuple[str, str] | None:
-        """(name, what its process said last) of a run that ended before its folder could tell, or None.
+        """(name, last line of stderr) of a run whose process failed before it wrote its status, or None.
 
-        A run that has told something since, this one or another, is news: the failure is then forgotten.
+        The failure is forgotten as soon as the status.json of any run changes.
         """
         if self._child is None or not self._child.poll():
             return None
-        if any(_mark(run) != self._at_launch.get(run.name) for run in list_runs(self.root)):
+        if any(_fingerprint(run) != self._at_launch.get(run.name) for run in list_runs(self.root)):
             self._child = None
             return None
         self._stderr.seek(0)
@@ -168,7 +168,7 @@ class Jobs:
             self._closed = True
         self.end_child()
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Let nothing be started any more; the child trains on, and is found by the next page over this folder."""
         with self._lock:
             self._closed = True
@@ -186,8 +186,8 @@ class Jobs:
         self._child = None
 
 
-def _mark(run: Run) -> tuple:
-    """What tells one writing of a run's status.json from the next, whatever the clock says. A run deleted meanwhile has none."""
+def _fingerprint(run: Run) -> tuple:
+    """A fingerprint of a run's status.json that changes with every write, even if the clock is set back. Empty if it was deleted."""
     try:
         about = (run.path / "status.json").stat()
     except FileNotFoundError:

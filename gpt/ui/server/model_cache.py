@@ -1,4 +1,4 @@
-"""The models that somebody looks at stay loaded."""
+"""A cache of loaded models."""
 
 import functools
 import math

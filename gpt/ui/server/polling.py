@@ -6,7 +6,7 @@ import time
 SHORTEST_SECONDS = 0.5  # between two polls of a page that is alone
 POLLS_PER_SECOND = 4  # of all pages together: each takes the server 2.5 ms of a Zen 3 core
 FORGOTTEN_AFTER = 40.0  # seconds without a poll: the page is closed
-MOST_PAGES = 100  # whoever makes up names of pages makes nobody wait longer than for so many
+MOST_PAGES = 100  # that are counted: a client that invents page names cannot slow down the others further
 
 
 class PollingInterval:

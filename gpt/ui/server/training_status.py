@@ -21,19 +21,19 @@ STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "p
 
 
 def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
-    """What has happened since byte `cursor` of the run that the page should watch. If that is another run than `name`, or
-    nothing of it was seen yet, or it has forgotten rows since, the answer begins anew: `chart` is the empty chart to fill."""
+    """What is new after byte `cursor` of the run that the page should show. If that is not run `name`, if the page has no rows yet,
+    or if rows were removed meanwhile, the answer starts at the first row, and `chart` is the empty chart to fill."""
     if failure := jobs.failure():
         return {"run": failure[0], **_message("Failed", escaped(failure[1]))}
     if starting := jobs.starting():
         return {"run": starting, **_message("Starting", "Getting Python and PyTorch ready.")}
-    run = watched(jobs)
+    run = current_run(jobs)
     if run is None:
         return {"run": None, **_message("Nothing yet", "Press Train: the loss will appear here.")}
     status, (rows, end) = run.status(), run.rows(cursor if run.name == name else 0)
     begins = run.name != name or not 0 < cursor <= end
     active = status["state"] not in FINAL_STATES
-    if active and asked_to_stop(run):
+    if active and stop_pending(run):
         status["state"] = "stopping"
     trains = active and status["state"] not in ("starting", "stopping")
     return {
@@ -41,21 +41,21 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
         "snapshot": trains, "extend": bool(run.saves()) if not active else trains,
         "facts": facts(status), "progress": status.get("progress") or 0, "sentence": escaped(sentence(jobs, run, status)),
         "chart": figures.loss_chart(status["steps"]) if begins else None, "steps": status["steps"],
-        "rows": [shown(row) for row in thinned(rows)], "cursor": end,
+        "rows": [escaped_row(row) for row in thinned(rows)], "cursor": end,
         "error": escaped(str(status["error"])) if status.get("error") else None,
         "log": escaped(run.log()) if status["state"] == "failed" and jobs.access.caps is None else "",  # names files of this machine
     }
 
 
-def shown(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as the page may show it: samples and warnings hold what a model or a text has put there. Of heads that were scored the page
-    only needs to know that they were: it then asks for what it draws of them."""
+def escaped_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with its text escaped: samples and warnings may contain anything from a model or a text. A row of head scores is reduced to
+    kind and step: the page then requests the chart of heads separately."""
     if row.get("kind") in ("heads", "formed"):
         return {"kind": row["kind"], "step": row["step"]}
     return {key: escaped(value) if isinstance(value, str) else value for key, value in row.items()}
 
 
-def watched(jobs: Jobs) -> Run | None:
+def current_run(jobs: Jobs) -> Run | None:
     """The run that trains now, else the one that trained last."""
     runs = list_runs(jobs.root)
     return next((run for run in runs if jobs.trains(run)), next(iter(runs), None))
@@ -63,11 +63,11 @@ def watched(jobs: Jobs) -> Run | None:
 
 def is_shipped(jobs: Jobs, name: str) -> bool:
     """Whether `name` is the run that comes with the project, and not one that somebody has called the same."""
-    return name == SHIPPED and jobs.root == PROJECT / "checkpoints" and jobs.access.is_nobodys(name)
+    return name == SHIPPED and jobs.root == PROJECT / "checkpoints" and jobs.access.has_no_owner(name)
 
 
-def asked_to_stop(run: Run) -> bool:
-    """Whether someone has asked the run to stop, and the step in progress keeps it from hearing that."""
+def stop_pending(run: Run) -> bool:
+    """Whether a stop was requested that the run has not read yet, since a step is in progress."""
     try:
         return (run.path / "control").read_text() == "stop"
     except FileNotFoundError:
@@ -75,8 +75,8 @@ def asked_to_stop(run: Run) -> bool:
 
 
 def thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As much of `rows`, in their order, as a page can draw: of many training rows, and of many evaluations, every n-th and the last; of
-    many samples the newest."""
+    """As many of `rows`, in order, as a page can draw: every n-th of many training rows or evaluations, with the last one, and the
+    newest of many samples."""
     kinds: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
         kinds.setdefault(row.get("kind") or ("loss" if "loss" in row else "evaluation"), []).append(i)

@@ -43,15 +43,15 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     event = {"inputs": [picker.run, picker.weights, prompt], "outputs": explorer, "show_progress": "hidden", "preprocess": False}
 
     def answer(run: str, weights: float, sent: Any) -> dict[str, Any]:
-        """What the page sends: a prompt, or a step of a written text, which gpt.replay puts into its place, with a number that
-        the answer carries too. A program gives the prompt alone."""
+        """`sent` is a prompt as plain text, from a program, or what gpt.replay sends in its place: a prompt or a step of a generated
+        text, with a number that is returned with the answer."""
         if not isinstance(sent, dict):
             return inspector.inspect(run, weights, sent)
         answer = inspector.replay(run, weights, sent) if "ids" in sent else inspector.inspect(run, weights, sent.get("text"))
         return {**answer, "number": sent.get("number")}
 
     event["trigger_mode"] = "always_last"  # an inspection that is requested during another waits, and is not forgotten
-    gr.on([inspect.click, prompt.submit], answer, **event, js="(...asked) => gpt.replay.left(asked)", api_name="attention")
-    for changed in (picker.offered_on(tab, request="(run) => gpt.replay.wished(run)"), *picker.changed):
-        changed.then(answer, **event, js="(...asked) => gpt.replay.seen(asked)", api_visibility="private")
+    gr.on([inspect.click, prompt.submit], answer, **event, js="(...values) => gpt.replay.prompt(values)", api_name="attention")
+    for changed in (picker.refresh_on(tab, request="(run) => gpt.replay.controls(run)"), *picker.changed):
+        changed.then(answer, **event, js="(...values) => gpt.replay.follow(values)", api_visibility="private")
     picker.follow(explorer)

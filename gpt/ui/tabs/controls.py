@@ -12,8 +12,8 @@ from gpt.config import FIELDS, Field
 from gpt.errors import UserError
 from gpt.escape import escaped
 
-QUIETLY = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}  # for events that only tidy the page
-ANSWERED = {**QUIETLY, "queue": True}  # for events that may be refused: through the queue that is a message, and no failed request
+NO_PROGRESS = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}  # for events that only tidy the page
+QUEUED = {**NO_PROGRESS, "queue": True}  # for events that may raise UserError: the queue shows it as a message, not a failed request
 FINEST = 2100  # positions of a slider; a wider range becomes a number to type
 
 

@@ -1,7 +1,7 @@
-"""Files to take home, made of a run: a zip of its folder, and its report.
+"""Downloads of a run: a zip of its folder, and its report.
 
-They lie where Gradio keeps what goes through it, in a folder of their own: the server hands out what lies there
-(gpt/ui/server/guard.py), and nothing that a visitor has uploaded. What nobody has asked for in a while is removed, as long as a page is
+They are stored in a separate folder of Gradio's file cache: the server serves the files of this folder
+(gpt/ui/server/guard.py), and no uploads. Files that were not requested for KEPT_SECONDS are removed while a page is
 served.
 """
 
@@ -37,7 +37,7 @@ def packed_once(run: Run, folder: Path, kind: str, write: Callable[[Run, BinaryI
     """The path of what `write` makes of the run. A run that has not changed since is not packed again, and one is packed at a time: it
     takes the disk for itself. Raises RunError if there is no room."""
     with PACKING:
-        path = folder / PACKED / contents_of(run) / f"{run.name}.{kind}"
+        path = folder / PACKED / fingerprint(run) / f"{run.name}.{kind}"
         remove_old(folder / PACKED)
         if path.exists():
             path.touch()
@@ -66,8 +66,8 @@ def remove_old(packed: Path) -> None:
                 path.parent.rmdir()  # fails, as it should, while another file of the same run lies there
 
 
-def contents_of(run: Run) -> str:
-    """What tells the files of a run, as they are now, from what they were: names, sizes and times, in a word."""
+def fingerprint(run: Run) -> str:
+    """A hash over the names, sizes and times of a run's files: it changes when a file changes."""
     files = []
     for path in sorted(run.path.rglob("*")):
         with contextlib.suppress(FileNotFoundError):  # replaced meanwhile

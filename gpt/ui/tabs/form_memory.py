@@ -1,7 +1,7 @@
 """The form of the Train tab comes back as a person left it: after a reload, a crash of the browser, a restart of the server.
 
 What a person set is saved field by field in the browser's own storage: {"preset": "induction", "batch": 8}. A field that was not
-touched follows its preset, so nothing is written while a page loads, and a field that makes no sense any more costs only itself.
+set has the value of its preset, so nothing is saved while a page loads. A saved value that is no longer valid is ignored alone.
 """
 
 from pathlib import Path
@@ -12,12 +12,12 @@ import gradio as gr
 from gpt.config import FIELDS, PRESETS
 from gpt.ui.server import texts
 from gpt.ui.server.values import typed
-from gpt.ui.tabs.controls import QUIETLY
+from gpt.ui.tabs.controls import NO_PROGRESS
 
 # Gradio encrypts what a browser stores. There is nothing to hide here, and a server that was started anew must be able to read it:
 # the key is the same everywhere.
 STORAGE = {"storage_key": "gpt2-from-scratch-form", "secret": "gpt2-from-scratch"}
-IN_THE_BROWSER = {**QUIETLY, "fn": None, "trigger_mode": "always_last"}  # no server is asked, and none need be there
+IN_THE_BROWSER = {**NO_PROGRESS, "fn": None, "trigger_mode": "always_last"}  # no server is asked, and none need be there
 LONGEST_NAME = 64
 
 
@@ -43,8 +43,8 @@ def save_after(event: Any, saved: gr.BrowserState, name: str, control: gr.compon
 
 
 def _js(fields: str) -> str:
-    """(what was saved, value) -> what is saved from `now` on. Of two quick events, Gradio gives the second what was saved
-    before the first was written, so the page remembers it by itself."""
+    """(what was saved, value) -> what is saved from `now` on. If two events follow quickly, Gradio gives the second
+    one the storage from before the first, so the page keeps its own copy."""
     return f"(saved, value) => {{ const now = window.savedForm ?? saved; return window.savedForm = {{ {fields} }}; }}"
 
 

@@ -13,7 +13,7 @@ from gpt.data.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_l
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
-from gpt.model.writing import Likely, Piece, write
+from gpt.model.writing import Candidate, Piece, write
 from gpt.ui.charts.component import component
 from gpt.ui.server import model_cache
 from gpt.ui.server.jobs import Jobs
@@ -43,7 +43,7 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     event = begin.click(generate, [picker.run, picker.weights, prompt, *sampling], writing, api_name="generate", show_progress="hidden",
                         concurrency_limit=4, preprocess=False)
     stop.click(None, cancels=event)
-    picker.offered_on(tab)
+    picker.refresh_on(tab)
 
 
 def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -78,8 +78,8 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
 
 
 def as_json(piece: Piece, tokenizer: Tokenizer) -> dict[str, Any]:
-    def as_list(row: Likely) -> list[Any]:
-        shares = (round(share, 4) for share in (row.model, row.tempered, row.left))
+    def as_list(row: Candidate) -> list[Any]:
+        shares = (round(share, 4) for share in (row.model, row.tempered, row.truncated))
         return [escaped(token_label(tokenizer.token_bytes(row.token))), *shares, row.token == piece.token]
 
     return {"text": escaped(piece.text), "token": piece.token, "probability": round(piece.probability, 4),

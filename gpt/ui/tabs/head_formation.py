@@ -1,4 +1,4 @@
-"""What the Train tab shows of heads that form: one line a head over the steps of a run, who got which role, and where."""
+"""How heads get their roles, on the Train tab: a curve per head over the steps of a run, and which head got which role when."""
 
 from typing import Any
 

@@ -10,11 +10,11 @@ from gpt.data.tokenizer import encode_prompt, load_tokenizer
 from gpt.errors import UserError
 from gpt.runs.run import FINAL_STATES, Run, RunError, find_run, list_runs
 from gpt.ui.server.model_cache import snapshot_at
-from gpt.ui.tabs.controls import ANSWERED, QUIETLY, errors_as_messages
+from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages
 
 BEST = "weights: the best of the run"
-# A prompt that was typed while the server chose one stays: (what the box holds now, [what it held then, what to put there])
-SETTLED = "(now, proposal) => { const [then, better] = JSON.parse(proposal); return now === then ? better : now; }"
+# (prompt now, JSON of [prompt before, proposed prompt]) -> the proposed prompt, unless the user has typed in the meantime
+APPLY_PROPOSAL = "(now, proposal) => { const [then, better] = JSON.parse(proposal); return now === then ? better : now; }"
 MOST_REQUESTED = 20  # snapshots that persons may want of a run, by a button or a pause, while a tab is open
 
 
@@ -30,14 +30,14 @@ class RunPicker:
         self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
         self._proposal = gr.Textbox("", elem_classes="gpt-hidden", container=False)
-        self._quietly = {**QUIETLY, "preprocess": False}
+        self._quietly = {**NO_PROGRESS, "preprocess": False}
         chosen = self.run.input(self.choose, [self.run, self.prompt], [self.weights, self._proposal], trigger_mode="always_last",
                                 **self._quietly)
         self.changed = [
             self._settled(chosen),
             self.weights.change(self.label, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
 
-    def offered_on(self, tab: gr.Tab, request: str = "(run) => [run, null]") -> Any:
+    def refresh_on(self, tab: gr.Tab, request: str = "(run) => [run, null]") -> Any:
         """Bring the list of runs up to date whenever `tab` is shown. `request` is JavaScript that may request a run and a place on
         the slider: it takes the run that is chosen, and returns one, and a place or null."""
         inputs, outputs = [self.run, self.weights, self.prompt], [self.run, self.weights, self._proposal]
@@ -46,10 +46,10 @@ class RunPicker:
 
     def _settled(self, event: Any) -> Any:
         """After `event`, put the proposed prompt into its box, unless somebody has typed there meanwhile."""
-        return event.then(None, [self.prompt, self._proposal], self.prompt, js=SETTLED, **self._quietly)
+        return event.then(None, [self.prompt, self._proposal], self.prompt, js=APPLY_PROPOSAL, **self._quietly)
 
     def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, str]:
-        """The choice stays if the run is still there, and its weights, unless others are requested; else the newest run with its best."""
+        """Keep the selected run, if it still exists, with its weights or the requested ones; else select the newest run, best weights."""
         names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
         if chosen in names:
             if place is None:
@@ -60,8 +60,8 @@ class RunPicker:
         return gr.update(choices=names, value=newest), *(self.choose(newest, prompt) if newest else (gr.skip(), _proposal(prompt, prompt)))
 
     def follow(self, shown: gr.HTML) -> None:
-        """Move the slider to the weights that `shown` went to by itself: it clicks with {"run", "step"}, None for the best."""
-        shown.click(self.moved_to, self.run, self.weights, **ANSWERED, preprocess=False)
+        """Move the slider when the view `shown` changes its weights itself: its click event has {"run", "step"}, step None for the best."""
+        shown.click(self.moved_to, self.run, self.weights, **QUEUED, preprocess=False)
 
     def moved_to(self, chosen: str, event: gr.EventData) -> Any:
         """The slider where the view that clicked went, unless another run was chosen meanwhile."""
@@ -94,8 +94,8 @@ class RunPicker:
         return gr.update(maximum=last, value=last, label=BEST)
 
     def _last(self, name: str) -> int:
-        """The right end. A run that still trains has places for all snapshots to come, planned and asked for: the end stays the
-        best weights."""
+        """The last position of the slider, which is the best weights. For a run in training it leaves positions for all later snapshots,
+        planned and requested."""
         run = find_run(self.root, name)
         here = len(run.snapshots())
         to_come = 0 if run.status()["state"] in FINAL_STATES else run.config()["config"]["snapshots"] + MOST_REQUESTED
@@ -103,13 +103,13 @@ class RunPicker:
 
 
 def _proposal(prompt: Any, better: Any) -> str:
-    """A prompt to put into the box in place of the one that it holds, as SETTLED reads it."""
+    """A prompt to put into the box in place of the one that it holds, as APPLY_PROPOSAL reads it."""
     return json.dumps([prompt, better])
 
 
 def prompt_for(root: Path, name: str, prompt: Any, first: str) -> Any:
-    """The prompt for a run: what a person wrote stays. What the page itself put there, `first` or a run's own prompt, becomes `first`
-    where the run can read it, else the run's own: a run on letters alone knows neither a space nor a capital."""
+    """The prompt for a run: a prompt that a user has typed stays. One that the page has set, `first` or a run's own, becomes `first`
+    if the run's tokenizer can encode it, else the run's own: a run on letters alone has no tokens for spaces and capitals."""
     if prompt != first and prompt not in map(_own_prompt, list_runs(root)):
         return prompt
     run = find_run(root, name)

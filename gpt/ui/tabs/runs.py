@@ -17,7 +17,7 @@ from gpt.ui.charts.component import component
 from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import downloads
-from gpt.ui.tabs.controls import ANSWERED, QUIETLY, errors_as_messages, show_message
+from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
 from gpt.ui.tabs.run_table import COLUMNS, curve, table_row
 from gpt.ui.tabs.visitor import Visitor
 
@@ -51,32 +51,32 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
         return *fill(jobs, quota, selected), *CALM
 
     rows = [actions, deleting, renaming]
-    filled = {"fn": anew, "inputs": selected, "outputs": [table, chart, selected, *rows], **QUIETLY}
-    calmed = {"fn": lambda: CALM, "outputs": rows, **QUIETLY}
+    filled = {"fn": anew, "inputs": selected, "outputs": [table, chart, selected, *rows], **NO_PROGRESS}
+    calmed = {"fn": lambda: CALM, "outputs": rows, **NO_PROGRESS}
     tab.select(**filled)
-    # Gradio 6.31 gives an event that had to wait the data of the one before it, so what is ticked is asked for when its turn has come;
-    # and the queue keeps the order, so that of two answers the later one stays.
-    table.select(ticked, selected, [selected, chart, *rows], js="() => gpt.ticked.join('\\n')", trigger_mode="always_last", **ANSWERED)
+    # Gradio 6.31 gives a waiting event the data of the event before it, so the ticked names are read from the page when the event runs;
+    # and the queue keeps the order, so that the later of two answers is the one shown.
+    table.select(ticked, selected, [selected, chart, *rows], js="() => gpt.ticked.join('\\n')", trigger_mode="always_last", **QUEUED)
 
-    resume.click(partial(resume_run, jobs), [selected, visitor.key], **ANSWERED)
+    resume.click(partial(resume_run, jobs), [selected, visitor.key], **QUEUED)
 
-    delete.click(ask_to_delete, selected, [actions, deleting, confirm, about], **ANSWERED).success(None, js=to_focus("confirm-delete"))
-    deleted = confirm.click(partial(delete_runs, jobs), [about, visitor.key], **ANSWERED)
+    delete.click(ask_to_delete, selected, [actions, deleting, confirm, about], **QUEUED).success(None, js=to_focus("confirm-delete"))
+    deleted = confirm.click(partial(delete_runs, jobs), [about, visitor.key], **QUEUED)
     for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
         after(**filled).then(None, js=to_focus("delete"))
     keep_runs.click(**calmed).then(None, js=to_focus("delete"))
 
-    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, about], **ANSWERED)
+    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, about], **QUEUED)
     asked.success(None, js=to_focus("new-name"))
-    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [about, name, visitor.key], selected, **ANSWERED)
+    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [about, name, visitor.key], selected, **QUEUED)
     done.success(**filled).success(None, js=to_focus("rename"))
     leave.click(**calmed).then(None, js=to_focus("rename"))
 
     for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of)):
-        begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **QUIETLY)
-        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE)), selected, delivered, **ANSWERED)
+        begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **NO_PROGRESS)
+        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE)), selected, delivered, **QUEUED)
         for after in (packed.success, packed.failure):
-            after(partial(gr.update, value=name, interactive=True), None, button, **QUIETLY)
+            after(partial(gr.update, value=name, interactive=True), None, button, **NO_PROGRESS)
 
 
 def to_focus(elem_id: str) -> str:
@@ -85,7 +85,7 @@ def to_focus(elem_id: str) -> str:
 
 
 def fill(jobs: Jobs, quota: DiskQuota, selected: str) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """The whole tab anew, after there is room: table, chart and selection. With nothing selected, the newest run is."""
+    """Enforce the disk quota, then refresh table, chart and selection. If nothing is selected, select the newest run."""
     quota.enforce()
     runs = list_runs(jobs.root)
     chosen = names_of(selected)
@@ -150,7 +150,7 @@ def delete_runs(jobs: Jobs, names: str, visitor: str = "") -> None:
                 run = find_run(jobs.root, name)
                 jobs.access.check(visitor, name)
                 cleanup.delete(run)
-                jobs.access.deleted(name)
+                jobs.access.forget(name)
 
 
 def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any, str]:
@@ -161,7 +161,7 @@ def ask_for_a_name(jobs: Jobs, selected: str) -> tuple[Any, Any, Any, str]:
 
 
 def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
-    """The name of the run that was asked about, from now on."""
+    """Rename the run that the open question names. Returns its new name."""
     with errors_as_messages():
         run, name = one_of(jobs, asked, "rename"), str(name or "").strip()
         if name == run.name:
@@ -171,7 +171,7 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
             if run.name == jobs.child():
                 raise RunError(f"run {run.name} is training: wait until it has ended, or stop it first")
             new = cleanup.rename(run, name).name
-            jobs.access.renamed(run.name, new)
+            jobs.access.rename(run.name, new)
             return new
 
 

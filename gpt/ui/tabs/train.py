@@ -17,12 +17,12 @@ from gpt.runs.cleanup import size
 from gpt.runs.run import find_run, new_name
 from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
-from gpt.ui.server.access import process_known
-from gpt.ui.server.jobs import Jobs, training_words
+from gpt.ui.server.access import process_identity
+from gpt.ui.server.jobs import Jobs, training_arguments
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs import form_memory, head_formation
-from gpt.ui.tabs.controls import ANSWERED, QUIETLY, controls_of, errors_as_messages, show_message
+from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, controls_of, errors_as_messages, show_message
 from gpt.ui.tabs.visitor import Visitor
 
 
@@ -66,24 +66,24 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
     # the answer with the highest.
     number = gr.Number(visible=False)
     priced = {"fn": partial(show_price, jobs), "inputs": [number, *sent], "outputs": [price, preview], "preprocess": False,
-              "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **QUIETLY}
+              "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
     gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
-    preset.input(take_preset, preset, [preset, *form], preprocess=False, **QUIETLY)
+    preset.input(take_preset, preset, [preset, *form], preprocess=False, **NO_PROGRESS)
     memory = form_memory.save_form(preset, {"run": name, **controls})
     for loaded in [known.then for known in visitor.known] or [page.load]:
-        loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **QUIETLY)
+        loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS)
     begun = train.click(partial(start, jobs), sent, None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**priced)
-    chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **QUIETLY)
+    chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **NO_PROGRESS)
     form_memory.save_preset_after(chosen.success, memory, preset)
     chosen.success(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**priced)
-    pause.click(partial(toggle_pause, jobs), visitor.key, **ANSWERED)
+    pause.click(partial(toggle_pause, jobs), visitor.key, **QUEUED)
     stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
-    stop_now.click(partial(end_at_once, jobs), visitor.key, **ANSWERED)
-    snapshot.click(partial(keep_snapshot, jobs), visitor.key, **ANSWERED)
-    extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **ANSWERED)
-    for chosen in (use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **ANSWERED),
-                   upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **ANSWERED)):
+    stop_now.click(partial(end_at_once, jobs), visitor.key, **QUEUED)
+    snapshot.click(partial(save_snapshot, jobs), visitor.key, **QUEUED)
+    extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **QUEUED)
+    for chosen in (use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **QUEUED),
+                   upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **QUEUED)):
         form_memory.save_after(chosen.success, memory, "corpus", source)
 
 
@@ -120,13 +120,13 @@ def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
     with errors_as_messages():
         *settings, visitor = values
-        config = jobs.access.bounded(visitor, validate(typed(FIELDS, settings)))
+        config = jobs.access.with_time_limit(visitor, validate(typed(FIELDS, settings)))
         text = long_enough(jobs, config, visitor)
         jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
         run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
         with jobs.access.lock:  # nobody may rename a run to this name in between
             jobs.start(config, text_of(preset, "the preset"), run)
-            jobs.access.began(visitor, run, process_known(jobs.process() or 0))  # none if it has failed already
+            jobs.access.register(visitor, run, process_identity(jobs.process() or 0))  # none if it has failed already
 
 
 def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
@@ -166,7 +166,7 @@ def end_at_once(jobs: Jobs, visitor: str = "") -> None:
             find_run(jobs.root, running).stop_now()
 
 
-def keep_snapshot(jobs: Jobs, visitor: str = "") -> None:
+def save_snapshot(jobs: Jobs, visitor: str = "") -> None:
     with errors_as_messages():
         if (running := jobs.running()) and not jobs.starting():
             jobs.access.check(visitor, running)
@@ -180,7 +180,7 @@ def add_steps(jobs: Jobs, steps: Any, visitor: str = "") -> None:
     with errors_as_messages():
         if isinstance(steps, bool) or not isinstance(steps, int | float) or not 1 <= steps <= MOST_STEPS or steps != int(steps):
             raise UserError(f"{str(steps)[:40]} steps cannot be added: give a whole number from 1 to {MOST_STEPS:,}")
-        run = training_status.watched(jobs)
+        run = training_status.current_run(jobs)
         if run is None or jobs.starting():
             raise UserError("there is no run to add steps to yet: wait until one has begun")
         jobs.access.check(visitor, run.name)
@@ -209,7 +209,7 @@ def _chosen(jobs: Jobs, name: str, data: bytes, visitor: str) -> Any:
     with errors_as_messages():
         jobs.access.check_text(visitor, data)
         path = texts.save_text(jobs.access.home(visitor), name, data)
-        jobs.access.gave(path)
+        jobs.access.make_room_for(path)
     return gr.update(choices=texts.choices(jobs.access.home(visitor)), value=str(path))
 
 
@@ -228,7 +228,7 @@ def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[st
 
 def _preview(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
-    tokenizer = config["tokenizer"] if isinstance(config["tokenizer"], str) else CONFIG["tokenizer"]
+    tokenizer = config["tokenizer"] if config["tokenizer"] in list(TOKENIZERS) else CONFIG["tokenizer"]
     seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
     return texts.preview(texts.check_source(jobs.access.home(visitor), config["corpus"]), tokenizer, vocab_size, seed)
 
@@ -241,8 +241,8 @@ def long_enough(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, A
 
 
 def priced(config: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the size of vocabulary to reckon with: the one found in the text; or, if tokens have been learned from its beginning
-    only, as many as were requested, since the whole text may hold them."""
+    """`config` with the vocabulary size for the estimate: the actual one; or, if the tokens were learned from the beginning of the text
+    only, the requested one, since the whole text may reach it."""
     learns = TOKENIZERS[config["tokenizer"]].learns_vocab_size
     return config if learns and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
 
@@ -260,14 +260,14 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor
         if name:
             jobs.check_free(name)
         text = long_enough(jobs, config, visitor)
-        config = jobs.access.bounded(visitor, config)
+        config = jobs.access.with_time_limit(visitor, config)
         cost = estimate(priced(config, text), text["train_tokens"], config["device"])
     except ConfigError as error:
         return {"problems": [escaped(problem) for problem in error.problems.values()]}
     except UserError as error:
         return {"problems": [escaped(str(error))]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
-    words = training_words(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
+    words = training_arguments(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     return {
         "problems": jobs.access.problems(visitor, config, cost),
         "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],
@@ -275,7 +275,7 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor
                     [f"about {training_status.duration(cost.seconds)}", "here"]],
         "colours": PART_COLOURS, "bars": [["parameters", shares(cost.parameters)], ["arithmetic", shares(cost.flops)]],
         "warning": "" if cost.fits else (f"This needs about {size(cost.training_bytes)} of memory, and this machine has "
-                                         f"{size(cost.free_bytes)} free: lower {' or '.join(cost.knobs)}."),
+                                         f"{size(cost.free_bytes)} free: lower {' or '.join(cost.settings_to_lower)}."),
         "command": shlex.join(["python", *words]),
     }
 

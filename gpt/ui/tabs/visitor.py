@@ -1,4 +1,4 @@
-"""Above the tabs, what a public page needs: the key by which it knows a visitor, what visitors should know, the password."""
+"""The part of a public page above the tabs: the key that identifies a visitor, the rules for visitors, and the password."""
 
 import secrets
 from typing import Any
@@ -7,12 +7,12 @@ import gradio as gr
 
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.values import text_of
-from gpt.ui.tabs.controls import ANSWERED, QUIETLY, errors_as_messages, show_message
+from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
 
 
 class Visitor:
-    """Whoever looks at the page. `key` is an input for all events that change a run or give a text; on a page of one's own it
-    stays empty. `known` are the events after which it is there."""
+    """A visitor of the page. `key` is an input of all events that change a run or upload a text; on a private page it stays
+    empty. `known` are the events after which `key` is set."""
 
     def __init__(self, jobs: Jobs, page: gr.Blocks):
         self.key = gr.Textbox("", label="visitor", elem_id="visitor", elem_classes="gpt-hidden", container=False)
@@ -21,7 +21,7 @@ class Visitor:
         if access.caps is None:
             return
         saved = gr.BrowserState("", storage_key="gpt-visitor", secret="saved by the browser alone")
-        self.known.append(page.load(remembered_key, saved, [saved, self.key], **QUIETLY))
+        self.known.append(page.load(remembered_key, saved, [saved, self.key], **NO_PROGRESS))
         gr.Markdown("This page is public: everyone who reaches it sees the runs and what their models write, so give no text that is a "
                     "secret. Only you can stop, change or delete the runs you begin.", elem_id="public")
         with gr.Accordion("Limits" + (", and the password of this page" if access.has_password else ""), open=False, elem_id="limits"):
@@ -37,7 +37,7 @@ class Visitor:
                 show_message("You may now stop, change and delete all runs, until the page is started again.")
                 return ""
 
-            gr.on([enter.click, password.submit], unlock, [self.key, password], password, **ANSWERED)
+            gr.on([enter.click, password.submit], unlock, [self.key, password], password, **QUEUED)
 
 
 def remembered_key(key: Any) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from gpt.config import CONFIG, FIELDS, PRESETS
 from gpt.estimate.price import Estimate, Work
 from gpt.runs.run import find_run
 from gpt.ui.server import texts
-from gpt.ui.server.access import HOMES, OWNERS, Access, AccessError, Caps, digest, process_known
+from gpt.ui.server.access import HOMES, OWNERS, Access, AccessError, Caps, digest, process_identity
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import train
 from tests.conftest import TINY
@@ -22,7 +22,7 @@ from tests.ui.conftest import until
 
 ANNA, BERT = "anna" * 8, "bert" * 8
 PASSWORD = "open sesame"
-HERE = process_known(os.getpid())  # stands for the process that trains a run
+HERE = process_identity(os.getpid())  # stands for the process that trains a run
 GONE = (HERE[0], 0.0)  # a process that had our number before us
 
 
@@ -31,7 +31,7 @@ def cost(**changes) -> Estimate:
     price = {"parameters": {"embedding": 10, "attention": 10, "feed-forward": 20, "head": 0}, "flops": {}, "weight_bytes": 160.0,
              "optimizer_bytes": 320.0, "training_bytes": 1e8, "free_bytes": 10**12, "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
              "step_seconds": 0.5, "evaluation_seconds": 0.5,
-             "knobs": ("batch", "n_layers")}
+             "settings_to_lower": ("batch", "n_layers")}
     return Estimate(**{**price, **changes})
 
 
@@ -64,13 +64,13 @@ class TestOwnership:
     def test_a_page_of_ones_own_allows_everything_and_keeps_no_register(self, tmp_path):
         access = Access(tmp_path)
         access.check("", "any")
-        access.began("", "any", HERE)
+        access.register("", "any", HERE)
         access.check_cost("", CONFIG, 10**9)
         assert access.home("") == tmp_path
         assert list(tmp_path.iterdir()) == []
 
     def test_a_run_is_its_beginners_alone(self, access):
-        access.began(ANNA, "a", HERE)
+        access.register(ANNA, "a", HERE)
         access.check(ANNA, "a")
         for visitor in (BERT, "", None, 5, ANNA[:10], "a" * 5000):
             with pytest.raises(AccessError):
@@ -79,26 +79,26 @@ class TestOwnership:
             access.check(ANNA, "stories")
 
     def test_the_server_keeps_a_digest_and_not_the_key(self, access, tmp_path):
-        access.began(ANNA, "a", HERE)
+        access.register(ANNA, "a", HERE)
         kept = (tmp_path / OWNERS).read_text()
         assert ANNA not in kept
         assert json.loads(kept) == {"a": {"who": digest(ANNA), "created": None, "process": list(HERE)}}
 
     def test_what_is_known_of_a_run_goes_with_it(self, access):
-        access.began(ANNA, "a", HERE)
-        access.renamed("a", "b")
+        access.register(ANNA, "a", HERE)
+        access.rename("a", "b")
         access.check(ANNA, "b")
-        access.deleted("b")
+        access.forget("b")
         with pytest.raises(AccessError):
             access.check(ANNA, "b")
 
     def test_a_run_stays_its_beginners_whoever_trains_it_on(self, access, tmp_path):
         path = make_run(tmp_path, "a", process=GONE, created=5.5)
-        access.began(ANNA, "a", GONE)
+        access.register(ANNA, "a", GONE)
         access.check(ANNA, "a")
         (path / "status.json").write_text(json.dumps({"state": "done", "step": 2, "steps": 2, "pid": 1, "began": 7.0}))
         access.check(ANNA, "a")
-        access.renamed("a", "b")
+        access.rename("a", "b")
         path.rename(tmp_path / "b")
         access.check(ANNA, "b")
 
@@ -108,22 +108,22 @@ class TestOwnership:
                 access.check(ANNA, name)
 
         for name in ("b", "c", "d", "e"):
-            access.began(ANNA, name, GONE)  # its process ended without a folder
+            access.register(ANNA, name, GONE)  # its process ended without a folder
         make_run(tmp_path, "b", process=(1, 7.0))  # begun in a terminal
         make_run(tmp_path, "c", process=(1, 7.0), created=6.5)
         refused("b")
         refused("c")
         access.unlock(BERT, PASSWORD)
-        access.began(BERT, "d", HERE)
+        access.register(BERT, "d", HERE)
         make_run(tmp_path, "d", created=7.5)
         refused("d")
-        access.renamed("stories", "e")
+        access.rename("stories", "e")
         make_run(tmp_path, "e", process=GONE, created=8.5)
         refused("e")
 
     def test_a_run_that_was_deleted_elsewhere_leaves_no_claim(self, access, tmp_path):
         path = make_run(tmp_path, "a", created=5.5)
-        access.began(ANNA, "a", HERE)
+        access.register(ANNA, "a", HERE)
         access.check(ANNA, "a")
         (path / "config.json").write_text(json.dumps({"config": {}, "created": 9.5}))
         with pytest.raises(AccessError):
@@ -144,7 +144,7 @@ class TestOwnership:
 
     @pytest.mark.parametrize("damage", ["{", "[]", "5", "\xff"])
     def test_a_damaged_register_gives_no_run_away(self, access, tmp_path, damage):
-        access.began(ANNA, "a", HERE)
+        access.register(ANNA, "a", HERE)
         (tmp_path / OWNERS).write_bytes(damage.encode("latin-1"))
         with pytest.raises(AccessError):
             access.check(ANNA, "a")
@@ -153,7 +153,7 @@ class TestOwnership:
         make_run(tmp_path, "stories")
         for name in ("one", "two", "three"):
             make_run(tmp_path, name)
-            access.began(ANNA, name, HERE)
+            access.register(ANNA, name, HERE)
         assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["stories", "three", "two"]
         assert set(json.loads((tmp_path / OWNERS).read_text())) == {"three", "two"}
 
@@ -193,10 +193,10 @@ class TestCaps:
         assert Caps().problems(CONFIG, cost()) == []
 
     def test_the_clock_ends_a_visitors_run_whatever_was_estimated(self, access):
-        assert access.bounded(ANNA, CONFIG) == {**CONFIG, "max_minutes": 10.0}
-        assert access.bounded(ANNA, {**CONFIG, "max_minutes": 2.0})["max_minutes"] == 2.0
+        assert access.with_time_limit(ANNA, CONFIG) == {**CONFIG, "max_minutes": 10.0}
+        assert access.with_time_limit(ANNA, {**CONFIG, "max_minutes": 2.0})["max_minutes"] == 2.0
         access.unlock(ANNA, PASSWORD)
-        assert access.bounded(ANNA, CONFIG) == CONFIG
+        assert access.with_time_limit(ANNA, CONFIG) == CONFIG
 
     @pytest.mark.usefixtures("known_speed")
     def test_the_page_says_what_train_does_about_a_run_that_would_take_longer(self, public):
@@ -250,7 +250,7 @@ class TestTexts:
         kept = []
         for i in range(3):
             kept.append(texts.save_text(access.home(ANNA if i % 2 else BERT), "given", str(i).encode() * 400))
-            access.gave(kept[-1])
+            access.make_room_for(kept[-1])
         assert [path.exists() for path in kept] == [False, True, True]
         assert own.exists()
         with pytest.raises(AccessError, match="give a shorter one"):
@@ -277,7 +277,7 @@ class TestControl:
 
     def test_a_visitor_cannot_hold_the_machine_by_a_pause(self, public, monkeypatch):
         monkeypatch.setattr(public, "running", lambda: "bottles")
-        public.access.began(ANNA, "bottles", HERE)
+        public.access.register(ANNA, "bottles", HERE)
         with pytest.raises(gr.Error, match=says("paused", "stop", "resume")):
             train.toggle_pause(public, ANNA)
 
@@ -286,16 +286,16 @@ class TestControl:
     def test_a_visitors_run_does_not_grow_for_ever(self, root, tmp_path, monkeypatch, caps, told):
         jobs, asked = Jobs(copytree(root, tmp_path / "checkpoints"), caps, PASSWORD), []
         monkeypatch.setattr(jobs, "running", lambda: "bottles")
-        monkeypatch.setattr("gpt.ui.server.training_status.watched", lambda jobs: find_run(jobs.root, "bottles"))
+        monkeypatch.setattr("gpt.ui.server.training_status.current_run", lambda jobs: find_run(jobs.root, "bottles"))
         monkeypatch.setattr("gpt.runs.run.Run.request", lambda run, word: asked.append(word))
         monkeypatch.setattr(jobs, "extend", lambda name, steps: asked.append(steps))
         monkeypatch.setattr(train, "show_message", lambda sentence: None)
-        jobs.access.began(ANNA, "bottles", HERE)
-        for act in (lambda: train.keep_snapshot(jobs, ANNA), lambda: train.add_steps(jobs, 5, ANNA)):
+        jobs.access.register(ANNA, "bottles", HERE)
+        for act in (lambda: train.save_snapshot(jobs, ANNA), lambda: train.add_steps(jobs, 5, ANNA)):
             with pytest.raises(gr.Error, match=told):
                 act()
         assert asked == []
         jobs.access.unlock(ANNA, PASSWORD)
-        train.keep_snapshot(jobs, ANNA)
+        train.save_snapshot(jobs, ANNA)
         train.add_steps(jobs, 5, ANNA)
         assert asked == ["snapshot", 5]

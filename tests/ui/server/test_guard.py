@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import demo
 from gpt.ui.server import guard
-from gpt.ui.server.guard import API, DEEPEST, LARGEST_REQUEST, OURS, in_a_sentence, parsed, parts, without_exceptions
+from gpt.ui.server.guard import API, DEEPEST, LARGEST_REQUEST, SERVER_FAULT, in_a_sentence, parsed, parts, without_exceptions
 from gpt.ui.server.jobs import Jobs
 from tests.says import says
 
@@ -131,11 +131,11 @@ def test_a_fault_of_ours_is_one_sentence_and_its_words_stay_in_the_log(http, pag
     endpoint = next(fn for fn in page.fns.values() if fn.api_name == "stop")
     monkeypatch.setattr(endpoint, "fn", fail)
     answer = http.post(f"{API}/api/stop", json={"data": [""]})
-    assert sentence(answer) == OURS
+    assert sentence(answer) == SERVER_FAULT
     joined = http.post(f"{API}/queue/join", json={"data": [""], "fn_index": endpoint._id, "session_hash": "faulty"})
     assert joined.status_code == 200
     events = http.get(f"{API}/queue/data", params={"session_hash": "faulty"}).text
-    assert OURS in events
+    assert SERVER_FAULT in events
     assert "secret" not in answer.text + events
     assert "secret words" in capsys.readouterr().err
 
@@ -165,8 +165,9 @@ def test_with_a_login_nothing_else_can_be_had(tmp_path):
 
 @pytest.mark.parametrize(("status", "body", "told"), [
     (503, b'{"detail": "Queue is full. Max size is 32 and size is 32."}', "too many people ask at once: try again in a moment"),
-    (500, b'{"error": "emb_dim is 5"}', "emb_dim is 5"), (500, b'{"error": null}', OURS), (500, b"Internal Server Error", OURS),
-    (500, b'{"detail": "KeyError: 5"}', OURS), (404, b'{"detail": "Not Found"}', "Not Found"),
+    (500, b'{"error": "emb_dim is 5"}', "emb_dim is 5"), (500, b'{"error": null}', SERVER_FAULT),
+    (500, b"Internal Server Error", SERVER_FAULT),
+    (500, b'{"detail": "KeyError: 5"}', SERVER_FAULT), (404, b'{"detail": "Not Found"}', "Not Found"),
     (422, b'{"detail": [{"msg": "x"}]}', "reload the page"),
     (400, b"<html>", "reload the page"), (400, b"\xff", "reload the page"), (400, b"[" * 100, "reload the page")])
 def test_an_error_goes_out_as_a_sentence(status, body, told):
@@ -184,7 +185,7 @@ def test_events_that_are_no_failures_stay_as_they_are():
         assert without_exceptions(event) == event
     failed = b'data: {"msg":"process_completed","output":{"error":null},"success":false}\n\n'
     told = json.loads(without_exceptions(failed)[6:])["output"]
-    assert told["error"] == OURS
+    assert told["error"] == SERVER_FAULT
     assert told["visible"] is True  # else Gradio's page says nothing
     assert told["duration"] > 0
 

@@ -18,7 +18,7 @@ from gpt.pretrain import make_parser, session_from_flags
 from gpt.runs.run import Run, RunError, find_run, list_runs, load_run
 from gpt.runs.session import Session, machine_lock
 from gpt.runs.writer import RunWriter
-from gpt.ui.server.jobs import PROJECT, Jobs, resuming_words, training_words
+from gpt.ui.server.jobs import PROJECT, Jobs, resuming_arguments, training_arguments
 from gpt.ui.tabs.train import ask
 from tests.says import says
 from tests.ui.conftest import until
@@ -52,7 +52,7 @@ def typed_values(config: dict) -> dict:
 
 @given(configs(), st.sampled_from([*PRESETS, "none of them"]))
 def test_the_command_line_says_all_of_a_config(config, preset):
-    words = training_words(config, preset, "run-1", Path("/nowhere/at all"))
+    words = training_arguments(config, preset, "run-1", Path("/nowhere/at all"))
     assert words[:2] == ["-m", "gpt.pretrain"]
     session = session_from_flags(vars(make_parser().parse_args(words[2:])))
     assert typed_values(session.config) == typed_values(config)
@@ -61,17 +61,17 @@ def test_the_command_line_says_all_of_a_config(config, preset):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_its_name_on_the_command_line(preset, tmp_path):
-    assert training_words(PRESETS[preset].config, preset, "a", tmp_path) == [
+    assert training_arguments(PRESETS[preset].config, preset, "a", tmp_path) == [
         "-m", "gpt.pretrain", "--preset", preset, "--run", "a", "--checkpoints", str(tmp_path)]
 
 
 def test_the_usual_folder_needs_no_flag():
-    assert training_words(CONFIG, "quick", "a", PROJECT / "checkpoints")[-2:] == ["--run", "a"]
-    assert resuming_words("a", PROJECT / "checkpoints") == ["-m", "gpt.pretrain", "--run", "a", "--resume"]
+    assert training_arguments(CONFIG, "quick", "a", PROJECT / "checkpoints")[-2:] == ["--run", "a"]
+    assert resuming_arguments("a", PROJECT / "checkpoints") == ["-m", "gpt.pretrain", "--run", "a", "--resume"]
 
 
 def test_the_command_line_of_a_resumed_run_is_understood(tmp_path):
-    given_flags = make_parser().parse_args(resuming_words("a", tmp_path)[2:])
+    given_flags = make_parser().parse_args(resuming_arguments("a", tmp_path)[2:])
     assert (given_flags.run, given_flags.resume, given_flags.checkpoints) == ("a", True, str(tmp_path))
 
 
@@ -182,7 +182,7 @@ class TestProcess:
     @pytest.fixture
     def start(self, jobs, tiny, monkeypatch):
         def start(program: str) -> None:
-            monkeypatch.setattr("gpt.ui.server.jobs.training_words", lambda *_: ["-c", program])
+            monkeypatch.setattr("gpt.ui.server.jobs.training_arguments", lambda *_: ["-c", program])
             jobs.start(tiny, "quick", "a")
 
         return start
@@ -202,7 +202,7 @@ class TestProcess:
     def test_a_resumed_run_that_cannot_go_on_is_told(self, jobs, monkeypatch):
         with RunWriter(jobs.root / "a") as writer:
             writer.write_status(state="stopped", step=5, steps=10)
-        monkeypatch.setattr("gpt.ui.server.jobs.resuming_words", lambda *_: ["-c", "raise SystemExit('this machine has no GPU')"])
+        monkeypatch.setattr("gpt.ui.server.jobs.resuming_arguments", lambda *_: ["-c", "raise SystemExit('this machine has no GPU')"])
         jobs.resume("a")
         assert until(jobs.failure) == ("a", "this machine has no GPU")
 
@@ -259,7 +259,7 @@ class TestProcess:
         jobs.close()
         assert jobs.running() is None
 
-    @pytest.mark.parametrize("end", [Jobs.close, Jobs.leave])
+    @pytest.mark.parametrize("end", [Jobs.close, Jobs.detach])
     def test_nothing_is_started_once_the_page_ends(self, jobs, tiny, nothing_starts, end):
         end(jobs)
         with pytest.raises(RunError, match=says("ending")):
@@ -267,13 +267,13 @@ class TestProcess:
 
     def test_a_page_that_leaves_its_process_lets_it_train_on(self, jobs, start):
         start("import time; time.sleep(600)")
-        jobs.leave()
+        jobs.detach()
         assert jobs.starting() == "a"
 
     def test_a_resumed_run_is_starting_until_its_folder_says_more(self, jobs, monkeypatch):
         with RunWriter(jobs.root / "a") as writer:
             writer.write_status(state="stopped", step=5, steps=10)
-        monkeypatch.setattr("gpt.ui.server.jobs.resuming_words", lambda *_: ["-c", "import time; time.sleep(600)"])
+        monkeypatch.setattr("gpt.ui.server.jobs.resuming_arguments", lambda *_: ["-c", "import time; time.sleep(600)"])
         jobs.resume("a")
         assert jobs.starting() == jobs.running() == "a"
         with pytest.raises(RunError, match=says("run a ", "training")):
@@ -362,7 +362,7 @@ def test_a_run_that_has_ended_is_extended_by_the_command_line(jobs, tiny, monkey
     (writer.path / "last").mkdir()
     (writer.path / "last" / "step-000090.safetensors").touch()
     jobs.extend("a", 500)
-    assert launched == [([*resuming_words("a", jobs.root), "--max_steps", str(planned)], "a")]
+    assert launched == [([*resuming_arguments("a", jobs.root), "--max_steps", str(planned)], "a")]
 
 
 def test_a_run_that_trains_is_asked_for_more_steps(jobs):

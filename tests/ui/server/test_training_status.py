@@ -9,9 +9,9 @@ from gpt.runs.run import find_run
 from gpt.runs.writer import RunWriter
 from gpt.ui.charts.figures import loss_chart
 from gpt.ui.server import training_status
-from gpt.ui.server.access import Caps, process_known
+from gpt.ui.server.access import Caps, process_identity
 from gpt.ui.server.jobs import Jobs
-from gpt.ui.server.training_status import MOST_ROWS, MOST_SAMPLES, duration, facts, poll, sentence, thinned, watched
+from gpt.ui.server.training_status import MOST_ROWS, MOST_SAMPLES, current_run, duration, facts, poll, sentence, thinned
 
 STEP = {"step": 1, "tokens": 32, "seconds": 0.5, "loss": 3.5}
 
@@ -133,11 +133,11 @@ def test_a_run_that_went_well_shows_no_log(library_jobs):
 def test_the_run_that_trains_is_watched_before_newer_ones(jobs, writer):
     with RunWriter(jobs.root / "b") as newer:
         newer.write_status(state="done", step=1, steps=1)
-    assert watched(jobs).name == "a"
+    assert current_run(jobs).name == "a"
 
 
 def test_without_a_run_that_trains_the_newest_is_watched(library_jobs):
-    assert watched(library_jobs).name == "bytes"
+    assert current_run(library_jobs).name == "bytes"
 
 
 def test_facts_are_words_a_person_reads():
@@ -203,7 +203,7 @@ class TestSentence:
         assert "comes with the project" not in self.of(jobs, "stories")
         monkeypatch.setattr(training_status, "PROJECT", tmp_path)
         assert "comes with the project" in self.of(jobs, "stories")
-        jobs.access.began("anna" * 8, "stories", process_known(os.getpid()))
+        jobs.access.register("anna" * 8, "stories", process_identity(os.getpid()))
         assert "comes with the project" not in self.of(jobs, "stories")
 
 

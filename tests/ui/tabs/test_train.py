@@ -163,6 +163,11 @@ def test_the_preview_says_how_much_there_is_to_learn(jobs, config, text):
     assert told["notes"] == ""
 
 
+@pytest.mark.parametrize("tokenizer", ["words", "", None, 5, ["bpe"], {}])
+def test_a_text_is_previewed_whatever_tokenizer_is_asked_for(jobs, tokenizer):
+    assert "bytes each" in preview_of(jobs, {**CONFIG, "tokenizer": tokenizer})["sentence"]
+
+
 def test_the_tokens_of_a_long_text_are_told_as_an_estimate(jobs):
     assert " million characters; about " in preview_of(jobs, {**CONFIG, "corpus": "repeats", "tokenizer": "char"})["sentence"]
 
@@ -237,7 +242,7 @@ def test_a_snapshot_is_asked_for(jobs, monkeypatch):
     monkeypatch.setattr(gr, "Info", lambda text: None)
     with RunWriter(jobs.root / "a") as writer:
         writer.write_status(state="running", step=1, steps=9)
-        train.keep_snapshot(jobs)
+        train.save_snapshot(jobs)
         assert writer.command() == "snapshot"
 
 

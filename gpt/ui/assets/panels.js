@@ -1,0 +1,30 @@
+// Panels below the heads, each in a file of its own: {title, build(element, explorer) -> {show(), select()}}. `show` is called when the
+// panel is opened and when another inspection is shown while it is open, `select` when another head or token is selected meanwhile.
+gpt.panels = [];
+
+// A tab for each panel. A panel is built when it is first opened: most people open one or two.
+gpt.panelTabs = function (tabs, room, explorer) {
+    const built = new Map();
+    let opened = null;
+    tabs.setAttribute("role", "tablist");
+
+    const open = (panel, tab) => {
+        const close = tab.getAttribute("aria-selected") === "true";
+        for (const other of tabs.children) other.setAttribute("aria-selected", String(other === tab && !close));
+        if (!built.has(panel)) {
+            const place = gpt.make("div", "gpt-panel-content");
+            built.set(panel, { place, ...panel.build(place, explorer) });
+        }
+        opened = close ? null : built.get(panel);
+        room.replaceChildren(...(opened ? [opened.place] : []));
+        opened?.show?.();
+    };
+    gpt.panels.forEach((panel, i) => {
+        const tab = gpt.button(panel.title, () => open(panel, tab), "");
+        tab.setAttribute("role", "tab");
+        tab.setAttribute("aria-selected", "false");
+        tab.id = `panel-${i}`;
+        tabs.append(tab);
+    });
+    return { show: () => opened?.show?.(), select: () => opened?.select?.() };
+};

@@ -1,0 +1,57 @@
+// The Train tab's form: the text, and what training this CONFIG costs. Requests about the form have numbers (gpt/ui/tabs/train.py), and so
+// have the answers: one that was overtaken is not shown.
+
+// {question, sentence, opening, notes}
+gpt.views.preview = function (element, props, { watch }) {
+    const sentence = gpt.make("p", "gpt-small"), opening = gpt.make("p", "gpt-opening"), notes = gpt.make("p", "gpt-warning");
+    element.replaceChildren(sentence, opening, notes);
+    const show = gpt.inOrder(({ question }) => question, (value) => {
+        sentence.textContent = value.sentence || "";
+        opening.textContent = value.opening || "";
+        notes.textContent = value.notes || "";
+    });
+    watch("value", () => show(props.value || {}));
+    show(props.value || {});
+};
+
+// {question, numbers: [[value, label]], bars: [[label, {part: share}]], colours: {part: colour}, problems: [sentence], warning, command}
+gpt.views.price = function (element, props, { watch }) {
+    const show = gpt.inOrder(({ question }) => question, (value) => {
+        const parts = (value.problems || []).map((problem) => gpt.make("p", "gpt-error", problem));
+        if (value.numbers?.length) {
+            const line = gpt.make("p", "gpt-price");
+            value.numbers.forEach(([number, label], i) => line.append(i ? " · " : "", gpt.make("b", "", number), ` ${label}`));
+            parts.push(line);
+        }
+        if (value.warning) parts.push(gpt.make("p", "gpt-warning", value.warning));
+        if (value.bars?.length) parts.push(gpt.priceBars(value), gpt.priceLegend(value));
+        if (value.command) parts.push(gpt.make("p", "gpt-command", value.command));
+        element.replaceChildren(...parts);
+    });
+    watch("value", () => show(props.value || {}));
+    show(props.value || {});
+};
+
+// A bar of shares by part of the model for each label.
+gpt.priceBars = function ({ bars, colours }) {
+    return gpt.around("div", "gpt-bars", ...bars.flatMap(([label, shares]) => {
+        const bar = gpt.around("div", "gpt-bar", ...Object.entries(shares).map(([part, share]) => {
+            const piece = gpt.make("span");
+            piece.style.background = colours[part];
+            piece.style.flexGrow = share;
+            piece.title = `${part}: ${gpt.percent(share)} of ${label}`;
+            return piece;
+        }));
+        bar.setAttribute("role", "img");
+        bar.setAttribute("aria-label", `${label}: ` + Object.entries(shares).map(([part, share]) => `${part} ${gpt.percent(share)}`).join(", "));
+        return [gpt.make("span", "", label), bar];
+    }));
+};
+
+gpt.priceLegend = function ({ bars, colours }) {
+    return gpt.around("p", "gpt-key", ...Object.entries(colours).map(([part, colour]) => {
+        const entry = gpt.legendEntry(colour, `${part} ${bars.map(([, shares]) => gpt.percent(shares[part])).join(" | ")}`);
+        entry.title = bars.map(([label, shares]) => `${gpt.percent(shares[part])} of ${label}`).join(", ");
+        return entry;
+    }));
+};
