@@ -5,7 +5,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_page import PATIENT, show
+from tests.browser.test_page import PATIENT, choose_run, show
 
 
 @pytest.fixture
@@ -20,11 +20,10 @@ def two(root):
 def test_what_is_typed_while_a_run_is_being_chosen_stays(open_page):
     page = open_page()
     show(page, "Generate")
-    box, prompt = page.locator("#generate-run input"), page.locator("#prompt textarea")
-    expect(box).not_to_have_value("", timeout=PATIENT)
+    choose_run(page, "generate", "hostile")
+    box, prompt, other = page.locator("#generate-run input"), page.locator("#prompt textarea"), "twin"
     expect(prompt).not_to_have_value("Once there was", timeout=PATIENT)  # neither run can read it
-    other = {"hostile": "twin", "twin": "hostile"}[box.input_value()]
-    prompt.fill("Once there was")  # the page's own prompt may be changed by it
+    prompt.fill("Once there was")  # the page may change its own prompt, and no other
     held, typed = [], False
 
     def hold(route) -> None:
