@@ -64,7 +64,7 @@ class Forming:
                     continue
                 self._reported.add((layer, head, role.name))
                 yield {"kind": "formed", "layer": layer, "head": head, "role": role.name, "excess": round(role.excess, 4),
-                       "text": f"layer {layer} head {head} became {SCORES[role.name].makes} at step {step:,}"}
+                       "text": f"layer {layer} head {head} became {SCORES[role.name].head_name} at step {step:,}"}
 
     def _before(self, layer: int, head: int, score: str) -> float:
         """The excess of a score before the first step: 0 where it was below chance, or is not known."""

@@ -68,11 +68,12 @@ class HeadScores:
         return (self.excess(name) >= CLEAR) & (self.holds[name] >= REQUIRED_SHARE)
 
     def role_excesses(self) -> dict[str, np.ndarray]:
-        """(L, H) excesses of the scores that can be a role, -inf where a score is unknown or excluded. Attention on the previous or on
-        the current token also counts as locality, so locality is excluded for a head that clearly does one of these."""
-        narrow = self.clear("previous token") | self.clear("current token")
-        found = {name: np.nan_to_num(self.excess(name), nan=-np.inf) for name in self.holds}
-        return {name: np.where(narrow, -np.inf, excesses) if name == "locality" else excesses for name, excesses in found.items()}
+        """(L, H) excesses of the scores that can be a role, -inf where a score is unknown, or excluded because one that it contains is
+        clear."""
+        def excluded(name: str) -> np.ndarray:
+            return np.any([self.clear(part) for part in SCORES[name].contains] or [np.zeros(self.shape, dtype=bool)], axis=0)
+
+        return {name: np.where(excluded(name), -np.inf, np.nan_to_num(self.excess(name), nan=-np.inf)) for name in self.holds}
 
     def strongest(self) -> tuple[np.ndarray, np.ndarray]:
         """(L, H) excesses of the score with the largest one, and (L, H) names of these scores."""
@@ -93,8 +94,8 @@ class HeadScores:
     def role(self, layer: int, head: int) -> Role | None:
         """The score with the largest excess, if that is at least CLEAR, also in a share REQUIRED_SHARE of the sequences; else None.
 
-        Locality competes only where neither the previous nor the current token is read clearly, since it contains both. Induction on
-        random tokens (I) and on text (i) are two scores, and either can be the role.
+        Locality competes only where neither the previous nor the current token, which it contains, is clear. Induction on random tokens
+        (I) and on text (i) are two scores, and either can be the role.
         """
         ranked = self.ranked(layer, head)
         if not ranked or not self.clear(ranked[0][0])[layer, head]:

@@ -115,20 +115,26 @@ def uniform(T: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """One way to score a head. `probes`: the field of Probes it is measured on, `windows` or `repeats`. A score with a `letter` can be
-    the role of a head; its maximum is 1, so that its excess over chance is meaningful. `reads`: what a head with this role reads,
-    `makes`: what such a head is called, `sentence`: what the score measures, `colour`: the colour of the role on the page. `most`: the
-    maximum of the score, None if it has none, `decimals`: how many to show, `in_report`: whether the report of a run shows
-    the score."""
+    """One way to score a head: `sentence` says what it measures, `measure` does it, on the sequences `probes`: `windows` or `repeats`.
+
+    A score with a `letter` can be the role of a head; then its maximum must be 1, so that its excess over chance is meaningful. Such a
+    head is called `head_name` and `reads` what it says there, and its role has the page's colour --gpt-<colour> (page.css). `where`
+    restricts the positions that are measured, in words. A score that `contains` others counts attention that they count too: it can be
+    the role only of a head for which none of them is clear.
+
+    `most` is the maximum of the score, None if it has none, `decimals` how many to show, `in_report` whether a run's report shows it.
+    """
 
     name: str
-    letter: str
     probes: str
     measure: Callable[[Tensor, Tensor], Tensor]
-    reads: str
-    makes: str
     sentence: str
+    letter: str = ""
+    reads: str = ""
+    head_name: str = ""
     colour: str = ""
+    where: str = ""
+    contains: tuple[str, ...] = ()
     most: float | None = 1.0
     decimals: int = 2
     in_report: bool = True
@@ -148,26 +154,29 @@ def excess(score: Any, chance: Any) -> Any:
 
 
 SCORES = {score.name: score for score in (
-    Score("previous token", "P", "windows", previous_token, "previous token", "a previous-token head",
-          "Share of attention on the token just before.", "sky"),
-    Score("first token", "F", "windows", first_token, "first token", "a first-token head",
-          "Share of attention on the first token: where a head often parks what it has no use for, a sink.", "rose"),
-    Score("current token", "C", "windows", current_token, "current token", "a current-token head",
-          "Share of attention on the very token that looks.", "amber"),
-    Score("duplicate token", "D", "repeats", duplicate_token, "earlier copy of the token", "a duplicate-token head",
-          "Random tokens written twice: share of attention, in the second copy, on the same token in the first.", "green"),
-    Score("induction", "I", "repeats", induction, "token after an earlier copy", "an induction head",
+    Score("previous token", "windows", previous_token, "Share of attention on the token just before.",
+          letter="P", reads="previous token", head_name="a previous-token head", colour="sky"),
+    Score("first token", "windows", first_token,
+          "Share of attention on the first token: where a head often parks what it has no use for, a sink.",
+          letter="F", reads="first token", head_name="a first-token head", colour="rose"),
+    Score("current token", "windows", current_token, "Share of attention on the very token that looks.",
+          letter="C", reads="current token", head_name="a current-token head", colour="amber"),
+    Score("duplicate token", "repeats", duplicate_token,
+          "Random tokens written twice: share of attention, in the second copy, on the same token in the first.",
+          letter="D", reads="earlier copy of the token", head_name="a duplicate-token head", colour="green"),
+    Score("induction", "repeats", induction,
           "Random tokens written twice: share of attention, in the second copy, on the token that followed in the first. It is the one to "
-          "be predicted.", "accent"),
-    Score("induction on text", "i", "windows", induction_on_text, "token after an earlier copy", "an induction head on text",
-          "Where a token of the text occurs again: share of attention on what followed it before.", "pale"),
-    Score("locality", "L", "windows", locality, f"last {NEAR} tokens", "a local head",
-          f"Share of attention on the last {NEAR} tokens, the current one among them.", "text"),
-    Score("entropy", "", "windows", entropy, "", "", "How spread out attention is: 1 = over all tokens alike, 0 = on one token."),
-    Score("distance", "", "windows", distance, "", "", "How many tokens back a head looks, on average.", most=None, decimals=1),
-    Score("entropy without first", "", "windows", entropy_without_first, "", "",
+          "be predicted.", letter="I", reads="token after an earlier copy", head_name="an induction head", colour="accent"),
+    Score("induction on text", "windows", induction_on_text,
+          "Where a token of the text occurs again: share of attention on what followed it before.", letter="i",
+          reads="token after an earlier copy", head_name="an induction head on text", colour="pale", where="where a token occurs again"),
+    Score("locality", "windows", locality, f"Share of attention on the last {NEAR} tokens, the current one among them.",
+          letter="L", reads=f"last {NEAR} tokens", head_name="a local head", colour="text", contains=("previous token", "current token")),
+    Score("entropy", "windows", entropy, "How spread out attention is: 1 = over all tokens alike, 0 = on one token."),
+    Score("distance", "windows", distance, "How many tokens back a head looks, on average.", most=None, decimals=1),
+    Score("entropy without first", "windows", entropy_without_first,
           "Entropy of what is read beside the first token; unknown where next to nothing is.", in_report=False),
-    Score("distance without first", "", "windows", distance_without_first, "", "",
+    Score("distance without first", "windows", distance_without_first,
           "Distance of what is read beside the first token; unknown where next to nothing is.", most=None, decimals=1, in_report=False),
 )}
 ROLES = {name: score for name, score in SCORES.items() if score.is_role}

@@ -78,7 +78,8 @@ class Muon(torch.optim.Optimizer):
 
 
 class AdamWAlone:
-    """A choice of CONFIG's `optimizer`: AdamW for every parameter. Also its cost in memory and operations, which `estimate` needs.
+    """A choice of CONFIG's `optimizer`: AdamW for every parameter. Also its cost in memory and operations, which `estimate` needs. The
+    other choices derive from it.
 
     Weight decay is decoupled (Loshchilov and Hutter 2019, 1711.05101) and applies to matrices only: a bias or a norm's weight
     has no reason to be small. The learning rate of a group is that of the run times the group's `factor`.
@@ -87,14 +88,14 @@ class AdamWAlone:
     lr_factor = 1.0
 
     @classmethod
-    def is_hidden(cls, name: str, parameter: Tensor) -> bool:
+    def is_left_to_others(cls, name: str, parameter: Tensor) -> bool:
         """Whether a parameter is updated by another optimizer, not by AdamW."""
         return False
 
     @classmethod
     def make(cls, model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
         """The optimizers that together move every parameter of `model`."""
-        ours = [parameter for name, parameter in model.named_parameters() if not cls.is_hidden(name, parameter)]
+        ours = [parameter for name, parameter in model.named_parameters() if not cls.is_left_to_others(name, parameter)]
         groups = [
             {"params": [parameter for parameter in ours if parameter.ndim == 2], "weight_decay": config["weight_decay"]},
             {"params": [parameter for parameter in ours if parameter.ndim < 2], "weight_decay": 0.0},
@@ -124,12 +125,12 @@ class MuonAndAdamW(AdamWAlone):
     lr_factor = ADAMW_LR_FACTOR
 
     @classmethod
-    def is_hidden(cls, name: str, parameter: Tensor) -> bool:
+    def is_left_to_others(cls, name: str, parameter: Tensor) -> bool:
         return name.startswith("blocks.") and parameter.ndim == 2
 
     @classmethod
     def make(cls, model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
-        hidden = [parameter for name, parameter in model.named_parameters() if cls.is_hidden(name, parameter)]
+        hidden = [parameter for name, parameter in model.named_parameters() if cls.is_left_to_others(name, parameter)]
         return [*super().make(model, config), Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"])]
 
     @classmethod

@@ -1,5 +1,6 @@
-// Panels below the heads, each in a file of its own: {title, build(element, explorer) -> {show(), select()}}. `show` is called when the
-// panel is opened and when another inspection is shown while it is open, `select` when another head or token is selected meanwhile.
+// Panels below the heads, each in a file of its own in panels/: {order, title, build(element, explorer) -> {show(), select()}}. `order` is
+// its place among the tabs. `show` is called when the panel is opened and when another inspection is shown while it is open, `select`
+// when another head or token is selected meanwhile.
 gpt.panels = [];
 
 // A tab for each panel. A panel is built when it is first opened: most people open one or two.
@@ -19,7 +20,7 @@ gpt.panelTabs = function (tabs, room, explorer) {
         room.replaceChildren(...(opened ? [opened.place] : []));
         opened?.show?.();
     };
-    gpt.panels.forEach((panel, i) => {
+    [...gpt.panels].sort((a, b) => a.order - b.order).forEach((panel, i) => {
         const tab = gpt.button(panel.title, () => open(panel, tab), "");
         tab.setAttribute("role", "tab");
         tab.setAttribute("aria-selected", "false");

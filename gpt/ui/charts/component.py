@@ -19,9 +19,9 @@ SCRIPTS = (PLOTLY_JS, *(ASSETS / name for name in (
     "dom.js", "requests.js", "plot.js",  # what the others use
     "price.js", "loss_chart.js", "forming.js", "monitor.js",  # Train
     "generate.js", "replay.js",
-    "cells.js", "panels.js", "mosaic.js", "head.js", "roles.js", "film.js", "explorer.js",  # Attention, and its panels in their order
-    "scores.js", "head_grid.js", "sweep.js", "effects.js", "attribution.js", "lens.js", "timeline.js", "compare.js", "export.js",
-    "runs.js", "keys.js")))
+    "cells.js", "mosaic.js", "head.js", "roles.js", "film.js", "explorer.js", "panels.js", "head_grid.js", "sweep.js", "attribution.js")),
+    *sorted((ASSETS / "panels").glob("*.js")),  # every panel of the Attention tab
+    ASSETS / "runs.js", ASSETS / "keys.js")  # the last one says that all are there
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
 
 

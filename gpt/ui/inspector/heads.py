@@ -39,20 +39,17 @@ def lines(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
 
 
 def habit_of(weights: np.ndarray, tokens: list[bytes]) -> str:
-    """What a head does on this prompt, by the score with the largest excess over chance; the sentence wants a subject. What is read
-    nearby is reported only where neither the previous nor the current token is read clearly: it contains both."""
+    """What a head does on this prompt, by the score with the largest excess over chance: the end of a sentence whose subject is the head. A
+    score that contains others counts only where none of them is clear."""
     measured = measure_on_text(weights, tokens)
     if not measured:
         return "can only read itself, since there is one token."
-    near, repeated = measured.pop("locality", None), measured.get("induction on text")
-    best = max(measured.values(), key=lambda of: of.excess)
-    if best.excess < CLEAR and near:
-        best = near
+    broad, narrow = ([entry for entry in measured.values() if bool(entry.score.contains) == has_parts] for has_parts in (True, False))
+    best = max(narrow, key=lambda entry: entry.excess)
+    if best.excess < CLEAR:
+        best = max([best, *broad], key=lambda entry: entry.excess)
     if best.excess >= CLEAR:
-        where = ", where a token occurs again" if best is repeated else ""
+        where = f", {best.score.where}" if best.score.where else ""
         return f"puts {100 * best.value:.0f} % of its attention on the {best.score.reads}{where} (chance {100 * best.chance:.0f} %)."
-    positions = [of for of in measured.values() if of is not repeated]
-    shares = "; ".join(f"{of.score.reads} {100 * of.value:.0f} %" for of in positions) + f"; chance {100 * positions[0].chance:.0f} %"
-    if repeated:
-        shares += f"; {repeated.score.reads} {100 * repeated.value:.0f} %, chance {100 * repeated.chance:.0f} %"
+    shares = "; ".join(f"{entry.score.reads} {100 * entry.value:.0f} %, chance {100 * entry.chance:.0f} %" for entry in narrow)
     return f"has no clear habit ({shares})."

@@ -82,8 +82,8 @@ def sentence_about(scores: HeadScores, untrained: HeadScores | None, layer: int,
     spread = "" if math.isnan(error) else f" ± {100 * error:.1f}"
     after = f" Next to that comes {role.runner_up}." if role.runner_up and role.runner_up_excess >= 0.1 else ""
     score = SCORES[role.name]
-    where = "where a token of the validation text comes again" if role.name == "induction on text" else WHERE[score.probes]
-    return (f"Layer {layer} head {head} is {score.makes}: {where} it puts {100 * role.value:.0f}{spread} % of its attention "
+    where = WHERE[score.probes] + (f", {score.where}," if score.where else "")
+    return (f"Layer {layer} head {head} is {score.head_name}: {where} it puts {100 * role.value:.0f}{spread} % of its attention "
             f"on the {score.reads} (chance {100 * role.chance:.0f} %{before}).{after}")
 
 

@@ -221,7 +221,8 @@ def test_a_head_with_a_habit_is_told_in_words(weights, name):
 
 
 def test_a_head_that_reads_everything_alike_has_no_habit():
-    assert habit_of(UNIFORM, DIFFERENT) == "has no clear habit (previous token 19 %; first token 19 %; current token 19 %; chance 19 %)."
+    shares = "; ".join(f"{name} 19 %, chance 19 %" for name in ("previous token", "first token", "current token"))
+    assert habit_of(UNIFORM, DIFFERENT) == f"has no clear habit ({shares})."
 
 
 def test_a_weak_habit_is_not_told_as_one():

@@ -1,6 +1,7 @@
 // Scores: every head's role, scores, chance and untrained scores as a table to sort and to save.
 
 gpt.panels.push({
+    order: 1,
     title: "Scores",
     build(element, explorer) {
         const { roles } = explorer, order = { key: "layer", descending: false };

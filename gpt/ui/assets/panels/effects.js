@@ -4,6 +4,7 @@ gpt.NOT_MEASURED = "It could not be measured: the reason stands at the top.";
 gpt.REPLACED_BY = [["mean", "its mean"], ["zero", "zero"]];          // a head that is taken out
 
 gpt.panels.push({
+    order: 2,
     title: "What it does",
     build(element, explorer) {
         const sentence = gpt.live(gpt.make("p", "gpt-sentence")), status = gpt.make("p", "gpt-small"), results = gpt.make("div");

@@ -1,6 +1,7 @@
 // Export: an inspection as files. Figures are saved where they stand, the scores under Scores.
 
 gpt.panels.push({
+    order: 6,
     title: "Export",
     build(element, explorer) {
         const status = gpt.live(gpt.make("p", "gpt-small"));

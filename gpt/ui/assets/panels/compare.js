@@ -1,6 +1,7 @@
 // Compare: the inspection that is shown, A, against other weights on the same text, B: another snapshot, another run, or A without heads.
 
 gpt.panels.push({
+    order: 5,
     title: "Compare",
     build(element, explorer) {
         const controls = gpt.compareControls(explorer, () => compare()), results = gpt.compareResults();

@@ -6,6 +6,7 @@ gpt.lensPercent = (share) => `${(100 * share).toFixed(share < 0.1 ? 2 : 1)} %`;
 // The server's answer: {figure, start, rows: [name], cells: [[[likeliest token, its probability, rank of the true next one, its probability]]],
 // following: [label]}.
 gpt.panels.push({
+    order: 3,
     title: "Logit lens",
     build(element, explorer) {
         const settings = gpt.make("span", "gpt-settings"), layers = gpt.make("div", "gpt-lens-layers"), sum = gpt.make("div");

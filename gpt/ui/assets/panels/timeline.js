@@ -1,6 +1,7 @@
 // Over time: the selected head on the same prompt at a few steps of the training, what it scored at each, and the film as a file.
 
 gpt.panels.push({
+    order: 4,
     title: "Over time",
     build(element, explorer) {
         const strip = gpt.make("div", "gpt-strip"), note = gpt.make("p", "gpt-small"), area = gpt.make("div");
