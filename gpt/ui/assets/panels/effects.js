@@ -86,7 +86,7 @@ gpt.effectOf = function (answer) {
     };
     const numbers = gpt.make("div", "gpt-panes"), texts = gpt.make("div", "gpt-panes");
     const none = harder_tokens.length ? [] : [gpt.make("p", "gpt-small", "No token became harder to predict.")];
-    const title = "The tokens that became harder to predict, the largest sum first: nats on average, and how often they came";
+    const title = "Harder to predict, the largest sum first: nats on average, and how often they came";
     numbers.append(column(title, ...harder_tokens, ...none), follows);
     texts.append(column("The whole model", written(answer.whole)), column("Without", written(answer.without)));
     return [numbers, gpt.make("p", "gpt-small gpt-apart", answer.how), texts];
