@@ -14,7 +14,7 @@ from gpt.cli import Parser
 from gpt.estimate.price import machine_speed
 from gpt.runs.run import DEFAULT_ROOT
 from gpt.training.device import choose_device
-from gpt.ui.charts.component import CSS, head, serve_assets
+from gpt.ui.charts.component import CSS, script_tags, serve_assets
 from gpt.ui.charts.theme import theme
 from gpt.ui.server.access import SHORTEST_SECRET, Caps
 from gpt.ui.server.disk_quota import CHECK_SECONDS, DiskQuota
@@ -125,8 +125,8 @@ def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = No
     page, caps = build(jobs, quota or DiskQuota(jobs, 0)), jobs.access.caps
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
-    page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=head(), auth=auth,
-                run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200, ssr_mode=False,
+    page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=False, theme=theme(), css=CSS, head=script_tags(),
+                auth=auth, run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200, ssr_mode=False,
                 footer_links=[], app_kwargs={"middleware": [Middleware(Guard, page=page, locked=auth is not None,
                                                                        hosts=None if caps or auth else {*LOOPBACK, host})]})
     return page

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,12 +33,13 @@ def timeless(run: Run) -> list[dict]:
     return [{key: value for key, value in row.items() if key not in ("seconds", "tokens_per_second")} for row in run.rows()[0]]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Poll until `condition` holds; fail after a deadline."""
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first value of `condition()` that is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "this never came"
-        time.sleep(0.005)
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"it did not come true in {seconds} s"
+        time.sleep(0.01)
+    return value
 
 
 def same_weights(one: Path, other: Path) -> bool:

@@ -55,10 +55,10 @@ def attribute(trace: Trace, position: int, token: int, against: Against = None) 
         direction = direction - (rows.mean(dim=0) if against == "mean" else rows[against])
         logit = logit - (logits.mean() if against == "mean" else logits[against])
     sigma = (x.var(correction=0) + model.final_norm.eps).sqrt()
-    read = model.final_norm.weight * direction / sigma  # (C,)
-    read = read - read.mean()  # same as subtracting each part's mean, which the final norm does
+    readout = model.final_norm.weight * direction / sigma  # (C,)
+    readout = readout - readout.mean()  # same as subtracting each part's mean, which the final norm does
     written = _contributions(trace, position)
-    amounts = torch.stack([vector for *_, vector in written]) @ read
+    amounts = torch.stack([vector for *_, vector in written]) @ readout
     parts = [Part(kind, amount, layer, head) for (kind, layer, head, _), amount in zip(written, amounts.tolist(), strict=True)]
     return Attribution(float(logit), [*parts, Part("final norm's bias", float(model.final_norm.bias @ direction))])
 

@@ -109,12 +109,12 @@ def token_losses(inspection: Inspection) -> np.ndarray:
 def pieces(a: Inspection, b: Inspection) -> list[SharedPiece]:
     """The shortest pieces of the text that end at a token boundary of both tokenizers. No model predicts its first token, so the
     comparison starts where both have read a token. Raises UserError if nothing is left."""
-    costs_a, costs_b = (losses_to_the_end(one.tokens[1:], token_losses(one)) for one in (a, b))
-    cuts = sorted(costs_a.keys() & costs_b.keys(), reverse=True)  # in bytes from the end of the text, which both share
+    losses_a, losses_b = (losses_to_the_end(one.tokens[1:], token_losses(one)) for one in (a, b))
+    cuts = sorted(losses_a.keys() & losses_b.keys(), reverse=True)  # in bytes from the end of the text, which both share
     if len(cuts) < 2:
         raise UserError("there is nothing to expect in a text of one token: write more")
     text = b"".join(a.tokens)
-    return [SharedPiece(text[len(text) - begin:len(text) - end], costs_a[begin] - costs_a[end], costs_b[begin] - costs_b[end])
+    return [SharedPiece(text[len(text) - begin:len(text) - end], losses_a[begin] - losses_a[end], losses_b[begin] - losses_b[end])
             for begin, end in pairwise(cuts)]
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from gpt.runs.run import list_runs
 from tests.browser.test_page import PATIENT, choose_run, open_box, set_number, show, state
 from tests.serving import PROJECT, served
-from tests.ui.conftest import until
+from tests.sessions import until
 
 ALIKE = 2  # of things that differ in a number or a token only, so many are pressed
 MOST = 400  # presses: far more than there are things to press

@@ -14,7 +14,7 @@ from tests.browser.conftest import HOSTILE, new_page
 from tests.browser.test_page import PATIENT, open_box, points, set_number, state, wait_for_points
 from tests.reliability.pressing import press_train
 from tests.serving import free_port, serve
-from tests.ui.conftest import until
+from tests.sessions import until
 
 LONG = {"n_layers": 1, "emb_dim": 32, "context_length": 32, "max_steps": 50_000, "batch": 2}  # small steps, and many of them
 

@@ -8,7 +8,7 @@ import gradio as gr
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from gpt.ui.charts.component import CSS, component, head, serve_assets
+from gpt.ui.charts.component import CSS, component, script_tags, serve_assets
 from gpt.ui.charts.theme import theme
 from tests.browser.conftest import HOSTILE, watch
 
@@ -64,7 +64,7 @@ def two_tabs() -> str:
         clear.click(lambda: {"empty": "Cleared."}, None, second, show_progress="hidden")
         probe.click(tell, None, clicked, show_progress="hidden")
         stop.click(lambda: "stopped", None, clicked, show_progress="hidden")
-    scripts = f'{head()}\n<script defer src="data:text/javascript,{quote(PROBE)}"></script>'
+    scripts = f'{script_tags()}\n<script defer src="data:text/javascript,{quote(PROBE)}"></script>'
     _, address, _ = page.launch(prevent_thread_lock=True, server_name="127.0.0.1", share=False, quiet=True, ssr_mode=False,
                                 theme=theme(), css=CSS, head=scripts, footer_links=[], run_history=False)
     yield address

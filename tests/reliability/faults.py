@@ -19,7 +19,7 @@ from pathlib import Path
 from gpt.runs.run import Run, RunError, load_run
 from gpt.runs.session import Session
 from tests.reliability.lab import differences, ended, in_a_child, small_config, timeless, train
-from tests.sessions import wait_until
+from tests.sessions import until
 
 WHOLE: tempfile.TemporaryDirectory | None = None  # in which _whole has trained its run
 NOBODY = 65534  # the user to whom a folder can be forbidden; root may write everywhere
@@ -31,9 +31,9 @@ def disk_full(folder: Path, rng: random.Random) -> None:
     with _small_disk(folder / "disk") as disk:
         process = in_a_child(train, disk, "a", small_config(folder))
         run, ballast = Run(disk / "a"), disk / "ballast"
-        wait_until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
+        until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
         _fill(ballast)
-        wait_until(lambda: "No space left" in str(run.status().get("error")))
+        until(lambda: "No space left" in str(run.status().get("error")))
         told = run.status()
         assert told["state"] == "paused", told
         assert "training waits and has lost nothing" in told["error"], told
@@ -50,9 +50,9 @@ def disk_full_and_killed(folder: Path, rng: random.Random) -> None:
     with _small_disk(folder / "disk") as disk:
         process = in_a_child(train, disk, "a", small_config(folder))
         run, ballast = Run(disk / "a"), disk / "ballast"
-        wait_until(lambda: run.saves())
+        until(lambda: run.saves())
         _fill(ballast)
-        wait_until(lambda: "No space left" in str(run.status().get("error")))
+        until(lambda: "No space left" in str(run.status().get("error")))
         os.kill(process, 9)
         ended(process)
         assert run.status()["state"] == "failed"
@@ -80,12 +80,12 @@ def folder_forbidden(folder: Path, rng: random.Random) -> None:
                     os.setuid(NOBODY)
 
         process, run = in_a_child(as_nobody), Run(root / "a")
-        wait_until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
+        until(lambda: len(run.rows()[0]) > rng.randrange(10, 60))
         folders = [run.path, run.path / "snapshots", *run.path.glob("last")]
         for one in folders:
             one.chmod(0o555)
         os.chown(run.path / "metrics.jsonl", 0, 0)
-        wait_until(lambda: "Permission denied" in str(run.status().get("error")))
+        until(lambda: "Permission denied" in str(run.status().get("error")))
         os.chown(run.path / "metrics.jsonl", NOBODY, NOBODY)
         for one in folders:
             one.chmod(0o755)
@@ -98,7 +98,7 @@ def save_damaged(folder: Path, rng: random.Random) -> None:
     whole = _whole(folder)
     run = Run(folder / "runs" / "a")
     process = in_a_child(train, folder / "runs", "a", small_config(folder))
-    wait_until(lambda: len(run.saves()) == 2)
+    until(lambda: len(run.saves()) == 2)
     os.kill(process, 9)
     ended(process)
     newest = run.saves()[0]
@@ -186,7 +186,7 @@ def text_vanishes_or_changes(folder: Path, rng: random.Random) -> None:
     """Between stop and resume the text is gone, then another one: both are told; with the right text the run goes on."""
     root, run, corpus = folder / "runs", Run(folder / "runs" / "a"), folder / "bottles.txt"
     process = in_a_child(train, root, "a", small_config(folder))
-    wait_until(lambda: run.saves())
+    until(lambda: run.saves())
     run.request("stop")
     assert ended(process) == "done"
     text = corpus.read_text()

@@ -13,7 +13,7 @@ import pytest
 from gpt.runs.run import Run, list_runs
 from tests.reliability.pressing import press_train
 from tests.serving import free_port, serve, served
-from tests.ui.conftest import until
+from tests.sessions import until
 
 
 def at_once(urls: list[str], names: list[str]) -> list[str | None]:

@@ -27,7 +27,7 @@ from gpt.runs.writer import RunWriter
 from gpt.training.trainer import DivergedError
 from tests.conftest import TEXT, TINY
 from tests.says import says
-from tests.sessions import finish, same_weights, stop_after, timeless, wait_until
+from tests.sessions import finish, same_weights, stop_after, timeless, until
 
 pytestmark = pytest.mark.usefixtures("short_samples")
 
@@ -83,9 +83,9 @@ def test_a_run_that_was_killed_before_its_first_save_begins_again(tmp_path, conf
 
 def test_a_paused_run_keeps_a_snapshot_to_be_asked(in_background):
     run = Run(in_background.writer.path)
-    wait_until(lambda: len(run.rows()[0]) > 5)
+    until(lambda: len(run.rows()[0]) > 5)
     run.request("pause")
-    wait_until(lambda: run.status()["state"] == "paused")
+    until(lambda: run.status()["state"] == "paused")
     assert run.snapshots()[-1] == run.status()["step"]
     model, _ = load_run(run.path, run.snapshots()[-1])
     for one, other in zip(model.parameters(), in_background.trainer.model.parameters(), strict=True):
@@ -100,8 +100,8 @@ def test_a_run_is_extended_while_it_trains(tmp_path, config, paused):
         if event.kind == "step" and session.trainer.step == 6:
             run.request("pause" if paused else "extend 10")
             if paused:
-                threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.request("extend 10"),
-                                                 wait_until(lambda: run.status()["steps"] == 22), run.request("resume"))).start()
+                threading.Thread(target=lambda: (until(lambda: run.status()["state"] == "paused"), run.request("extend 10"),
+                                                 until(lambda: run.status()["steps"] == 22), run.request("resume"))).start()
     assert (run.status()["state"], run.status()["step"], run.status()["steps"]) == ("done", 22, 22)
     assert run.config()["config"]["max_steps"] == run.config()["steps"] == 22
     assert [row["text"] for row in run.rows()[0] if row.get("kind") == "warning"] == [
@@ -114,9 +114,9 @@ def test_a_run_is_extended_while_it_trains(tmp_path, config, paused):
 
 def test_a_run_that_only_minutes_end_is_not_extended_by_steps(in_background):
     run = Run(in_background.writer.path)
-    wait_until(lambda: run.is_alive() and len(run.rows()[0]) > 5)
+    until(lambda: run.is_alive() and len(run.rows()[0]) > 5)
     run.request("extend 10")
-    wait_until(lambda: any("cannot be extended by steps" in row.get("text", "") for row in run.rows()[0]))
+    until(lambda: any("cannot be extended by steps" in row.get("text", "") for row in run.rows()[0]))
     assert run.status()["state"] == "running"
 
 
@@ -184,7 +184,7 @@ def test_a_process_is_stopped_at_once(tmp_path, config):
             f"for _ in Session({str(tmp_path)!r}, 'a', {({**config, 'max_steps': 10**6})!r}).events(): pass")
     run = Run(tmp_path / "a")
     with subprocess.Popen([sys.executable, "-c", code]) as process:
-        wait_until(lambda: run.path.exists() and len(run.rows()[0]) > 3)
+        until(lambda: run.path.exists() and len(run.rows()[0]) > 3)
         run.stop_now()
         assert process.wait(20) == -signal.SIGKILL
     assert run.status()["state"] == "stopped"
@@ -236,7 +236,7 @@ def test_a_second_wish_to_stop_ends_the_wait_for_the_disk(tmp_path, config, monk
             if event.kind == "step" and session.trainer.step == 6:
                 session.stop()
                 refusing(monkeypatch, 10**6)
-                threading.Thread(target=lambda: (wait_until(lambda: "No space" in str(session.writer.status().get("error"))),
+                threading.Thread(target=lambda: (until(lambda: "No space" in str(session.writer.status().get("error"))),
                                                  session.stop())).start()
     assert session.writer.status()["state"] == "failed"
 
@@ -248,9 +248,9 @@ def test_a_wish_that_comes_while_the_disk_is_full_is_obeyed_later(tmp_path, conf
     run, left = session.writer, refusing(monkeypatch, 0)
 
     def ask_to_extend_and_make_room() -> None:
-        wait_until(lambda: "No space" in str(run.status().get("error")))
+        until(lambda: "No space" in str(run.status().get("error")))
         run.request("extend 8")
-        wait_until(lambda: not (run.path / "control").exists())
+        until(lambda: not (run.path / "control").exists())
         left[0] = 0
 
     for event in session.events():
@@ -267,7 +267,7 @@ def test_a_run_that_is_stopped_while_it_is_extended_in_a_pause_is_extended_once(
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 6:
             run.request("pause")
-            threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.request("extend 10"))).start()
+            threading.Thread(target=lambda: (until(lambda: run.status()["state"] == "paused"), run.request("extend 10"))).start()
     assert (run.status()["state"], run.status()["steps"]) == ("stopped", 22)
 
 

@@ -15,7 +15,7 @@ from gpt.errors import UserError
 from gpt.runs.run import Run, RunError, load_run, step_of
 from gpt.runs.session import Session
 from tests.says import says
-from tests.sessions import finish, same_weights, stop_after, timeless, wait_until
+from tests.sessions import finish, same_weights, stop_after, timeless, until
 
 pytestmark = pytest.mark.usefixtures("short_samples")
 
@@ -142,27 +142,27 @@ def test_seconds_go_on_where_they_were(tmp_path, config):
 
 def test_a_run_pauses_and_resumes_when_asked(in_background):
     run = Run(in_background.writer.path)
-    wait_until(lambda: len(run.rows()[0]) > 5)
+    until(lambda: len(run.rows()[0]) > 5)
     run.request("pause")
-    wait_until(lambda: run.status()["state"] == "paused")
+    until(lambda: run.status()["state"] == "paused")
     n_rows, seconds = len(run.rows()[0]), in_background.trainer.clock.seconds()
     assert [step_of(path) for path in run.saves()] == [run.status()["step"]]
     assert run.status()["eta_seconds"] is None
     assert in_background.trainer.clock.seconds() == seconds  # pauses are no work
     run.request("resume")
-    wait_until(lambda: len(run.rows()[0]) > n_rows)
+    until(lambda: len(run.rows()[0]) > n_rows)
     assert run.status()["state"] == "running"
     run.request("stop")
-    wait_until(lambda: run.status()["state"] == "stopped")
+    until(lambda: run.status()["state"] == "stopped")
 
 
 def test_a_paused_run_can_be_stopped(in_background):
     run = Run(in_background.writer.path)
-    wait_until(lambda: len(run.rows()[0]) > 5)
+    until(lambda: len(run.rows()[0]) > 5)
     run.request("pause")
-    wait_until(lambda: run.status()["state"] == "paused")
+    until(lambda: run.status()["state"] == "paused")
     run.request("stop")
-    wait_until(lambda: not run.is_alive())
+    until(lambda: not run.is_alive())
     assert run.status()["state"] == "stopped"
 
 
@@ -173,7 +173,7 @@ def test_a_pause_changes_nothing(tmp_path, config):
     for event in session.events():
         if event.kind == "step" and session.trainer.step == 6:
             run.request("pause")
-            thread = threading.Thread(target=lambda: (wait_until(lambda: run.status()["state"] == "paused"), run.request("resume")))
+            thread = threading.Thread(target=lambda: (until(lambda: run.status()["state"] == "paused"), run.request("resume")))
             thread.start()
     thread.join(60)
     assert timeless(run) == timeless(whole)

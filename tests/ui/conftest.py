@@ -1,8 +1,6 @@
 """What the tests of the page share: a folder with two finished runs, jobs over folders, and waiting without guessing how long."""
 
 import base64
-import time
-from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -62,15 +60,6 @@ def jobs(tmp_path):
     jobs = Jobs(tmp_path / "runs")
     yield jobs
     jobs.close()
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first value of `condition()` that is true; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"it did not come true in {seconds} s"
-        time.sleep(0.02)
-    return value
 
 
 def unpacked(array: dict[str, Any]) -> np.ndarray:

@@ -13,7 +13,7 @@ gpt.attribution = function (element, explorer) {
         all = true;
         draw();
     });
-    element.append(gpt.around("div", "gpt-title", gpt.make("span", "", "Where the prediction comes from")), settings, sentence, bars, more);
+    element.append(gpt.wrap("div", "gpt-title", gpt.make("span", "", "Where the prediction comes from")), settings, sentence, bars, more);
 
     const draw = () => {
         const size = ([, amount]) => Math.abs(amount), largest = Math.max(...answer.parts.map(size), 1e-9), byLayer = order.value === "by layer";
@@ -56,7 +56,7 @@ gpt.partBar = function (explorer, [name, amount, layer, head], largest) {
     const fill = gpt.make("i", amount < 0 ? "gpt-against" : "");
     fill.style.width = `${50 * Math.abs(amount) / largest}%`;
     const label = head === null ? gpt.make("span", "", name) : gpt.button(name, () => explorer.select({ layer, head }));
-    const row = gpt.around("div", "gpt-signed-row", label, gpt.around("span", "gpt-signed-track", fill), gpt.make("span", "gpt-number", gpt.signedAmount(amount)));
+    const row = gpt.wrap("div", "gpt-signed-row", label, gpt.wrap("span", "gpt-signed-track", fill), gpt.make("span", "gpt-number", gpt.signedAmount(amount)));
     row.classList.toggle("gpt-chosen", head !== null && layer === explorer.selected.layer && head === explorer.selected.head);
     return row;
 };

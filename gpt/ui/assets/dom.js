@@ -1,4 +1,4 @@
-// Building elements. Text that comes from people, files or models goes through textContent only: nothing in it can act.
+// Building elements. Text from users, files or models is written only with textContent: it can never run as code.
 window.gpt = window.gpt || { views: {} };
 
 // An element with a class and a text.
@@ -10,7 +10,7 @@ gpt.make = function (tag, className, text) {
 };
 
 // An element around others.
-gpt.around = function (tag, className, ...children) {
+gpt.wrap = function (tag, className, ...children) {
     const element = gpt.make(tag, className);
     element.append(...children);
     return element;
@@ -33,7 +33,7 @@ gpt.select = function (place, label, choices, chosen) {
     const select = gpt.make("select");
     gpt.fillSelect(select, choices);
     if (chosen !== undefined) select.value = chosen;
-    place.append(gpt.around("label", "gpt-option", `${label} `, select));
+    place.append(gpt.wrap("label", "gpt-option", `${label} `, select));
     return select;
 };
 
@@ -52,9 +52,9 @@ gpt.checkbox = function (checked, onchange) {
     return box;
 };
 
-// Call move(dx, dy, event) for each arrow key that is pressed in `element`: dx and dy are -1, 0 or 1. It returns false for a key that shall
-// do what it does elsewhere.
-gpt.arrows = function (element, move) {
+// Call move(dx, dy, event) for each arrow key that is pressed in `element`: dx and dy are -1, 0 or 1. It returns false to keep the
+// browser's default action for the key.
+gpt.onArrowKey = function (element, move) {
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     element.addEventListener("keydown", (event) => {
         if (!(event.key in moves) || event.ctrlKey || event.metaKey) return;
@@ -68,19 +68,19 @@ gpt.clamp = (value, end) => Math.min(Math.max(value, 0), end - 1);
 gpt.legendEntry = function (colour, text) {
     const mark = gpt.make("i");
     mark.style.background = colour;
-    return gpt.around("span", "", mark, text);
+    return gpt.wrap("span", "", mark, text);
 };
 
 // A labelled bar: {label, share of the whole track, text of the number, title}
 gpt.bar = function (label, share, number, title) {
     const fill = gpt.make("span", "gpt-bar-fill");
     fill.style.width = `${100 * share}%`;
-    const row = gpt.around("div", "gpt-bar-row", gpt.make("code", "", label), gpt.around("span", "gpt-bar-track", fill), gpt.make("span", "gpt-number", number));
+    const row = gpt.wrap("div", "gpt-bar-row", gpt.make("code", "", label), gpt.wrap("span", "gpt-bar-track", fill), gpt.make("span", "gpt-number", number));
     if (title) row.title = title;
     return row;
 };
 
-// A column's title that sorts. `order` {key, descending} is changed, and `draw` draws the table in `frame` anew.
+// A column heading that sorts: a click changes `order` {key, descending} and calls draw(), which redraws the table in `frame`.
 gpt.heading = function ({ key, label, title }, order, isNumber, frame, draw) {
     const name = `gpt-column-${key.replaceAll(" ", "-")}`, cell = gpt.make("th", name);
     const arrow = order.key === key ? (order.descending ? "\u00a0↓" : "\u00a0↑") : "";

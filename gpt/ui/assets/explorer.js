@@ -56,19 +56,19 @@ gpt.explorerParts = function (element) {
         error: make("p", "gpt-error"), note: make("p", "gpt-small"), film: make("div", "gpt-film"), left: make("div", "gpt-mosaic"),
         right: make("div", "gpt-head"), sentence: gpt.live(make("p", "gpt-sentence")), next: make("p", "gpt-small"), words: make("div"),
         row: make("div", "gpt-row"), tabs: make("div", "gpt-tabs"), room: make("div", "gpt-panel"),
-        title: gpt.around("div", "gpt-title", make("span", "", "All heads")),
+        title: gpt.wrap("div", "gpt-title", make("span", "", "All heads")),
     };
     parts.left.append(parts.title);
-    parts.panes = gpt.around("div", "gpt-panes", parts.left, parts.right);
-    parts.below = gpt.around("div", "gpt-panes", parts.words, parts.row);
+    parts.panes = gpt.wrap("div", "gpt-panes", parts.left, parts.right);
+    parts.below = gpt.wrap("div", "gpt-panes", parts.words, parts.row);
     parts.showNext = (tokens) => parts.next.replaceChildren("Next token: ", ...tokens.flatMap(([label, probability], i) =>
         [i ? ", " : "", make("code", "", label), ` ${(100 * probability).toFixed(probability < 0.01 ? 2 : 0)} %`]));
     element.replaceChildren(parts.error, parts.note, parts.film, parts.panes, parts.sentence, parts.next, parts.below, parts.tabs, parts.room);
     return parts;
 };
 
-// ask(name, request, wanted): the answer of a server function about the inspection that is shown, as long as it is `wanted`: until another
-// one is shown. An error appears above everything, and the answer is undefined.
+// ask(name, request, wanted): the answer of a server function for the inspection that is shown. Undefined after an error, which is shown at
+// the top, or if wanted() has become false; without `wanted`, if another inspection is shown by then.
 gpt.explorerRequests = function (explorer, server, error) {
     return async (name, request, wanted) => {
         const key = explorer.value?.key;
@@ -79,7 +79,7 @@ gpt.explorerRequests = function (explorer, server, error) {
     };
 };
 
-// Show what Python has inspected, whenever that changes: the newest of it.
+// Show every new inspection from Python; an answer older than the one that is shown is ignored.
 gpt.showInspections = function (explorer, parts, props, watch) {
     let shownRequest = null;                                                    // of gpt.replay, when the value was shown
     const show = gpt.inOrder(({ number }) => number, (value) => {

@@ -1,5 +1,5 @@
-// The film of a prompt: the same tokens in every snapshot of the run, from the first to the best weights. A button plays it, a mark for
-// each frame goes there, and the step that is shown stands beside the button.
+// The film of a prompt: the same tokens in every snapshot of the run, from the first to the best weights. One button plays it, one
+// button per frame shows that frame, and the current step stands beside the play button.
 
 gpt.SECONDS_A_FRAME = 0.4;
 gpt.markOf = (step) => step === null ? "best" : step.toLocaleString("en");
@@ -13,24 +13,24 @@ gpt.film = function (element, explorer, moveSlider) {
     const frames = gpt.filmFrames(explorer);
     film.frame = frames.get;
 
-    const settle = () => {                                           // the slider above follows
+    const moveSliderHere = () => {                                           // the slider above follows
         const { step } = explorer.value;
         if (step !== inspected) moveSlider(awaited = step);
     };
-    gpt.filmPlayer(film, explorer, settle);
+    gpt.filmPlayer(film, explorer, moveSliderHere);
     film.describe = bar.describe;
     film.go = async (step) => {                                      // go to a frame and stay there
         film.pause(false);
         const value = await film.frame(step);
         if (!value) return;
         await explorer.draw(value);
-        settle();
+        moveSliderHere();
     };
     film.walk = (by) => {
         const step = film.steps[film.steps.indexOf(explorer.value.step) + by];
         if (step !== undefined) film.go(step);
     };
-    // Python has inspected something: a new film, unless the film itself has moved the slider there.
+    // Python sent a new inspection: start a new film, unless this film itself moved the slider to that step.
     film.begin = (value) => {
         film.stop();
         if (value.film.name !== name || value.step !== awaited) frames.forget();
@@ -97,8 +97,8 @@ gpt.filmBar = function (element, film, explorer) {
     };
 };
 
-// Adds play, pause, toggle, stop and isPlaying to `film`. settle() is called where it comes to rest.
-gpt.filmPlayer = function (film, explorer, settle) {
+// Adds play, pause, toggle, stop and isPlaying to `film`. moveSliderHere() is called when it pauses or ends.
+gpt.filmPlayer = function (film, explorer, moveSliderHere) {
     let playing = null;                                              // an object of its own for each time it plays
     film.isPlaying = () => Boolean(playing);
     film.stop = () => { playing = null; };
@@ -106,7 +106,7 @@ gpt.filmPlayer = function (film, explorer, settle) {
         if (!playing) return;
         playing = null;
         film.describe();
-        if (stay) settle();
+        if (stay) moveSliderHere();
     };
     film.toggle = () => playing ? film.pause() : film.play();
     // The next frame is requested while this one is drawn, and none is shown before the last one is.

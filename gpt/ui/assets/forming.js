@@ -38,9 +38,9 @@ gpt.forming = function (element, server, choices, mark) {
 
 // The chart of the heads' scores, its legend, and a sentence for each head that got a role.
 gpt.formingHeads = function (choices, changed) {
-    const title = gpt.around("div", "gpt-title", gpt.make("span", "", "Heads forming")), chart = gpt.make("div", "gpt-chart");
+    const title = gpt.wrap("div", "gpt-title", gpt.make("span", "", "Heads forming")), chart = gpt.make("div", "gpt-chart");
     const key = gpt.make("p", "gpt-key"), hint = gpt.make("p", "gpt-small"), note = gpt.make("p", "gpt-small"), formed = gpt.make("ul", "gpt-formed");
-    const element = gpt.around("div", "", title, chart, key, hint, note, formed), plot = gpt.plot(chart, { height: 240, label: "scores of heads over steps" });
+    const element = gpt.wrap("div", "", title, chart, key, hint, note, formed), plot = gpt.plot(chart, { height: 240, label: "scores of heads over steps" });
     const score = gpt.select(title, "score", choices.scores);
     score.onchange = changed;
     formed.tabIndex = 0;
@@ -80,7 +80,7 @@ gpt.formingStory = function (server, mark) {
         outcome.textContent = answer ? answer.error ?? answer.sentence : "The server did not answer: try again.";
         if (answer?.lines) mark(answer.lines);
     });
-    const element = gpt.around("div", "gpt-story", sentences, takeOut, outcome);
+    const element = gpt.wrap("div", "gpt-story", sentences, takeOut, outcome);
     let run = null, goesOn = false;
     return {
         element, goesOn: () => goesOn,

@@ -11,8 +11,8 @@ gpt.views.writing = function (element, props, { watch }) {
     const coloured = gpt.checkbox(true, (on) => text.element.classList.toggle("gpt-coloured", on));
     coloured.id = "colour-tokens";
     coloured.onchange();
-    element.replaceChildren(error, gpt.around("div", "gpt-page", text.element, side), status,
-        gpt.around("label", "gpt-option", coloured, " colour tokens by probability"));
+    element.replaceChildren(error, gpt.wrap("div", "gpt-page", text.element, side), status,
+        gpt.wrap("label", "gpt-option", coloured, " colour tokens by probability"));
 
     // Inspect what the model read when it chose a token: its ids, and no text, which could be cut into other tokens.
     const inspect = (index) => {
@@ -116,7 +116,7 @@ gpt.expectedTokens = function (piece, inspect) {
         if (share !== undefined) part.style.width = `${100 * share}%`;
         return part;
     };
-    const key = gpt.around("div", "gpt-key", ...stages.map((name, i) => gpt.around("span", "", fill(i), name)));
+    const key = gpt.wrap("div", "gpt-key", ...stages.map((name, i) => gpt.wrap("span", "", fill(i), name)));
     const rows = piece.likeliest.map(([label, ...shares]) => {
         const chosen = shares.pop(), row = gpt.bar(label, shares[0], percent(shares[0]), stages.map((name, i) => `${name} ${percent(shares[i])}`).join(", "));
         row.classList.add("gpt-stages");
@@ -125,7 +125,7 @@ gpt.expectedTokens = function (piece, inspect) {
         return row;
     });
     const [label, own, tempered, truncated] = piece.likeliest.find((row) => row[4]);
-    const sentence = gpt.around("p", "gpt-small", gpt.make("code", "", label), ` was written. The model itself gave it ${percent(own)}, a surprisal of `
+    const sentence = gpt.wrap("p", "gpt-small", gpt.make("code", "", label), ` was written. The model itself gave it ${percent(own)}, a surprisal of `
         + `${piece.surprisal.toFixed(2)} nats; temperature made that ${percent(tempered)}, and the cuts ${percent(truncated)}.`);
     return [gpt.make("p", "gpt-small", "What the model expected here"), key, ...rows, sentence, gpt.button("Inspect this step in Attention", inspect)];
 };

@@ -13,7 +13,7 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
         explorer.select({});
     });
     gpt.live(row);
-    pane.append(gpt.around("div", "gpt-title", name, settings), area, about, full, reading);
+    pane.append(gpt.wrap("div", "gpt-title", name, settings), area, about, full, reading);
     strip.append(gpt.make("p", "gpt-small", "The tokens; choose one to see what it reads."), words);
     const map = gpt.headMap(area, explorer, reading, () => numbers);
     view.onchange = scale.onchange = () => explorer.select({});
@@ -93,7 +93,7 @@ gpt.rowBars = function (explorer, { labels, unit }, numbers) {
     const values = labels.slice(0, q + 1).map((label, k) => [label, gpt.numberAt(numbers, q, k), k]).filter(([, value]) => !Number.isNaN(value));
     values.sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]));
     const largest = Math.abs(values[0]?.[1] ?? 1) || 1, shown = values.slice(0, gpt.MOST_BARS).sort((a, b) => a[2] - b[2]);
-    const head = gpt.around("p", "gpt-small", `${unit} of what `, gpt.make("code", "", labels[q]),
+    const head = gpt.wrap("p", "gpt-small", `${unit} of what `, gpt.make("code", "", labels[q]),
         ` (position ${q}) reads` + (values.length > shown.length ? `, the ${shown.length} largest of ${values.length}` : ""));
     return [head, ...shown.map(([label, value, k]) => gpt.bar(label, Math.abs(value) / largest, value.toFixed(4), `position ${k}`))];
 };

@@ -27,7 +27,7 @@ gpt.headGrid = function (explorer, changed) {
             followsSelection = true;
             place = [0, 0];
             buttons = gpt.headButtons(layers, heads, chosen, choose);
-            element.replaceChildren(...buttons.map((row) => gpt.around("div", "gpt-take-row", ...row)));
+            element.replaceChildren(...buttons.map((row) => gpt.wrap("div", "gpt-take-row", ...row)));
         }
         if (followsSelection) {
             chosen.clear();
@@ -40,7 +40,7 @@ gpt.headGrid = function (explorer, changed) {
         show();
         changed();
     });
-    gpt.arrows(element, (dx, dy) => buttons[place[0] + dy]?.[place[1] + dx]?.focus());
+    gpt.onArrowKey(element, (dx, dy) => buttons[place[0] + dy]?.[place[1] + dx]?.focus());
     element.addEventListener("focusin", (event) => {
         const y = buttons.findIndex((row) => row.includes(event.target));
         if (y < 0) return;

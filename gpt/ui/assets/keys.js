@@ -1,4 +1,4 @@
-// Ctrl+Enter runs the main action of the tab in view, Esc its stop, or closes a question.
+// Ctrl+Enter presses the main button of the visible tab; Esc presses its Stop button, or cancels a rename or a delete.
 document.addEventListener("keydown", (event) => {
     const run = event.key === "Enter" && (event.ctrlKey || event.metaKey);
     if (!run && event.key !== "Escape") return;

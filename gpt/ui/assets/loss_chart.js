@@ -12,7 +12,7 @@ gpt.lossChart = function (zoomed) {
         plot.figure.layout.yaxis.autorange = true;
         plot.draw();
     });
-    const options = gpt.around("label", "gpt-option", logarithmic, " log scale");
+    const options = gpt.wrap("label", "gpt-option", logarithmic, " log scale");
     let lastStep = 0, smooth = gpt.movingAverage();
     plot.onzoom = (range) => zoomed(range ?? [0, plot.figure.layout.xaxis.range?.[1] ?? lastStep]);
 
@@ -90,6 +90,6 @@ gpt.runMessages = function () {
 };
 
 gpt.sample = function ({ step, prompt, text }) {
-    const written = gpt.around("p", "gpt-written", gpt.make("span", "gpt-prompt", prompt), text);
-    return gpt.around("figure", "gpt-sample", gpt.make("figcaption", "gpt-small", `step ${step.toLocaleString("en")}`), written);
+    const written = gpt.wrap("p", "gpt-written", gpt.make("span", "gpt-prompt", prompt), text);
+    return gpt.wrap("figure", "gpt-sample", gpt.make("figcaption", "gpt-small", `step ${step.toLocaleString("en")}`), written);
 };

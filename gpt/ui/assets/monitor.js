@@ -1,13 +1,13 @@
-// The Train tab's right side: the run that trains, or trained last, read by polling its folder. What is held here is bounded, so that a page
+// The right side of the Train tab: the current or latest run, updated by polling the server. Memory use is bounded, so that a page
 // can stay open for days.
 
 gpt.PATIENCE = 15000;                                                // ms for an answer: longer, and the server counts as lost
 
 // server.poll({page, run, cursor}) -> see gpt/ui/server/training_status.py.
 gpt.views.monitor = function (element, props, { server, choices }) {
-    const facts = gpt.live(gpt.make("div", "gpt-facts")), done = gpt.make("span"), progress = gpt.around("div", "gpt-progress", done);
+    const facts = gpt.live(gpt.make("div", "gpt-facts")), done = gpt.make("span"), progress = gpt.wrap("div", "gpt-progress", done);
     const sentence = gpt.make("p", "gpt-small"), error = gpt.make("p", "gpt-error"), logText = gpt.make("pre");
-    const log = gpt.around("details", "gpt-log", gpt.make("summary", "", "Last lines of the log"), logText);
+    const log = gpt.wrap("details", "gpt-log", gpt.make("summary", "", "Last lines of the log"), logText);
     const place = gpt.make("div"), messages = gpt.runMessages(), loss = gpt.lossChart((range) => forming.follow(range));
     element.replaceChildren(facts, progress, error, log, loss.chart, loss.options, place, sentence, messages.warnings, messages.samples);
     const forming = gpt.forming(place, server, choices, loss.mark);
@@ -33,7 +33,7 @@ gpt.views.monitor = function (element, props, { server, choices }) {
         forming.update(status.run, status.rows.some((row) => row.kind === "heads") || status.state !== state, status.rows.length > 0);
         state = status.state;
         facts.replaceChildren(...status.facts.map(({ value, label, hint }) =>
-            Object.assign(gpt.around("div", "gpt-fact", gpt.make("b", "", value), gpt.make("span", "", label)), { title: hint })));
+            Object.assign(gpt.wrap("div", "gpt-fact", gpt.make("b", "", value), gpt.make("span", "", label)), { title: hint })));
         done.style.width = `${100 * status.progress}%`;
         error.textContent = status.error || "";
         sentence.textContent = status.sentence;
@@ -66,12 +66,12 @@ gpt.pollForever = function (element, poll, show) {
         setTimeout(repeat, wait);
     };
     repeat();
-    // A hidden page does not poll. When it is shown again, after minutes or a night, it polls at once: its timers may sleep on, and an
-    // answer that it waited for when the machine fell asleep may never come.
+    // A hidden page does not poll. When it is shown again, after minutes or a night, it polls at once: its timers may still be
+    // suspended, and the answer to a request from before the computer slept may never come.
     document.addEventListener("visibilitychange", once);
 };
 
-// Which buttons can be pressed. While a run is asked to stop, Stop now stands where Stop was.
+// Enable the buttons that can be used. While a run is stopping, Stop now replaces Stop.
 gpt.enableButtons = function (status) {
     const stopping = status.state === "stopping", pause = document.querySelector("#pause");
     if (pause) pause.textContent = status.state === "paused" ? "Resume" : "Pause";

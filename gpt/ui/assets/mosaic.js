@@ -3,7 +3,7 @@ gpt.mosaicPane = function (pane, explorer) {
     const mosaic = gpt.plot(pane, { aspect: 1.25, label: "attention of all heads" });
     pane.tabIndex = 0;
     pane.setAttribute("aria-label", "All heads. Arrow keys choose one; space plays them over the training.");
-    mosaic.fit = gpt.marked;
+    mosaic.fit = gpt.markHeads;
 
     const placeOf = ({ layer, head }) => mosaic.figure.layout.meta.places.findIndex((place) => place[0] === layer && place[1] === head);
     const select = (place) => place && explorer.select({ layer: place[0], head: place[1] });
@@ -19,7 +19,7 @@ gpt.mosaicPane = function (pane, explorer) {
         const { pitch, places, heads } = mosaic.figure.layout.meta;
         select(places[Math.floor(point.y / pitch) * heads + Math.floor(point.x / pitch)]);
     };
-    gpt.arrows(pane, (dx, dy) => {
+    gpt.onArrowKey(pane, (dx, dy) => {
         if (!explorer.value?.mosaic) return false;
         const { places, heads } = mosaic.figure.layout.meta, place = placeOf(explorer.selected), column = place % heads + dx;
         if (column >= 0 && column < heads) select(places[place + dx + dy * heads]);

@@ -40,8 +40,8 @@ gpt.plot = function (element, options) {
         });
     };
 
-    // points: one {x: [...], y: [...]} a trace, added at its end. The arrays are made anew: Plotly draws only arrays that it
-    // has not seen before, and would take one that has grown for one that has not changed.
+    // points: one {x: [...], y: [...]} per trace, added at its end. New arrays are made, since Plotly redraws a trace only if
+    // its array is a new object: it does not notice that an old one has grown.
     plot.extend = function (points) {
         plot.figure.data.forEach((trace, i) => {
             trace.x = trace.x.concat(points[i].x);
@@ -62,7 +62,7 @@ gpt.saveLinks = function (area, name) {
         const image = await Plotly.toImage({ data: area.data, layout }, { format, width, height, scale: format === "png" ? 2 : 1 });
         gpt.download(`${name.replaceAll(" ", "-")}.${format}`, image);
     };
-    return gpt.around("div", "gpt-save", ...["png", "svg"].map((format) => {
+    return gpt.wrap("div", "gpt-save", ...["png", "svg"].map((format) => {
         const button = gpt.button(format.toUpperCase(), () => save(format));
         button.title = `save this figure as ${format.toUpperCase()}`;
         return button;
@@ -118,7 +118,7 @@ gpt.fitLabels = function (layout, width) {
 };
 
 // In the corner of each head of a mosaic, its letter, and its number or its name where there is room.
-gpt.marked = function (layout, width) {
+gpt.markHeads = function (layout, width) {
     const { pitch, size, marks, places, heads, ordered } = layout.meta, room = 0.85 * width / heads;
     layout.annotations = marks.flatMap((mark, i) => {
         const name = ordered ? `${places[i][0]}.${places[i][1]}` : "";

@@ -1,5 +1,5 @@
-// The Train tab's form: the text, and what training this CONFIG costs. Requests about the form have numbers (gpt/ui/tabs/train.py), and so
-// have the answers: one that was overtaken is not shown.
+// The Train tab's form: the text, and what training this CONFIG costs. Requests about the form are numbered (gpt/ui/tabs/train.py), and
+// so are the answers: one older than the answer that is shown is ignored.
 
 // {question, sentence, opening, notes}
 gpt.views.preview = function (element, props, { watch }) {
@@ -34,8 +34,8 @@ gpt.views.price = function (element, props, { watch }) {
 
 // A bar of shares by part of the model for each label.
 gpt.priceBars = function ({ bars, colours }) {
-    return gpt.around("div", "gpt-bars", ...bars.flatMap(([label, shares]) => {
-        const bar = gpt.around("div", "gpt-bar", ...Object.entries(shares).map(([part, share]) => {
+    return gpt.wrap("div", "gpt-bars", ...bars.flatMap(([label, shares]) => {
+        const bar = gpt.wrap("div", "gpt-bar", ...Object.entries(shares).map(([part, share]) => {
             const piece = gpt.make("span");
             piece.style.background = colours[part];
             piece.style.flexGrow = share;
@@ -49,7 +49,7 @@ gpt.priceBars = function ({ bars, colours }) {
 };
 
 gpt.priceLegend = function ({ bars, colours }) {
-    return gpt.around("p", "gpt-key", ...Object.entries(colours).map(([part, colour]) => {
+    return gpt.wrap("p", "gpt-key", ...Object.entries(colours).map(([part, colour]) => {
         const entry = gpt.legendEntry(colour, `${part} ${bars.map(([, shares]) => gpt.percent(shares[part])).join(" | ")}`);
         entry.title = bars.map(([label, shares]) => `${gpt.percent(shares[part])} of ${label}`).join(", ");
         return entry;

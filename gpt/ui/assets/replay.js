@@ -1,10 +1,10 @@
 // From Generate to Attention: inspect again the step at which a token was written.
 //
 // A request is {run, place, ids, wrote, probability}: the place of the weights on the slider, the ids that the model read, the token that it
-// chose, and how probable it found it. Gradio calls the functions below before it asks Python, so that there is one way to inspect: when
-// the tab opens, its controls take the request's run and weights, and the ids stand where the prompt would.
+// chose, and how probable it found it. Gradio calls the functions below before it calls Python, so all inspections take the same path: when
+// the tab opens, its controls are set to the request's run and weights, and the ids are sent in place of the prompt.
 //
-// Inspections may overtake each other: each has a number, and the explorer shows the answer with the highest.
+// Answers may arrive out of order: each inspection has a number, and the explorer shows the answer with the highest.
 gpt.replay = {
     request: null,
     arriving: false,                                                 // the tab has not taken the request's run and weights yet

@@ -1,16 +1,16 @@
 // The report of a run, built from the JSON that it carries (gpt/ui/inspector/report.py). User text goes through textContent only.
 const page = document.getElementById("report");
 const add = (tag, text, className, parent = page) => parent.appendChild(gpt.make(tag, className, text));
-const addList = (texts) => page.append(gpt.around("ul", "", ...texts.map((text) => gpt.make("li", "", text))));
+const addList = (texts) => page.append(gpt.wrap("ul", "", ...texts.map((text) => gpt.make("li", "", text))));
 const addChart = (figure, options) => gpt.plot(add("div", undefined, "gpt-chart"), options).show(figure);
 
 // titles: [{label, title, number}], rows: [{cells: [text], className}]
 function addTable(titles, rows, className) {
     const head = titles.map(({ label, title, number }) => Object.assign(gpt.make("th", number ? "gpt-number" : "", label), { title: title || "" }));
     const lines = rows.map(({ cells, className }) =>
-        gpt.around("tr", className, ...cells.map((cell, i) => gpt.make("td", titles[i].number ? "gpt-number" : "", cell))));
-    page.append(gpt.around("div", "gpt-scroll", gpt.around("table", className,
-        gpt.around("thead", "", gpt.around("tr", "", ...head)), gpt.around("tbody", "", ...lines))));
+        gpt.wrap("tr", className, ...cells.map((cell, i) => gpt.make("td", titles[i].number ? "gpt-number" : "", cell))));
+    page.append(gpt.wrap("div", "gpt-scroll", gpt.wrap("table", className,
+        gpt.wrap("thead", "", gpt.wrap("tr", "", ...head)), gpt.wrap("tbody", "", ...lines))));
 }
 
 function addLearning(contents) {
@@ -22,8 +22,8 @@ function addLearning(contents) {
     add("h2", "What it wrote");
     add("p", "Always from the same beginning, in grey, and with the same random numbers.", "gpt-small");
     for (const { step, prompt, text } of contents.samples) {
-        const written = gpt.around("p", "gpt-written", gpt.make("span", "gpt-prompt", prompt), text);
-        page.append(gpt.around("figure", "gpt-sample", gpt.make("figcaption", "gpt-small", `step ${step.toLocaleString("en")}`), written));
+        const written = gpt.wrap("p", "gpt-written", gpt.make("span", "gpt-prompt", prompt), text);
+        page.append(gpt.wrap("figure", "gpt-sample", gpt.make("figcaption", "gpt-small", `step ${step.toLocaleString("en")}`), written));
     }
 }
 
@@ -32,7 +32,7 @@ function addHeads({ heads, mosaic, text, note, names, about, chance, decimals })
     add("p", "All heads of the best weights on the last text above: rows are the tokens being processed, columns the tokens they read, brighter is more. "
         + "A letter names what a head mostly does, with how much of its attention goes there.", "gpt-small");
     const plot = gpt.plot(add("div", undefined, "gpt-chart"), { aspect: 1.25, label: "attention of all heads" });
-    plot.fit = gpt.marked;
+    plot.fit = gpt.markHeads;
     plot.show(mosaic);
     const words = add("p", undefined, "gpt-words");
     for (const label of text) words.append(gpt.make("span", "gpt-word", label), " ");

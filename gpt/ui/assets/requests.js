@@ -1,4 +1,4 @@
-// Answers of the server may overtake each other: of several requests of one kind, only the answer to the newest is shown.
+// Answers of the server may arrive out of order: of several requests of one kind, only the answer to the newest is shown.
 //
 //     const requests = gpt.requests();
 //     const isNewest = requests.begin(), answer = await ...;
@@ -11,7 +11,7 @@ gpt.requests = function () {
             const mine = ++newest;
             return () => mine === newest;
         },
-        // No answer is waited for any more.
+        // Ignore the answers to all requests so far.
         drop() {
             newest += 1;
         },
@@ -29,7 +29,7 @@ gpt.inOrder = function (numberOf, show) {
     };
 };
 
-// work(isNewest) is done one at a time: while it is under way, only the newest of the calls that come meanwhile waits.
+// Calls work(isNewest) one at a time. Calls during that time are merged into one, which runs afterwards.
 gpt.oneAtATime = function (work) {
     let busy = false, again = false;
     return async () => {

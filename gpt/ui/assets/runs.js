@@ -1,8 +1,8 @@
 // The Runs tab: a table to sort and select in, and the curves of the selected runs.
 
-// {columns: [{key, label}], rows: [{name, ..., sort, note}], selected: [name], room: {taken, removed, trouble}}; triggers "select", and the
-// names that are ticked then are in gpt.ticked. What is ticked is the page's own business until a new table comes: drawing a choice must
-// not take the keyboard away.
+// {columns: [{key, label}], rows: [{name, ..., sort, note}], selected: [name], room: {taken, removed, trouble}}; triggers "select", with
+// the selected names in gpt.ticked. Until a new value arrives the page itself keeps the selection: showing it must not redraw the table,
+// which would lose the keyboard focus.
 gpt.views.table = function (element, props, { watch, trigger }) {
     const order = { key: null, descending: false };
     let chosen = new Set();
@@ -33,8 +33,8 @@ gpt.views.table = function (element, props, { watch, trigger }) {
         const all = gpt.tickBox("select all runs", (on) => choose(on ? rows.map(({ name }) => name) : []));
         const titles = columns.map((column) => gpt.heading(column, order, isNumber(column.key), frame, draw));
         const lines = gpt.sortedRows(rows, order).map((row) => gpt.runRow(row, columns, isNumber, toggle));
-        frame.replaceChildren(gpt.around("table", "gpt-table", gpt.around("thead", "", gpt.around("tr", "", gpt.around("th", "", all), ...titles)),
-            gpt.around("tbody", "", ...lines)));
+        frame.replaceChildren(gpt.wrap("table", "gpt-table", gpt.wrap("thead", "", gpt.wrap("tr", "", gpt.wrap("th", "", all), ...titles)),
+            gpt.wrap("tbody", "", ...lines)));
         tick();
     };
     const show = () => {
@@ -69,7 +69,7 @@ gpt.runRow = function (row, columns, isNumber, toggle) {
         if (key === "name") cell.title = row.name;                  // a long one is cut
         return cell;
     });
-    const line = gpt.around("tr", "", gpt.around("td", "", gpt.tickBox(`select run ${row.name}`, (on) => toggle(row.name, on))), ...cells);
+    const line = gpt.wrap("tr", "", gpt.wrap("td", "", gpt.tickBox(`select run ${row.name}`, (on) => toggle(row.name, on))), ...cells);
     line.dataset.name = row.name;
     return line;
 };
@@ -87,7 +87,7 @@ gpt.tickRows = function (frame, rows, chosen) {
     all.indeterminate = !all.checked && rows.some(({ name }) => chosen.has(name));
 };
 
-// Move the keyboard to a control that Gradio is about to show: the button of that id, or what can be typed into inside it.
+// Move the keyboard focus to a control that Gradio is about to show: the button with that id, or the text field inside the element.
 gpt.focus = function (id, tries = 20) {
     const element = document.getElementById(id), control = element?.matches("button") ? element : element?.querySelector("input, textarea");
     if (control?.offsetParent) {

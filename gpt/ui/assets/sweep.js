@@ -5,9 +5,9 @@ gpt.MOST_EFFECTS = 12;                                               // heads sh
 
 gpt.sweep = function (element, explorer, replacedBy) {
     const begin = gpt.button("Try every head", () => run(), "gpt-button"), stop = gpt.button("Stop", () => rest(stopped()), "gpt-button");
-    const status = gpt.live(gpt.make("span", "gpt-small")), done = gpt.make("span"), progress = gpt.around("div", "gpt-progress", done);
+    const status = gpt.live(gpt.make("span", "gpt-small")), done = gpt.make("span"), progress = gpt.wrap("div", "gpt-progress", done);
     const bars = gpt.make("div", "gpt-panes");
-    element.append(gpt.around("div", "gpt-every", begin, stop, status), progress, bars, gpt.make("p", "gpt-small",
+    element.append(gpt.wrap("div", "gpt-every", begin, stop, status), progress, bars, gpt.make("p", "gpt-small",
         "A role says what a head looks at; taking it out says what the model loses without it. A head may look at much and matter little, "
         + "and heads that do the same work hide each other: without one of them, nothing is lost."));
     stop.hidden = progress.hidden = true;
@@ -92,7 +92,7 @@ gpt.sweepBars = function (explorer, { changes, errors, gradient }) {
     const list = (title, numbers, textOf) => {
         const largest = Object.entries(numbers).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, gpt.MOST_EFFECTS);
         const most = Math.max(Math.abs(largest[0][1]), 1e-9);
-        return gpt.around("div", "", gpt.make("p", "gpt-small", title), ...largest.map(([name, value]) => {
+        return gpt.wrap("div", "", gpt.make("p", "gpt-small", title), ...largest.map(([name, value]) => {
             const [layer, head] = name.split(",").map(Number), row = gpt.bar("", Math.abs(value) / most, textOf(name, value));
             row.firstChild.replaceWith(gpt.button(`layer ${layer} head ${head}`, () => explorer.select({ layer, head })));
             row.classList.add("gpt-wide-number");

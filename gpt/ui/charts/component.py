@@ -1,7 +1,7 @@
-"""Gradio components whose drawing is done by small JavaScript files of this project, served from this machine.
+"""Gradio components drawn by JavaScript files of this project, which are served from this machine.
 
-A component is a gr.HTML with an empty, static template: data never becomes part of a template, which Gradio would run as
-code. It reaches the page as JSON, and JavaScript writes it with textContent.
+A component is a gr.HTML with an empty, static template. Gradio runs templates as code, so data never becomes part of one:
+it reaches the page as JSON, and JavaScript writes it with textContent.
 """
 
 import json
@@ -30,17 +30,17 @@ def serve_assets() -> None:
     gr.set_static_paths([*SCRIPTS])
 
 
-def head() -> str:
+def script_tags() -> str:
     """Script tags in order; the addresses are relative, so that they hold behind a path prefix too."""
     return "\n".join(f'<script defer src="gradio_api/file={quote(str(path))}"></script>' for path in SCRIPTS)
 
 
 def component(kind: str, value: Any = None, server_functions: dict[str, Callable] | None = None, choices: Any = None,
               **options: Any) -> gr.HTML:
-    """A component drawn by gpt.views[kind] in our scripts, which may arrive later than the component: it waits for the last of them.
+    """A component drawn by gpt.views[kind]. It waits until the last script has loaded, since scripts may load after the component.
 
-    The component's value is JSON; the view watches it, may call `server_functions` by their names, each with one argument, and may
-    trigger events. `choices`, fixed JSON of our own, reaches the view too.
+    The component's value is JSON. The view watches it, may call each of `server_functions` by name with one argument, and may
+    trigger events. `choices` is constant JSON from our code, passed to the view.
     """
     begin = f"""
         (function begin() {{
@@ -56,7 +56,7 @@ def component(kind: str, value: Any = None, server_functions: dict[str, Callable
 
 
 def _named(name: str, function: Callable) -> Callable:
-    """A plain function of that name: it is how Gradio tells server functions apart."""
+    """`function` as a plain function called `name`, because Gradio identifies server functions by their names."""
     def called(argument: Any) -> Any:
         return function(argument)
 
@@ -65,5 +65,5 @@ def _named(name: str, function: Callable) -> Callable:
 
 
 def as_script(data: Any) -> str:
-    """JSON that may stand inside a <script> of a page to take home: no text in it can end that, or begin a comment."""
+    """JSON that is safe inside a <script> of a saved page: no text in it can close the script or begin a comment."""
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")

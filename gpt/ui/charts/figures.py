@@ -81,14 +81,14 @@ def describe_curves(curves: list[tuple[str, list[tuple[float, float]]]]) -> str:
 
 
 ROLE_COLOURS = {name: f"var(--gpt-{score.colour})" for name, score in ROLES.items()}
-MOST_DESCRIBED = 48  # heads in a text twin
-LETTERS_ACROSS = 36  # of an annotation, next to each other on the narrowest chart
+MOST_DESCRIBED = 48  # heads in the text description of a chart
+LETTERS_ACROSS = 36  # letters of annotations that fit side by side on the narrowest chart
 
 
 @dataclass(frozen=True)
 class HeadCurve:
-    """One head over the steps: its values (NaN where unknown), the role it has now, and what its strongest score was at each step, if
-    it is that which is drawn."""
+    """One head over the steps: its values (NaN where unknown), its current role, and `names`: the name of the strongest score at each
+    step, or None if the chart shows one fixed score."""
 
     layer: int
     head: int
@@ -99,7 +99,7 @@ class HeadCurve:
 
 @dataclass(frozen=True)
 class Landmark:
-    """Heads that formed, side by side on the step axis at `step`: their letters, and a role if all have the same."""
+    """Label of the heads that got a role near `step`: their letters, and the role if all have the same one."""
 
     step: float
     text: str
@@ -108,8 +108,8 @@ class Landmark:
 
 def heads_chart(at: list[int], curves: list[HeadCurve], landmarks: list[Landmark], score: str, level: float | None,
                 steps: int) -> dict[str, Any]:
-    """One thin line a head at the steps `at`, of a run of `steps` (0 = unknown). `level` is chance. The letters of the roles that heads got
-    stand above the curves, where no curve can be."""
+    """One thin line per head at the steps `at`, of a run of `steps` steps (0 = unknown). `level` is the chance level. The `landmarks` stand
+    above the plot area, where they cover no curve."""
     strongest = curves[0].names is not None
     values = [value for curve in curves for value in curve.values if math.isfinite(value)]
     top = 1.0 if strongest else SCORES[score].most or max([*values, level or 0.0], default=1.0)
@@ -144,9 +144,9 @@ def heads_chart(at: list[int], curves: list[HeadCurve], landmarks: list[Landmark
 
 
 def landmarks(formed: list[dict[str, Any]], steps: int) -> list[Landmark]:
-    """Rows of kind `formed`, in their order -> what stands above the curves: a letter for each head at the step where it got its role, and
-    one "I2 P" for those whose letters would overlap on an axis of `steps`."""
-    wide = max(steps, 1) / LETTERS_ACROSS  # in steps, of one letter
+    """Rows of kind `formed`, in order -> the labels above the curves: a letter for each head at the step of its role. Letters that would
+    overlap on an axis of `steps` are joined into one label, such as "I2 P"."""
+    wide = max(steps, 1) / LETTERS_ACROSS  # width of one letter, in steps
     groups: list[tuple[float, Counter]] = []
     for row in formed:
         start, letters = groups[-1] if groups else (-math.inf, Counter())
@@ -162,7 +162,7 @@ def _letters(roles: Counter) -> str:
 
 
 def describe_heads(at: list[int], curves: list[HeadCurve], score: str) -> str:
-    """The text twin of the chart: what the heads do at the last step."""
+    """The chart as text: the value of every head at the last step."""
     if curves[0].names is not None:
         ends = [f"layer {curve.layer} head {curve.head} {curve.names[-1]} {curve.values[-1]:.2f} above chance" for curve in curves]
     else:

@@ -1,6 +1,6 @@
 """Attention as heatmaps: all heads in one mosaic, one head in full. Pure functions from numbers to JSON for the Plotly view.
 
-Cells travel as bytes: 0 is absent (masked, or between tiles) and drawn transparent, 1..255 stands for the colour scale.
+Cells are sent as bytes: 0 is no cell (masked, or between tiles) and transparent; 1 to 255 are positions on the colour scale.
 """
 
 import base64
@@ -16,10 +16,10 @@ ABSENT = "var(--gpt-absent)"  # under cells that are not there, unlike the colou
 VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 # From blue over a neutral grey to orange, for what may be negative: the two that all kinds of colour vision tell apart.
 DIVERGING = ("#2166ac", "#5b9bd1", "#a6c8e6", "#e3e3e3", "#f5c08f", "#e58a3c", "#b35806")
-LARGEST_TILE = 40  # cells of one head in the mosaic, each way
-LARGEST_MAP = 256  # cells of one head in full, each way, unless more is asked for
-MOST_CELLS = 150_000  # of the whole mosaic: with one head beside it, under half a megabyte on the way to the page
-SCALES = {  # name -> how far up the colour scale each share of the largest possible weight stands, and the shares named beside it
+LARGEST_TILE = 40  # most cells per side of one head in the mosaic
+LARGEST_MAP = 256  # most cells per side of one head in full, unless the request is for all cells
+MOST_CELLS = 150_000  # of the whole mosaic: together with one head in full, less than 0.5 MB is sent to the page
+SCALES = {  # name -> (function from a share of the largest possible weight to a position on the colour scale, shares on the colour bar)
     "linear": (lambda w: w, (0, 0.2, 0.4, 0.6, 0.8, 1)),
     "square root": (np.sqrt, (0, 0.05, 0.2, 0.5, 1)),
     "log": (lambda w: 1 + np.log10(np.maximum(w, 1e-3)) / 3, (0.001, 0.01, 0.1, 1)),  # all below a thousandth looks alike
@@ -42,18 +42,18 @@ def tile_size(L: int, H: int, T: int) -> int:
 def tiles(weights: np.ndarray, size: int) -> np.ndarray:
     """(H, T, T) weights -> (H, size, size) bytes on a square-root scale, 0 above the diagonal. Long prompts shrink by the maximum of
     neighbouring cells, since the mean would erase diagonals."""
-    return np.stack([coded(np.sqrt(pooled(one, size))) for one in weights])
+    return np.stack([to_bytes(np.sqrt(pooled(one, size))) for one in weights])
 
 
 def all_tiles(inspection: Inspection) -> np.ndarray:
-    """(L, H, size, size): every head of what was read, one layer at a time, since all at once may not fit into memory."""
+    """(L, H, size, size) bytes: `tiles` of every layer, computed one layer at a time, since all at once may not fit into memory."""
     L, H, T = inspection.shape
     return np.stack([tiles(inspection.weights(layer), tile_size(L, H, T)) for layer in range(L)])
 
 
 def pooled(matrix: np.ndarray, size: int) -> np.ndarray:
-    """(T, T) -> (size, size), or as it is if it is no larger: each cell the one of its block that is furthest from 0: of weights, the
-    largest. NaN counts as nothing."""
+    """(T, T) -> (size, size), or unchanged if T <= size. Each cell is the value of its block furthest from 0; for weights that is the
+    largest. NaN counts as 0."""
     T = len(matrix)
     block = -(-T // size)
     if block == 1:
@@ -66,13 +66,13 @@ def pooled(matrix: np.ndarray, size: int) -> np.ndarray:
 
 
 def shrunk(matrix: np.ndarray, labels: list[str], largest: int) -> tuple[np.ndarray, list[str], int]:
-    """(T, T) numbers and their T labels -> at most `largest` of them each way, and how many tokens a cell stands for, each way."""
+    """(T, T) numbers and their T labels -> at most `largest` cells per side, their labels, and the tokens per side of a cell."""
     T = len(matrix)
     block = -(-T // largest)
     return pooled(matrix, -(-T // block)), labels[::block], block
 
 
-def coded(places: np.ndarray) -> np.ndarray:
+def to_bytes(places: np.ndarray) -> np.ndarray:
     """(n, n) places on the colour scale, 0 to 1 -> bytes from 1 to 255, 0 above the diagonal and where NaN."""
     here = np.tri(len(places), dtype=bool) & ~np.isnan(places)
     return np.where(here, 1 + np.rint(254 * np.nan_to_num(places)), 0).astype(np.uint8)
@@ -88,8 +88,8 @@ def colour_scale(colours: tuple[str, ...] = VIRIDIS) -> list[list[Any]]:
 
 def mosaic(cells: np.ndarray, n_tokens: int, order: list[tuple[int, int]] | None = None,
            marks: dict[tuple[int, int], dict[str, str]] | None = None) -> dict[str, Any]:
-    """All heads in one heatmap: (L, H, size, size) bytes of `tiles`. Rows are layers and columns heads; in another `order`, (layer, head)
-    from the first tile to the last, row by row. `marks` gives each head its {"letter", "text"} for the corner of its tile."""
+    """All heads in one heatmap, from (L, H, size, size) bytes of `tiles`. Rows are layers and columns are heads, unless `order` lists the
+    (layer, head) of every tile, row by row. `marks` gives each head its {"letter", "text"} for the corner of its tile."""
     L, H, size, _ = cells.shape
     pitch = size + max(2, size // 8)
     places = order or [(layer, head) for layer in range(L) for head in range(H)]
@@ -119,8 +119,8 @@ def head_map(matrix: np.ndarray, labels: list[str], scale: str = "linear", unit:
              signed: bool = False) -> dict[str, Any]:
     """One head's (T, T) numbers, NaN where absent: rows are the tokens being processed, columns the tokens they read.
 
-    Colours go from 0 to `limit`, or from -limit to limit where numbers may be negative (`signed`; then `scale` says nothing). The exact
-    numbers and all labels travel beside the cells: the page shows the number under the pointer, and as many labels as fit.
+    Colours go from 0 to `limit`, or from -limit to limit where numbers may be negative (`signed`; then `scale` is ignored). The exact
+    numbers and all labels are sent with the cells: the page shows the number under the pointer, and as many labels as fit.
     """
     cells, bar = _diverging(matrix, limit) if signed else _sequential(matrix, scale, limit)
     ticks = {"showgrid": False, "zeroline": False, "tickfont": {"family": "var(--gpt-mono)"}, "ticks": ""}
@@ -146,16 +146,17 @@ def _sequential(matrix: np.ndarray, scale: str, limit: float) -> tuple[np.ndarra
     named = np.array(shares, dtype=float)
     if scale == "row maximum":
         limit, places = 1.0, named
-        cells = coded(height(matrix))
+        cells = to_bytes(height(matrix))
     else:
         places = height(named)
-        cells = coded(np.clip(height(matrix / limit), 0, 1))
+        cells = to_bytes(np.clip(height(matrix / limit), 0, 1))
     return cells, {"tickvals": (1 + 254 * places).tolist(), "ticktext": [f"{share * limit:.3g}" for share in shares]}
 
 
 def _diverging(matrix: np.ndarray, limit: float) -> tuple[np.ndarray, dict[str, Any]]:
     """Cells of numbers from -limit to limit, 0 in the middle, and the ticks of their colour bar."""
-    return coded(np.clip(matrix / limit, -1, 1) / 2 + 0.5), {"tickvals": [1, 128, 255], "ticktext": [f"{-limit:.3g}", "0", f"{limit:.3g}"]}
+    bar = {"tickvals": [1, 128, 255], "ticktext": [f"{-limit:.3g}", "0", f"{limit:.3g}"]}
+    return to_bytes(np.clip(matrix / limit, -1, 1) / 2 + 0.5), bar
 
 
 def lower(matrix: np.ndarray) -> np.ndarray:

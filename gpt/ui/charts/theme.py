@@ -1,9 +1,9 @@
-"""The look of the page: a quiet instrument, light and dark, in fonts that Gradio serves from this machine."""
+"""The Gradio theme of the page, light and dark, with fonts that Gradio serves from this machine."""
 
 import gradio as gr
 
-# Named as plain strings, fonts would be fetched from elsewhere; LocalFont takes the files that come with Gradio. Weight 600
-# and the serif Lora are left out: Gradio's files of those hold no Latin letters. The serif is the reader's own.
+# Fonts given as plain strings would be downloaded; LocalFont uses the files that come with Gradio. Weight 600 and the serif
+# Lora are left out: Gradio's files for them hold no Latin letters. The serif font is the reader's system font.
 SANS, MONO = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700))
 
 

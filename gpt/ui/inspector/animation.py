@@ -1,4 +1,4 @@
-"""A film of all heads as one HTML file that plays by itself: no network, no Plotly, nothing but what stands in it."""
+"""A film of all heads as one self-contained HTML file: it needs no network and no Plotly."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def animation(inspector: Inspector, inspected: Inspected, _request: InspectionRe
     run without snapshots: one frame is no film."""
     steps = film.frames(inspected.run)
     if len(steps) < 2:
-        raise UserError(film.of(inspected.run, [])["note"])
+        raise UserError(film.describe(inspected.run, [])["note"])
     return {"name": f"{inspected.run.name}-heads.html", "html": page([inspector.at_step(inspected, step)[1] for step in steps])}
 
 

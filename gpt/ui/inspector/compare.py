@@ -20,13 +20,13 @@ from gpt.ui.inspector.request import InspectionRequest
 from gpt.ui.inspector.roles import scores_of
 
 LARGEST_MAP = 96  # cells of each of three maps beside each other, each way
-SMALLEST_LIMIT = 0.01  # of the colours of a difference: below, two maps are alike
+SMALLEST_LIMIT = 0.01  # of the colour scale of A - B: if all differences are smaller, the map is pale
 TAKEN_OUT = "A head that is taken out reads as before, but adds nothing: only heads in later layers can read differently."
 
 
 @dataclass(frozen=True)
-class Rival:
-    """What is compared with: B. `weights` says in words whose it is, `note` what one has to know about it."""
+class SecondModel:
+    """The other model of the comparison, B. `weights` describes its weights in words; `note` is a remark for the user."""
 
     run: Run
     weights: str
@@ -42,25 +42,25 @@ def rivals(inspector: Inspector, _inspected: Inspected, _request: InspectionRequ
 
 
 def compare(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
-    """{"with": "weights", "run", "step"} or {"with": "without", "heads", "zero"} -> what each model expects of the text, piece by piece, in
-    words and numbers, and the scores of the heads that both have."""
-    rival, comparison = compared(inspector, inspected, request)
+    """{"with": "weights", "run", "step"} or {"with": "without", "heads", "zero"} -> the loss of both models on
+    each piece of the text, a sentence about it, and the scores of the heads that both have."""
+    second, comparison = comparison_for(inspector, inspected, request)
     try:
-        scatter, unscored = score_chart(inspected, rival), ""
-    except UserError as error:  # the run of one of them has nothing to try heads on; all else can be compared
+        scatter, unscored = score_chart(inspected, second), ""
+    except UserError as error:  # one of the runs has no probes for the scores; everything else can be compared
         scatter, unscored = None, f"Their heads cannot be scored: {error}."
-    notes = [*notes_on(comparison), *filter(None, [rival.note])]
-    return {"a": inspected.weights, "b": rival.weights, "sentence": sentence_about(comparison), "notes": notes,
+    notes = [*notes_on(comparison), *filter(None, [second.note])]
+    return {"a": inspected.weights, "b": second.weights, "sentence": sentence_about(comparison), "notes": notes,
             "scatter": scatter, "unscored": escaped(unscored), "piece": "token" if comparison.same_tokens else "piece",
             "pieces": [[escaped(token_label(piece.text)), piece.a, piece.b] for piece in comparison.pieces]}
 
 
 def compare_head(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
-    """The same request with "layer" and "head" -> one head's weights in A and B in the same colours, and A - B. Where they cannot be
-    laid on each other, {"none": why}."""
+    """The same request with "layer" and "head" -> one head's weights in A and B in the same colours, and A - B. If the two maps
+    cannot be compared cell by cell, {"none": reason}."""
     L, H, _ = inspected.inspection.shape
-    layer, head = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
-    _, comparison = compared(inspector, inspected, request)
+    layer, head = request.integer("layer", 0, L - 1), request.integer("head", 0, H - 1)
+    _, comparison = comparison_for(inspector, inspected, request)
     try:
         a, b = comparison.maps(layer, head)
     except UserError as error:
@@ -71,9 +71,9 @@ def compare_head(inspector: Inspector, inspected: Inspected, request: Inspection
             "sentence": f"Layer {layer} head {head}: {reads}."}
 
 
-def compared(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> tuple[Rival, Comparison]:
-    """The model that a request compares with, and both on the text. The latest is held: another head of it costs nothing. Raises UserError
-    if there is no such model."""
+def comparison_for(inspector: Inspector, inspected: Inspected, request: InspectionRequest) -> tuple[SecondModel, Comparison]:
+    """The other model of a request, and the comparison of both models on the text. The latest comparison is cached: another head costs
+    nothing. Raises UserError if there is no such model."""
     if request.choice("with", ("weights", "without")) == "weights":
         run, step = request.text("run"), request.step("step")
         model, tokenizer, weights = inspector.load(run, step)
@@ -82,21 +82,21 @@ def compared(inspector: Inspector, inspected: Inspected, request: InspectionRequ
         L, H, _ = inspected.inspection.shape
         wanted = ("without", frozenset(request.heads("heads", L, H)), request.flag("zero"))
     if inspected.compared is None or inspected.compared[0] != wanted:
-        rival = (Rival(find_run(inspector.jobs.root, run), weights, model, tokenizer) if wanted[0] == "weights"
-                 else without(inspected, *wanted[1:]))
-        comparison = compare_models(inspected.inspection, inspected.tokenizer, rival.model, rival.tokenizer)
-        inspected.compared = wanted, rival, comparison
+        second = (SecondModel(find_run(inspector.jobs.root, run), weights, model, tokenizer) if wanted[0] == "weights"
+                 else model_without(inspected, *wanted[1:]))
+        comparison = compare_models(inspected.inspection, inspected.tokenizer, second.model, second.tokenizer)
+        inspected.compared = wanted, second, comparison
     return inspected.compared[1:]
 
 
-def without(inspected: Inspected, heads: Collection[tuple[int, int]], zero: bool) -> Rival:
+def model_without(inspected: Inspected, heads: Collection[tuple[int, int]], zero: bool) -> SecondModel:
     """The inspected model without some heads. Raises UserError if there are none."""
     if not heads:
         raise UserError("no head is taken out: add the selected one")
     means = None if zero else head_means(inspected.model, inspected.run.probes().windows[:, :-1])
     names = ", ".join(f"layer {layer} head {head}" for layer, head in sorted(heads))
     model = ablated(inspected.model, heads, means)
-    return Rival(inspected.run, f"{inspected.weights}, without {names}", model, inspected.tokenizer, TAKEN_OUT)
+    return SecondModel(inspected.run, f"{inspected.weights}, without {names}", model, inspected.tokenizer, TAKEN_OUT)
 
 
 def sentence_about(comparison: Comparison) -> str:
@@ -125,9 +125,9 @@ def notes_on(comparison: Comparison) -> list[str]:
     return notes
 
 
-def score_chart(inspected: Inspected, rival: Rival) -> dict[str, Any]:
+def score_chart(inspected: Inspected, second: SecondModel) -> dict[str, Any]:
     """Scores of the heads that both have, A against B, each on the probes of its own run. Raises UserError if one has no probes."""
-    a, b = scores_of(inspected.model, inspected.run), scores_of(rival.model, rival.run)
+    a, b = scores_of(inspected.model, inspected.run), scores_of(second.model, second.run)
     (L_a, H_a), (L_b, H_b) = a.shape, b.shape
     heads = [(layer, head) for layer in range(min(L_a, L_b)) for head in range(min(H_a, H_b))]
     data = [{"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "line": {"color": MUTED, "width": 1, "dash": "dot"},

@@ -27,11 +27,11 @@ def effect(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     sentence, the tokens that are harder to predict, what follows the selected token, and how the prompt goes on."""
     L, H, T = inspected.inspection.shape
     heads, replace = request.heads("heads", L, H), request.choice("replace", REPLACED_BY)
-    query = request.whole("query", 0, T - 1)
+    query = request.integer("query", 0, T - 1)
     if not heads:
         raise UserError("no head is chosen: choose at least one to take out")
     with enough_memory(REMEDY):
-        windows, means = _tried_on(inspected, replace)
+        windows, means = _windows_and_means(inspected, replace)
         without_heads = ablation.ablated(inspected.model, heads, means)
         measured = ablation.measure(inspected.model, without_heads, windows)
         ids = inspected.inspection.trace.ids
@@ -44,11 +44,11 @@ def effect(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
 
 
 def sweep(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
-    """{"layer", "replace"} -> [[change of the loss, its standard error]] for each head of the layer taken out alone, and on how many
-    sequences: the page asks for one layer after the other, and may stop at any of them."""
-    layer, replace = request.whole("layer", 0, inspected.inspection.shape[0] - 1), request.choice("replace", REPLACED_BY)
+    """{"layer", "replace"} -> [[change of the loss, its standard error]] for each head of the layer taken out alone, and the number
+    of sequences. The page requests one layer after the other, and may stop after any of them."""
+    layer, replace = request.integer("layer", 0, inspected.inspection.shape[0] - 1), request.choice("replace", REPLACED_BY)
     with enough_memory(REMEDY):
-        windows, means = _tried_on(inspected, replace)
+        windows, means = _windows_and_means(inspected, replace)
         effects = ablation.sweep_layer(inspected.model, windows, layer, means)
     return {"changes": [[effect.change, _or_none(effect.error)] for effect in effects], "sequences": len(windows)}
 
@@ -56,7 +56,7 @@ def sweep(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
 def importance(inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     """{} -> the importance of every head by gradient, (L, H)."""
     with enough_memory(REMEDY):
-        return {"importance": ablation.importance(inspected.model, _tried_on(inspected, "zero")[0]).tolist()}
+        return {"importance": ablation.importance(inspected.model, _windows_and_means(inspected, "zero")[0]).tolist()}
 
 
 def sentence_about(heads: Collection[tuple[int, int]], H: int, replace: str, effect: Effect) -> str:
@@ -84,14 +84,14 @@ def names_of(heads: Collection[tuple[int, int]], H: int) -> str:
     return listed(of_layer(layer, heads_in_it) for layer, heads_in_it in by_layer.items())
 
 
-def _tried_on(inspected: Inspected, replace: str) -> tuple[Any, Any]:
+def _windows_and_means(inspected: Inspected, replace: str) -> tuple[Any, Any]:
     """The sequences of the run on which heads are tried, and each head's mean output there, or None for zero."""
     windows = ablation.affordable_windows(inspected.model, inspected.run.probes().windows)
     return windows, ablation.head_means(inspected.model, windows[:, :-1]) if replace == "mean" else None
 
 
 def _written(inspected: Inspected, without_heads: Any) -> dict[str, Any]:
-    """The prompt continued by the model and by another with the same seed: pieces of text, each with whether the tokens differ there."""
+    """The prompt continued with the same seed by the model and by it without the heads: [(text of a token, whether the tokens differ)]."""
     prompted, room = inspected.inspection.trace.ids, inspected.model.context_length
     ids = prompted[:, -max(room - WRITTEN, -(-room // 2)):]  # a full context would have to be read anew for each token
     explanation = ("The prompt goes on with the same seed ({seed}) at temperature {temperature}; tokens that differ are marked."

@@ -1,4 +1,4 @@
-"""A run's weights over time: the steps at which they were kept, as the frames of a film of one prompt."""
+"""The snapshots of a run as the frames of a film: one prompt in the weights of each saved step."""
 
 import hashlib
 import json
@@ -9,9 +9,9 @@ from gpt.runs.run import FINAL_STATES, Run
 MOST_PICTURES = 12  # on a strip
 
 
-def of(run: Run, ids: list[int]) -> dict[str, Any]:
-    """The film of one prompt: {"name", "steps", "last", "note"}. Its frames are alike as long as the name is; `steps` are those of its
-    snapshots, `last` is the last step that is planned, and `note` says what is missing."""
+def describe(run: Run, ids: list[int]) -> dict[str, Any]:
+    """The film of one prompt: {"name", "steps", "last", "note"}. The same name means the same frames; `steps` are the steps of the
+    snapshots, `last` is the last planned step, and `note` says what is missing."""
     steps, status = run.snapshots(), run.status()
     name = hashlib.sha256(json.dumps([run.name, run.config().get("created"), ids]).encode()).hexdigest()[:16]
     note = ""
@@ -27,7 +27,7 @@ def frames(run: Run) -> list[int | None]:
     return [*run.snapshots(), None]
 
 
-def pictures(steps: list[int | None], most: int = MOST_PICTURES) -> list[int | None]:
+def evenly_spaced(steps: list[int | None], most: int = MOST_PICTURES) -> list[int | None]:
     """At most `most` of them, spread evenly, with the first and the last."""
     if len(steps) <= most:
         return steps

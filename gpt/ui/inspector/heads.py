@@ -18,7 +18,7 @@ def head(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"layer", "head", "view", "scale", "full"} -> the figure, what its numbers are, and a sentence. A map of more than LARGEST_MAP
     tokens is shrunk by the maximum of neighbouring cells, unless all of it (`full`) is asked for."""
     L, H, T = inspected.inspection.shape
-    layer, which = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
+    layer, which = request.integer("layer", 0, L - 1), request.integer("head", 0, H - 1)
     name, scale = request.choice("view", VIEWS), request.choice("scale", maps.SCALES)
     view = VIEWS[name]
     matrix = view.matrix(inspected.inspection.trace, layer, which)
@@ -33,8 +33,8 @@ def head(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
 def lines(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"layer", "head", "query"} -> the keys that hold most of what the query reads: [[position, weight]], the largest first."""
     L, H, T = inspected.inspection.shape
-    layer, which = request.whole("layer", 0, L - 1), request.whole("head", 0, H - 1)
-    row = inspected.inspection.head(layer, which)[request.whole("query", 0, T - 1)]
+    layer, which = request.integer("layer", 0, L - 1), request.integer("head", 0, H - 1)
+    row = inspected.inspection.head(layer, which)[request.integer("query", 0, T - 1)]
     return {"keys": [[k, float(row[k])] for k in strongest_keys(row, SHARE_OF_LINES)]}
 
 

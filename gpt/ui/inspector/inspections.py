@@ -1,4 +1,4 @@
-"""Prompts that were inspected, each in one run's weights, held for the requests that follow."""
+"""Inspections of prompts, each with the weights of one run, cached for the requests that follow."""
 
 import contextlib
 import json
@@ -26,21 +26,21 @@ from gpt.ui.server.values import text_of
 MOST_BYTES = 300e6  # of the latest inspections
 MOST_MODEL_BYTES = 1e9  # of their models: playing a run walks through all its snapshots
 MOST_TOKENS = 1024  # of a prompt
-SAME = 0.005  # a probability that the same weights give differs by less, whichever way it was computed
-PATIENCE = 30.0  # seconds that a request waits for those before it
+PROBABILITY_TOLERANCE = 0.005  # two probabilities closer than this count as equal: rounding depends on how they were computed
+PATIENCE = 30.0  # seconds that a request waits for the requests before it
 MOST_WAITING = 16  # requests at once: each holds one of the server's forty threads, and the rest of the page needs some too
 
 
 @dataclass
 class Inspected:
-    """A prompt as one model reads it. `step` is its snapshot's, or None for the best weights; `weights` says so in words."""
+    """One prompt inspected in one model. `step` is the step of its snapshot, None for the best weights; `weights` is that in words."""
 
     run: Run
     step: int | None
     weights: str
     tokenizer: Tokenizer
     inspection: Inspection
-    compared: tuple | None = None  # see compare.compared
+    compared: tuple | None = None  # see compare.comparison_for
 
     @property
     def model(self) -> Any:
@@ -65,61 +65,61 @@ class Inspector:
 
     def __init__(self, jobs: Jobs):
         self.jobs = jobs
-        self._held: dict[str, Inspected] = {}  # the newest last
+        self._cache: dict[str, Inspected] = {}  # the newest last
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(MOST_WAITING)
 
     def inspect(self, run: str, weights: float, prompt: str) -> dict[str, Any]:
         """What the explorer shows of a prompt: all heads, small, and what is expected next."""
         try:
-            with self._turn():
+            with self._exclusive():
                 prompt = text_of(prompt, "the prompt")
                 key = json.dumps([run, weights, prompt])
                 step = model_cache.snapshot_at(self.jobs.root, run, weights)
                 inspected = self._inspect(key, run, step, lambda model, tokenizer: inspect(model, tokenizer, prompt, MOST_TOKENS))
-                return {"key": key, **shown(inspected)}
+                return {"key": key, **as_json(inspected)}
         except UserError as error:
             return {"error": escaped(str(error))}
 
     def replay(self, run: str, weights: float, sent: Any) -> dict[str, Any]:
-        """The same for a step of a text that the run wrote: {"ids": what the model read there, "wrote": the token it chose, "probability":
-        what it gave that token, "place": of its weights on the slider}. Ids and no text, since a text need not be cut again into the
-        tokens that a model wrote. What every head read at a step is computed again from the same ids when somebody wants to see
-        it, and stored nowhere."""
+        """The same for one step of a generated text: {"ids": the tokens that the model read, "wrote": the token it chose, "probability": of
+        that token, "place": position of its weights on the slider}. The request has ids, not text, since the tokenizer may split the
+        text into other tokens than the model wrote. The attention at a step is not stored: it is computed again from the ids on
+        request."""
         try:
-            with self._turn():
-                ids = InspectionRequest(sent).wholes("ids", 0, 10_000_000, most=10_000)
+            with self._exclusive():
+                ids = InspectionRequest(sent).integers("ids", 0, 10_000_000, most=10_000)
                 step = model_cache.snapshot_at(self.jobs.root, run, weights)
                 key = json.dumps([run, step, ids])
-                inspected = self._inspect(key, run, step, lambda model, tokenizer: inspect_ids(model, tokenizer, checked(ids, model)))
-                return {"key": key, **shown(inspected), "replayed": True, "note": self._about_step(inspected, InspectionRequest(sent))}
+                inspected = self._inspect(key, run, step, lambda model, tokenizer: inspect_ids(model, tokenizer, checked_ids(ids, model)))
+                return {"key": key, **as_json(inspected), "replayed": True, "note": self._about_step(inspected, InspectionRequest(sent))}
         except UserError as error:
             return {"error": escaped(str(error))}
 
     def _about_step(self, inspected: Inspected, request: InspectionRequest) -> str:
         """Which step is inspected, and whether its weights are those that wrote."""
-        token, before = request.whole("wrote", 0, inspected.model.vocab_size - 1), request.number("probability", 0, 1)
+        token, before = request.integer("wrote", 0, inspected.model.vocab_size - 1), request.number("probability", 0, 1)
         now = probability(inspected.inspection.trace, -1, token)
         step = f"The step at which the model wrote {escaped(token_label(inspected.tokenizer.token_bytes(token)))}"
         if model_cache.snapshot_at(self.jobs.root, inspected.run.name, request.number("place", 0, 1e9)) != inspected.step:
             return (f"{step}, read by other weights, {inspected.weights}: they give it {100 * now:.1f} %; "
                     f"those that wrote gave it {100 * before:.1f} %.")
-        if abs(now - before) > SAME:
+        if abs(now - before) > PROBABILITY_TOLERANCE:
             return (f"{step}, in {inspected.weights}, which have changed since: they give it {100 * now:.1f} %; "
                     f"then it was {100 * before:.1f} %.")
         return f"{step} ({100 * now:.1f} %), in {inspected.weights}. Inspect returns to the prompt."
 
-    def answering(self, answer: Callable[[Inspected, InspectionRequest], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-        """A server function: {"key": that of `inspect`, ...} -> what `answer` makes of the inspection held by it. One that is no longer
-        held has to be made again."""
+    def server_function(self, answer: Callable[[Inspected, InspectionRequest], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+        """A server function: {"key": from `inspect`, ...} -> `answer` for the inspection cached under that key; an error if it is no longer
+        cached, since then the user must inspect again."""
         def answered(sent: Any) -> dict[str, Any]:
             try:
                 request = InspectionRequest(sent)
                 key = request.text("key", longest=10_000_000)
-                with self._turn():
-                    if key not in self._held:
+                with self._exclusive():
+                    if key not in self._cache:
                         raise UserError("this inspection is no longer held: press Inspect again")
-                    return answer(self._held[key], request)
+                    return answer(self._cache[key], request)
             except UserError as error:
                 return {"error": escaped(str(error))}
         return answered
@@ -129,15 +129,15 @@ class Inspector:
         return model_cache.load_at(self.jobs.root, run, step)
 
     def at_step(self, inspected: Inspected, step: int | None) -> tuple[str, Inspected]:
-        """The same tokens in another snapshot of the run, or its best weights (None), and the key it is held by. Only within an answer: it
-        has the turn. Raises RunError."""
+        """The same tokens in another snapshot of the run, or its best weights (None), and its key in the cache. Call it only while
+        answering a request, when the lock is held. Raises RunError."""
         run, ids = inspected.run.name, inspected.inspection.ids
         key = json.dumps([run, step, ids])
         return key, self._inspect(key, run, step, lambda model, tokenizer: inspect_ids(model, tokenizer, ids))
 
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One inspection at a time: each uses all cores. Raises UserError if others keep them for too long, or too many wait."""
+    def _exclusive(self) -> Iterator[None]:
+        """Hold the lock: one inspection at a time, since each uses all cores. Raises UserError if the wait is too long or too many wait."""
         if not self._places.acquire(blocking=False):
             raise UserError(f"{MOST_WAITING} requests wait for an answer already: try again in a moment")
         try:
@@ -153,21 +153,21 @@ class Inspector:
     def _inspect(self, key: str, name: str, step: int | None, read: Callable[[Any, Tokenizer], Inspection]) -> Inspected:
         """The inspection held under a key, if the weights have not changed since; else a new one."""
         model, tokenizer, words = model_cache.load_at(self.jobs.root, name, step)
-        inspected = self._held.pop(key, None)
+        inspected = self._cache.pop(key, None)
         if inspected is None or inspected.model is not model:
             inspected = Inspected(find_run(self.jobs.root, name), step, words, tokenizer, read(model, tokenizer))
-        self._held[key] = inspected
-        while len(self._held) > 1 and self._holds_too_much():
-            self._held.pop(next(iter(self._held)))
+        self._cache[key] = inspected
+        while len(self._cache) > 1 and self._cache_is_full():
+            self._cache.pop(next(iter(self._cache)))
         return inspected
 
-    def _holds_too_much(self) -> bool:
-        models = {id(inspected.model): inspected.model for inspected in self._held.values()}
+    def _cache_is_full(self) -> bool:
+        models = {id(inspected.model): inspected.model for inspected in self._cache.values()}
         of_models = sum(weights.nbytes for model in models.values() for weights in model.parameters())
-        return sum(inspected.nbytes for inspected in self._held.values()) > MOST_BYTES or of_models > MOST_MODEL_BYTES
+        return sum(inspected.nbytes for inspected in self._cache.values()) > MOST_BYTES or of_models > MOST_MODEL_BYTES
 
 
-def checked(ids: list[int], model: Any) -> list[int]:
+def checked_ids(ids: list[int], model: Any) -> list[int]:
     """Ids as a model may have read them. Raises UserError if it cannot: none, more than its context_length, or not in its vocabulary."""
     if not 1 <= len(ids) <= model.context_length:
         raise UserError(f"the step has {len(ids):,} tokens, and this model reads 1 to {model.context_length:,}: generate the text again")
@@ -178,11 +178,11 @@ def checked(ids: list[int], model: Any) -> list[int]:
     return ids
 
 
-def shown(inspected: Inspected) -> dict[str, Any]:
+def as_json(inspected: Inspected) -> dict[str, Any]:
     """All heads of an inspection, and its tokens."""
     inspection = inspected.inspection
     note = f"The prompt is longer than what is shown: its last {len(inspection.tokens)} tokens are read." if inspection.n_dropped else ""
     return {"note": note, "run": inspected.run.name, "weights": inspected.weights, "step": inspected.step,
-            "film": film.of(inspected.run, inspection.ids), "tokens": [escaped(label) for label in inspected.labels],
+            "film": film.describe(inspected.run, inspection.ids), "tokens": [escaped(label) for label in inspected.labels],
             "mosaic": maps.mosaic(inspected.cells, len(inspection.tokens)),
             "next": [[token_label(token), probability] for token, probability in inspection.next_tokens[:5]]}

@@ -21,7 +21,7 @@ def lens(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     """{"query", "most", "colour"} -> a heatmap of layers x positions, at most `most` around the query, and what each cell says:
     [likeliest token, its probability, rank of the true next token, its probability], the last two null where no token follows."""
     L, _, T = inspected.inspection.shape
-    query, most = request.whole("query", 0, T - 1), request.whole("most", 1, WIDEST)
+    query, most = request.integer("query", 0, T - 1), request.integer("most", 1, WIDEST)
     colour = request.choice("colour", COLOURS)
     start = min(max(query - most // 2, 0), max(T - most, 0))
     end = min(start + most, T)
@@ -40,7 +40,7 @@ def true_next(lens_values: Lens, row: int, n: int) -> list[Any]:
 
 
 def heatmap(lens_values: Lens, colour: str, rows: list[str], labels: list[str], vocab_size: int) -> dict[str, Any]:
-    """One row a stream, from the embeddings down to the last layer. Ranks are coloured by their logarithm: 1 and 10 as 10 and 100."""
+    """One row per layer, from the embeddings down to the last layer. Ranks are coloured by their logarithm: equal ratios, equal steps."""
     if colour == COLOURS[0]:
         places, shares, names = lens_values.probabilities, [0.0, 0.25, 0.5, 0.75, 1.0], ["0 %", "25 %", "50 %", "75 %", "100 %"]
     else:
@@ -66,13 +66,13 @@ def heatmap(lens_values: Lens, colour: str, rows: list[str], labels: list[str], 
 
 
 def attribution(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
-    """{"query", "token", "against"} -> what each part adds to the logit of a token after the query, and whether it all sums up.
+    """{"query", "token", "against"} -> what each part adds to the logit of a token after the query, and their sum beside the logit.
 
-    `token` is "likeliest", "true" or the number of one of the `tokens` that are answered, [number, label, probability, whether it is the
-    true next one]; `against` is "mean", "nothing" or such a number.
+    `token` is "likeliest", "true" or a token id from the `tokens` of the answer, [id, label, probability, whether it is the true next
+    token]; `against` is "mean", "nothing" or such an id.
     """
     trace, T = inspected.inspection.trace, inspected.inspection.shape[2]
-    query = request.whole("query", 0, T - 1)
+    query = request.integer("query", 0, T - 1)
     true = following(trace, query)
     likely = expected(trace, query, N_LIKELIEST)
     if true is not None and true not in dict(likely):

@@ -82,7 +82,7 @@ def facts(about: dict[str, Any], status: dict[str, Any], config: dict[str, Any])
 
 
 def questions(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
-    """What a class could ask of just this run."""
+    """Questions about this run that a teacher could give to a class."""
     texts = []
     validation = [row for row in rows if row.get("val_loss") is not None]
     if len(validation) > 1:
@@ -104,7 +104,7 @@ def questions(config: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
 
 
 def samples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A few samples from the first to the last: the early ones change most, so they lie closer."""
+    """At most MOST_SAMPLES samples, from the first to the last; closer together at the start, where they change most."""
     written = [row for row in rows if row.get("kind") == "sample"]
     last = len(written) - 1
     places = sorted({round(last * (i / (MOST_SAMPLES - 1)) ** 2) for i in range(MOST_SAMPLES)}) if written else []

@@ -18,7 +18,7 @@ class InspectionRequest:
             raise UserError(f"the request has no {name}: reload the page and try again")
         return value
 
-    def whole(self, name: str, lowest: int, highest: int) -> int:
+    def integer(self, name: str, lowest: int, highest: int) -> int:
         value = self._sent.get(name)
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             raise UserError(f"{name} is {str(value)[:40]}: choose a whole number from {lowest} to {highest}")
@@ -26,7 +26,7 @@ class InspectionRequest:
 
     def step(self, name: str) -> int | None:
         """A training step, or None: the best weights."""
-        return None if self._sent.get(name) is None else self.whole(name, 0, 10**9)
+        return None if self._sent.get(name) is None else self.integer(name, 0, 10**9)
 
     def number(self, name: str, lowest: float, highest: float) -> float:
         value = self._sent.get(name)
@@ -43,17 +43,17 @@ class InspectionRequest:
     def flag(self, name: str) -> bool:
         return self._sent.get(name) is True
 
-    def wholes(self, name: str, lowest: int, highest: int, most: int) -> list[int]:
+    def integers(self, name: str, lowest: int, highest: int, most: int) -> list[int]:
         """At most `most` whole numbers."""
         values = self._sent.get(name)
         if not isinstance(values, list) or len(values) > most:
             raise UserError(f"{name} is no list of at most {most} numbers: reload the page and try again")
-        return [InspectionRequest({name: value}).whole(name, lowest, highest) for value in values]
+        return [InspectionRequest({name: value}).integer(name, lowest, highest) for value in values]
 
     def heads(self, name: str, L: int, H: int) -> list[tuple[int, int]]:
         """Pairs (layer, head) of a model with L layers of H heads."""
         pairs = self._sent.get(name)
         if not isinstance(pairs, list) or len(pairs) > L * H or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
             raise UserError(f"{name} is no list of layers and heads: reload the page and try again")
-        return [(InspectionRequest({"layer": layer}).whole("layer", 0, L - 1), InspectionRequest({"head": head}).whole("head", 0, H - 1))
-                for layer, head in pairs]
+        requests = [InspectionRequest({"layer": layer, "head": head}) for layer, head in pairs]
+        return [(request.integer("layer", 0, L - 1), request.integer("head", 0, H - 1)) for request in requests]

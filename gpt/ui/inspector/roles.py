@@ -1,4 +1,4 @@
-"""What every head is for: its scores on the run's own probes, beside chance and the untrained model, and the role they add up to."""
+"""The role of every head: its scores on the run's probes, compared with chance and the untrained model, and the role they give."""
 
 import math
 import weakref
@@ -88,5 +88,5 @@ def sentence_about(scores: HeadScores, untrained: HeadScores | None, layer: int,
 
 
 def rounded(number: float) -> float | None:
-    """A score as JSON has it: rounded, and nothing where it is unknown."""
+    """A score for JSON: rounded, or None where it is unknown."""
     return None if math.isnan(number) else round(float(number), 4)

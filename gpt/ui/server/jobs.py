@@ -91,12 +91,12 @@ class Jobs:
                 raise RunError("this page is ending: start it again with python demo.py")
             if busy := self.running():
                 raise RunError(f"run {busy} is training: wait for it, or stop it first")
-            launched = launch_lock()
+            lock = launch_lock()
             try:
-                launched.acquire(timeout=1)  # of a process of ours that has just ended, it comes free in a moment
+                lock.acquire(timeout=1)  # of a process of ours that has just ended, it comes free in a moment
                 machine_lock().acquire(timeout=0).lock.release()
             except filelock.Timeout:
-                launched.release()
+                lock.release()
                 raise RunError("another program is training on this machine: wait for it, or stop it first") from None
             try:
                 self._stderr.seek(0)
@@ -105,15 +105,15 @@ class Jobs:
                 self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                                stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
             except OSError as error:
-                launched.release()
+                lock.release()
                 raise RunError(f"the training process cannot be started ({error.strerror}): make room in memory and on the disk") from error
             self._name = name
-            threading.Thread(target=self._release_when_begun, args=(launched,), daemon=True).start()
+            threading.Thread(target=self._release_when_begun, args=(lock,), daemon=True).start()
 
-    def _release_when_begun(self, launched: filelock.BaseFileLock) -> None:
+    def _release_when_begun(self, lock: filelock.BaseFileLock) -> None:
         while self.starting():
             time.sleep(0.05)
-        launched.release()
+        lock.release()
 
     def running(self) -> str | None:
         """The name of the run that trains now, started here or elsewhere, or None."""
@@ -145,8 +145,8 @@ class Jobs:
         child = self._child
         if child is None or child.poll() is not None:
             return None
-        begun = _fingerprint(Run(self.root / self._name)) != self._at_launch.get(self._name, ())
-        return None if begun else self._name
+        has_written_status = _fingerprint(Run(self.root / self._name)) != self._at_launch.get(self._name, ())
+        return None if has_written_status else self._name
 
     def failure(self) -> tuple[str, str] | None:
         """(name, last line of stderr) of a run whose process failed before it wrote its status, or None.

@@ -39,7 +39,7 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
         prompt.render()
         inspect = gr.Button("Inspect", variant="primary", elem_id="inspect", min_width=90, scale=0)
     explorer = component("explorer", elem_id="explorer", choices={"views": list(VIEWS), "scales": list(maps.SCALES), "lens": lens.COLOURS},
-                         server_functions={name: inspector.answering(answer) for name, answer in answers.items()})
+                         server_functions={name: inspector.server_function(answer) for name, answer in answers.items()})
     event = {"inputs": [picker.run, picker.weights, prompt], "outputs": explorer, "show_progress": "hidden", "preprocess": False}
 
     def answer(run: str, weights: float, sent: Any) -> dict[str, Any]:

@@ -23,14 +23,14 @@ from gpt.ui.tabs.visitor import Visitor
 
 MOST_SELECTED = 1000
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
-CALM = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
+ACTIONS_ONLY = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
 
 
 def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
     """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
-    about = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question names, whatever is selected now
+    question_names = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question is about
     with gr.Row(elem_classes="gpt-buttons") as actions:
         resume, rename, report, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=50)
                                                     for action in ("Resume", "Rename", "Report", "Download", "Delete"))
@@ -45,14 +45,14 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
     chart = component("figure", elem_id="runs-chart")
 
     def ticked(names: str) -> tuple[Any, ...]:
-        return *choose(jobs, names), *CALM
+        return *choose(jobs, names), *ACTIONS_ONLY
 
-    def anew(selected: str) -> tuple[Any, ...]:
-        return *fill(jobs, quota, selected), *CALM
+    def refreshed(selected: str) -> tuple[Any, ...]:
+        return *fill(jobs, quota, selected), *ACTIONS_ONLY
 
     rows = [actions, deleting, renaming]
-    filled = {"fn": anew, "inputs": selected, "outputs": [table, chart, selected, *rows], **NO_PROGRESS}
-    calmed = {"fn": lambda: CALM, "outputs": rows, **NO_PROGRESS}
+    filled = {"fn": refreshed, "inputs": selected, "outputs": [table, chart, selected, *rows], **NO_PROGRESS}
+    closed_questions = {"fn": lambda: ACTIONS_ONLY, "outputs": rows, **NO_PROGRESS}
     tab.select(**filled)
     # Gradio 6.31 gives a waiting event the data of the event before it, so the ticked names are read from the page when the event runs;
     # and the queue keeps the order, so that the later of two answers is the one shown.
@@ -60,17 +60,18 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
 
     resume.click(partial(resume_run, jobs), [selected, visitor.key], **QUEUED)
 
-    delete.click(ask_to_delete, selected, [actions, deleting, confirm, about], **QUEUED).success(None, js=to_focus("confirm-delete"))
-    deleted = confirm.click(partial(delete_runs, jobs), [about, visitor.key], **QUEUED)
+    question = delete.click(ask_to_delete, selected, [actions, deleting, confirm, question_names], **QUEUED)
+    question.success(None, js=to_focus("confirm-delete"))
+    deleted = confirm.click(partial(delete_runs, jobs), [question_names, visitor.key], **QUEUED)
     for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
         after(**filled).then(None, js=to_focus("delete"))
-    keep_runs.click(**calmed).then(None, js=to_focus("delete"))
+    keep_runs.click(**closed_questions).then(None, js=to_focus("delete"))
 
-    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, about], **QUEUED)
+    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, question_names], **QUEUED)
     asked.success(None, js=to_focus("new-name"))
-    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [about, name, visitor.key], selected, **QUEUED)
+    done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [question_names, name, visitor.key], selected, **QUEUED)
     done.success(**filled).success(None, js=to_focus("rename"))
-    leave.click(**calmed).then(None, js=to_focus("rename"))
+    leave.click(**closed_questions).then(None, js=to_focus("rename"))
 
     for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of)):
         begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **NO_PROGRESS)

@@ -65,18 +65,18 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
     # A preset changes many controls at once, and answers may overtake each other: each request has a number, and the views show
     # the answer with the highest.
     number = gr.Number(visible=False)
-    priced = {"fn": partial(show_price, jobs), "inputs": [number, *sent], "outputs": [price, preview], "preprocess": False,
-              "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
-    gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **priced)
+    price_event = {"fn": partial(show_price, jobs), "inputs": [number, *sent], "outputs": [price, preview], "preprocess": False,
+                   "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
+    gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **price_event)
     preset.input(take_preset, preset, [preset, *form], preprocess=False, **NO_PROGRESS)
     memory = form_memory.save_form(preset, {"run": name, **controls})
     for loaded in [known.then for known in visitor.known] or [page.load]:
         loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS)
     begun = train.click(partial(start, jobs), sent, None, api_name="start", show_progress="hidden", preprocess=False)
-    begun.then(**priced)
+    begun.then(**price_event)
     chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **NO_PROGRESS)
     form_memory.save_preset_after(chosen.success, memory, preset)
-    chosen.success(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**priced)
+    chosen.success(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**price_event)
     pause.click(partial(toggle_pause, jobs), visitor.key, **QUEUED)
     stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
     stop_now.click(partial(end_at_once, jobs), visitor.key, **QUEUED)
@@ -92,20 +92,25 @@ def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) ->
     try:
         *settings, visitor = values
         config = typed(FIELDS, settings)
-        preset, name = text_of(preset, "the preset"), text_of(name, "the name of the run").strip()
+        preset, name = known_preset(preset), text_of(name, "the name of the run").strip()
     except UserError as error:
         return {"problems": [str(error)], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
     price, preview = price_of(jobs, preset, name, config, visitor), preview_of(jobs, config, visitor)
     return {**price, "question": number}, {**preview, "question": number}
 
 
+def known_preset(preset: Any) -> str:
+    """The name of a preset, or "" for none. Raises UserError if there is no such preset."""
+    if (name := text_of(preset, "the preset")) and name not in PRESETS:
+        raise UserError(f"there is no preset {name[:40]!r}: choose one from the list")
+    return name
+
+
 def take_preset(preset: str) -> list[Any]:
     """Put the preset's values into the form."""
     with errors_as_messages():
-        if (preset := text_of(preset, "the preset")) not in PRESETS:
-            raise UserError(f"there is no preset {preset[:40]!r}: choose one from the list")
-    chosen = PRESETS[preset]
-    return [gr.update(value=preset, info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
+        chosen = PRESETS[known_preset(preset) or "quick"]
+    return [gr.update(value=chosen.name, info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
 
 
 def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
@@ -125,7 +130,7 @@ def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
         jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
         run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
         with jobs.access.lock:  # nobody may rename a run to this name in between
-            jobs.start(config, text_of(preset, "the preset"), run)
+            jobs.start(config, known_preset(preset), run)
             jobs.access.register(visitor, run, process_identity(jobs.process() or 0))  # none if it has failed already
 
 

@@ -23,7 +23,7 @@ PROMPT = "7 green"
 
 def ask(inspector: Inspector, answer, shown: dict, **question) -> dict:
     asked = {"key": shown["key"], **question}
-    return json.loads(json.dumps(inspector.answering(partial(answer, inspector))(asked), allow_nan=False))
+    return json.loads(json.dumps(inspector.server_function(partial(answer, inspector))(asked), allow_nan=False))
 
 
 def snapshot(step: int | None, run: str = "bottles") -> dict:

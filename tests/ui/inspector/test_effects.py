@@ -36,7 +36,7 @@ class Asking:
 
     def __call__(self, name: str, **question) -> dict:
         """The answer, after a journey as JSON."""
-        return json.loads(json.dumps(self.looks.answering(ANSWERS[name])({**question, "key": self.shown["key"]}), allow_nan=False))
+        return json.loads(json.dumps(self.looks.server_function(ANSWERS[name])({**question, "key": self.shown["key"]}), allow_nan=False))
 
     def effect(self, heads: list, replace: str = "mean", query: int = 0) -> dict:
         return self("effect", heads=heads, replace=replace, query=query)
@@ -152,7 +152,7 @@ def test_a_run_without_probes_says_so(root, tmp_path):
     key = asking.inspect("bottles", BEST, PROMPT)["key"]
     questions = {"effect": {"heads": [[0, 0]], "replace": "mean", "query": 0}, "sweep": {"layer": 0, "replace": "zero"}, "importance": {}}
     for name, question in questions.items():
-        assert "keeps no text to try them on: train it again" in asking.answering(ANSWERS[name])({**question, "key": key})["error"]
+        assert "keeps no text to try them on: train it again" in asking.server_function(ANSWERS[name])({**question, "key": key})["error"]
 
 
 def effect_of(before: list, after: list) -> Effect:

@@ -31,7 +31,7 @@ def asked(shown: dict, layer: int = 0, head: int = 0, scale: str = "linear", **m
 
 def head(inspector: Inspector, question: dict) -> dict:
     """What the page's script is answered when it asks for one head."""
-    return json.loads(json.dumps(inspector.answering(heads.head)(question), allow_nan=False))
+    return json.loads(json.dumps(inspector.server_function(heads.head)(question), allow_nan=False))
 
 
 def numbers(answer: dict) -> np.ndarray:
@@ -165,11 +165,11 @@ def test_every_view_of_a_head_can_be_drawn(inspector, root, view):
 def test_lines_go_to_the_keys_that_hold_most_of_a_row(inspector, root):
     shown = inspector.inspect("bottles", BEST, PROMPT)
     row = inspect(*load_run(root / "bottles"), PROMPT).head(1, 1)[5]
-    keys = inspector.answering(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": 5})["keys"]
+    keys = inspector.server_function(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": 5})["keys"]
     assert keys == sorted(([k, pytest.approx(row[k])] for k, _ in keys), key=lambda key: -row[key[0]])
     held = [row[k] for k, _ in keys]
     assert sum(held) >= 0.7 > sum(held[:-1])
-    assert "error" in inspector.answering(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": len(PROMPT)})
+    assert "error" in inspector.server_function(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": len(PROMPT)})
 
 
 def test_a_long_head_is_shrunk_until_all_of_it_is_asked_for(inspector, monkeypatch):

@@ -28,7 +28,7 @@ def ask(inspector):
     """ask(answer, run, prompt, **question) -> what the page is told about the prompt."""
     def ask(answer, run: str = "bottles", prompt: str = PROMPT, **question) -> dict:
         key = inspector.inspect(run, BEST, prompt)["key"]
-        return json.loads(json.dumps(inspector.answering(answer)({"key": key, **question}), allow_nan=False))
+        return json.loads(json.dumps(inspector.server_function(answer)({"key": key, **question}), allow_nan=False))
 
     return ask
 
@@ -123,8 +123,8 @@ def test_the_likeliest_tokens_and_the_true_one_can_be_explained(ask, root):
 def test_a_question_that_makes_no_sense_gets_a_sentence(inspector, answer, question):
     key = inspector.inspect("bottles", BEST, PROMPT)["key"]
     good = {"key": key, "query": 0, "most": 5, "colour": COLOUR, "token": "likeliest", "against": "mean"}
-    assert "error" not in inspector.answering(answer)(good)
-    told = inspector.answering(answer)({**good, **question})
+    assert "error" not in inspector.server_function(answer)(good)
+    told = inspector.server_function(answer)({**good, **question})
     assert told.keys() == {"error"}
     assert told["error"]
 
@@ -158,7 +158,7 @@ class TestReplay:
             shown = json.loads(json.dumps(inspector.replay("bytes", BEST, step), allow_nan=False))
             assert shown["replayed"]
             maps, logits = attention_maps(model, torch.tensor([step["ids"]]))
-            seen = inspector._held[shown["key"]].inspection
+            seen = inspector._cache[shown["key"]].inspection
             for layer in range(2):
                 np.testing.assert_array_equal(seen.weights(layer)[:, -1], maps[layer, 0, :, -1].numpy())
             assert logits[0, -1].softmax(dim=0)[step["wrote"]].item() == pytest.approx(step["probability"], abs=1e-4)
@@ -192,7 +192,7 @@ class TestReplay:
     def test_what_is_asked_about_a_step_is_answered(self, inspector, steps):
         shown = inspector.replay("bytes", BEST, steps[5])
         asked = {"key": shown["key"], "query": len(shown["tokens"]) - 1, "token": "likeliest", "against": "mean"}
-        assert inspector.answering(lens.attribution)(asked)["parts"]
+        assert inspector.server_function(lens.attribution)(asked)["parts"]
 
     @pytest.mark.parametrize("bad", [
         None, [], "x", {}, {"ids": []}, {"ids": "7"}, {"ids": [1.5]}, {"ids": [True]}, {"ids": [-1]}, {"ids": [256]}, {"ids": [10**400]},

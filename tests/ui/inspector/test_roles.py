@@ -24,7 +24,7 @@ def own(root, tmp_path) -> Inspector:
 
 def ask(inspector: Inspector, run: str = "bottles", **question) -> dict:
     question["key"] = inspector.inspect(run, 99, PROMPT)["key"]
-    return json.loads(json.dumps(inspector.answering(roles.roles)(question), allow_nan=False))
+    return json.loads(json.dumps(inspector.server_function(roles.roles)(question), allow_nan=False))
 
 
 def scores(induction: float, holds: float = 1.0, **others: float) -> HeadScores:
@@ -90,7 +90,7 @@ def test_where_there_is_no_clear_role_this_is_said():
 
 def test_heads_are_laid_out_in_the_order_asked_for(own):
     key = own.inspect("bottles", 99, PROMPT)["key"]
-    arrange = own.answering(roles.mosaic)
+    arrange = own.server_function(roles.mosaic)
     by_layer, turned = (arrange({"key": key, "order": order})["mosaic"]
                         for order in ([[0, 0], [0, 1], [1, 0], [1, 1]], [[1, 1], [1, 0], [0, 1], [0, 0]]))
     assert (by_layer["layout"]["meta"]["ordered"], turned["layout"]["meta"]["ordered"]) == (False, True)
@@ -105,4 +105,4 @@ def test_heads_are_laid_out_in_the_order_asked_for(own):
     None, "role", [[0, 0]], [[0, 0], [0, 0], [1, 0], [1, 1]], [[0, 0], [0, 1], [1, 0], [2, 1]], [[0], [1]], [0, 1, 2, 3]])
 def test_an_order_that_is_none_is_refused(own, order):
     key = own.inspect("bottles", 99, PROMPT)["key"]
-    assert own.answering(roles.mosaic)({"key": key, "order": order}).keys() == {"error"}
+    assert own.server_function(roles.mosaic)({"key": key, "order": order}).keys() == {"error"}

@@ -16,7 +16,7 @@ from gpt.runs.run import Run, find_run
 from gpt.ui.inspector import animation, film, heads, inspections, timeline
 from gpt.ui.inspector.animation import as_script
 from gpt.ui.inspector.inspections import Inspector
-from gpt.ui.inspector.timeline import BEFORE_ONE, chart, score_lines
+from gpt.ui.inspector.timeline import LOG_POSITION_OF_ZERO, chart, score_lines
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs.run_picker import RunPicker
 from tests.says import says
@@ -29,15 +29,15 @@ HOSTILE = "</script><b>${1+1}"
 
 
 def at(inspector: Inspector, shown: dict, step: int | None) -> dict:
-    return inspector.answering(partial(timeline.at, inspector))({"key": shown["key"], "step": step})
+    return inspector.server_function(partial(timeline.at, inspector))({"key": shown["key"], "step": step})
 
 
 def saved(inspector: Inspector, shown: dict) -> dict:
-    return inspector.answering(partial(animation.animation, inspector))({"key": shown["key"]})
+    return inspector.server_function(partial(animation.animation, inspector))({"key": shown["key"]})
 
 
 def strip(inspector: Inspector, shown: dict, layer: int = 0, head: int = 0) -> dict:
-    answer = inspector.answering(timeline.timeline)({"key": shown["key"], "layer": layer, "head": head})
+    answer = inspector.server_function(timeline.timeline)({"key": shown["key"], "layer": layer, "head": head})
     return json.loads(json.dumps(answer, allow_nan=False))
 
 
@@ -61,7 +61,7 @@ def test_a_frame_can_be_asked_about_and_is_the_way_to_the_next(inspector, root):
     first = at(inspector, shown, steps[0])
     second = at(inspector, first, steps[1])
     question = {"key": second["key"], "layer": 0, "head": 0, "scale": "linear", "view": "weights"}
-    assert "figure" in inspector.answering(heads.head)(question)
+    assert "figure" in inspector.server_function(heads.head)(question)
     assert not np.array_equal(cells(first), cells(at(inspector, second, None)))
 
 
@@ -116,8 +116,8 @@ def test_models_are_let_go_when_a_run_is_played(inspector, root, monkeypatch):
 
 def test_a_strip_has_at_most_twelve_pictures_from_the_first_to_the_best():
     few, many = [0, 5, 50, None], [*range(40), None]
-    assert film.pictures(few) == few
-    chosen = film.pictures(many)
+    assert film.evenly_spaced(few) == few
+    chosen = film.evenly_spaced(many)
     assert len(chosen) == len(set(chosen)) == 12
     assert (chosen[0], chosen[-1]) == (0, None)
     assert [many.index(step) for step in chosen] == sorted(many.index(step) for step in chosen)
@@ -143,9 +143,9 @@ def test_the_axis_of_steps_is_one_of_logarithms_with_a_place_for_0():
     figure = chart({"induction": [(0, 0.0), (10, 0.1), (100, 1.0)]}, {"induction": 0.1}, 0, 1)
     scores, chance = figure["data"]
     axis = figure["layout"]["xaxis"]
-    assert (scores["x"], scores["y"], scores["customdata"]) == ([BEFORE_ONE, 10, 100], [0.0, 0.1, 1.0], [0, 10, 100])
-    assert (chance["x"], chance["y"], chance["line"]["dash"]) == ([BEFORE_ONE, 100], [0.1, 0.1], "dot")
-    assert (axis["type"], axis["tickvals"], axis["ticktext"]) == ("log", [BEFORE_ONE, 1, 10, 100], ["0", "1", "10", "100"])
+    assert (scores["x"], scores["y"], scores["customdata"]) == ([LOG_POSITION_OF_ZERO, 10, 100], [0.0, 0.1, 1.0], [0, 10, 100])
+    assert (chance["x"], chance["y"], chance["line"]["dash"]) == ([LOG_POSITION_OF_ZERO, 100], [0.1, 0.1], "dot")
+    assert (axis["type"], axis["tickvals"], axis["ticktext"]) == ("log", [LOG_POSITION_OF_ZERO, 1, 10, 100], ["0", "1", "10", "100"])
     assert figure["layout"]["meta"]["description"] == "scores of layer 0 head 1 over training, at step 100: induction 1.00"
 
 

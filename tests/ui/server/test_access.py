@@ -18,7 +18,7 @@ from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import train
 from tests.conftest import TINY
 from tests.says import says
-from tests.ui.conftest import until
+from tests.sessions import until
 
 ANNA, BERT = "anna" * 8, "bert" * 8
 PASSWORD = "open sesame"

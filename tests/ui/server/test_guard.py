@@ -148,7 +148,7 @@ def test_with_a_login_nothing_else_can_be_had(tmp_path):
     page = demo.launch(Jobs(tmp_path), "127.0.0.1", None, auth=("anna", "correct horse"))
     try:
         with httpx.Client(base_url=page.local_url) as http:
-            script = demo.head().split('src="')[1].split('"')[0]
+            script = demo.script_tags().split('src="')[1].split('"')[0]
             for path in ("/config", f"{API}/info", f"/{script}", f"{API}/queue/data?session_hash=x"):
                 assert http.get(path).status_code == 401, path
             for path in ("/api/stop", "/upload", "/component_server", "/queue/join", "/cancel", "/reset"):

@@ -21,7 +21,7 @@ from gpt.runs.writer import RunWriter
 from gpt.ui.server.jobs import PROJECT, Jobs, resuming_arguments, training_arguments
 from gpt.ui.tabs.train import ask
 from tests.says import says
-from tests.ui.conftest import until
+from tests.sessions import until
 
 
 def values_of(field: Field) -> st.SearchStrategy:

@@ -190,6 +190,15 @@ def test_a_preset_fills_the_form_in_the_order_of_the_fields():
     assert dict(zip(CONFIG, values, strict=True)) == PRESETS["induction"].config
 
 
+@pytest.mark.parametrize("preset", ["best of all", 5, ["quick"]])
+def test_a_preset_that_is_none_is_refused(jobs, preset):
+    for use in (train.take_preset, lambda preset: train.start(jobs, preset, "new", *CONFIG.values(), "")):
+        with pytest.raises(gr.Error, match=says("preset")):
+            use(preset)
+    assert jobs.running() is None
+    assert "preset" in train.show_price(jobs, 1, preset, "", *CONFIG.values(), "")[0]["problems"][0]
+
+
 def test_a_pasted_text_is_kept_and_chosen(jobs):
     chosen, box = train.use_text(jobs, "größer \ud800")
     assert box == ""

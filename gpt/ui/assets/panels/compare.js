@@ -41,7 +41,7 @@ gpt.panels.push({
     },
 });
 
-// What to compare with. request() is what the server is asked, obstacle() why there is nothing to compare with, or "".
+// What to compare with. request() returns the request to the server; obstacle() returns why nothing can be compared, or "".
 gpt.compareControls = function (explorer, changed) {
     const element = gpt.make("div", "gpt-settings gpt-left"), chips = gpt.make("span");
     const kind = gpt.select(element, "compare with", ["another snapshot", "another run", "itself without heads"]);
@@ -87,7 +87,7 @@ gpt.compareControls = function (explorer, changed) {
     return controls;
 };
 
-// Choices [[value, text]] of `subject`: what was chosen stays if the list is of the same subject still, and has it. Else `first` is chosen.
+// Fill a list with choices [[value, text]] for `subject`. The old choice stays if the subject is the same and still has it; else `first`.
 gpt.refillSelect = function (select, choices, subject = "", first = choices[0]?.[0]) {
     const before = select.dataset.subject === subject ? select.value : first;
     select.dataset.subject = subject;
@@ -100,9 +100,9 @@ gpt.compareResults = function () {
     const sentence = gpt.live(gpt.make("p", "gpt-sentence")), notes = gpt.make("div"), about = gpt.make("p", "gpt-small");
     const maps = gpt.make("div", "gpt-three"), area = gpt.make("div"), unscored = gpt.make("p", "gpt-small");
     const text = gpt.compareText(), plots = gpt.compareMaps(maps);
-    const scores = gpt.around("div", "",
+    const scores = gpt.wrap("div", "",
         gpt.make("p", "gpt-small", "Every head's scores, A against B: what lies on the dotted line has not changed."), area, unscored);
-    const lower = gpt.around("div", "gpt-panes", text.element, scores);
+    const lower = gpt.wrap("div", "gpt-panes", text.element, scores);
     const scatter = gpt.plot(area, { height: 380, label: "scores of all heads, A against B" });
 
     return {
@@ -136,7 +136,7 @@ gpt.compareResults = function () {
 gpt.compareMaps = function (element) {
     const titles = { a: "A", b: "B", difference: "A - B: orange where A reads more, blue where B does" };
     const plots = Object.entries(titles).map(([name, title]) => {
-        const place = gpt.around("div", "", gpt.make("p", "gpt-small", title));
+        const place = gpt.wrap("div", "", gpt.make("p", "gpt-small", title));
         element.append(place);
         return [name, Object.assign(gpt.plot(place, { aspect: 1.1, label: `weights, ${name}` }), { fit: gpt.fitLabels })];
     });
@@ -147,7 +147,7 @@ gpt.compareMaps = function (element) {
 gpt.compareText = function () {
     const key = gpt.make("p", "gpt-small"), text = gpt.make("div", "gpt-words gpt-differences"), changes = gpt.make("div", "gpt-row");
     return {
-        element: gpt.around("div", "", key, text, changes),
+        element: gpt.wrap("div", "", key, text, changes),
         show({ pieces, piece }) {
             const largest = Math.max(0.5, ...pieces.map(([, a, b]) => Math.abs(a - b)));
             key.textContent = `Loss of each ${piece} in nats, A - B: blue where A expects it better, orange where B does.`;

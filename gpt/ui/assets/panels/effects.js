@@ -54,7 +54,7 @@ gpt.panels.push({
 
 // {harder_tokens: [[label, nats, count]], after, next: [[label, before, after]], how, prompt, whole, without: [[text, differs]]} as elements.
 gpt.effectOf = function (answer) {
-    const column = (title, ...rows) => gpt.around("div", "", gpt.make("p", "gpt-small", title), ...rows);
+    const column = (title, ...rows) => gpt.wrap("div", "", gpt.make("p", "gpt-small", title), ...rows);
     const largest = Math.max(...answer.harder_tokens.map(([, change, count]) => change * count));
     const harder_tokens = answer.harder_tokens.map(([label, change, count]) => {
         const times = count === 1 ? "once" : `${count} times`;

@@ -15,7 +15,7 @@ gpt.panels.push({
             save("report", ({ html }, run) => gpt.save(`${run}.html`, "text/html", html)));
         const arrays = gpt.button("Maps of every head as NPZ", () => save("arrays", ({ npz }, run) =>
             gpt.save(`${run}-attention.npz`, "application/zip", Uint8Array.from(atob(npz), (character) => character.charCodeAt(0)))));
-        const entry = (button, text) => gpt.around("p", "gpt-entry", button, gpt.make("span", "gpt-small", ` ${text}`));
+        const entry = (button, text) => gpt.wrap("p", "gpt-entry", button, gpt.make("span", "gpt-small", ` ${text}`));
         element.append(
             entry(report, "its curve, samples, heads, CONFIG, command and versions in one page, which opens with no network"),
             entry(arrays, "the exact weights on this prompt, layers x heads x tokens x tokens, for NumPy"),

@@ -12,10 +12,10 @@ gpt.panels.push({
         const settings = gpt.make("span", "gpt-settings"), layers = gpt.make("div", "gpt-lens-layers"), sum = gpt.make("div");
         const lens = gpt.lensMap(explorer), parts = gpt.attribution(sum, explorer), requests = gpt.requests();
         element.append(
-            gpt.around("div", "gpt-title", gpt.make("span", "", "What each layer would predict"), settings),
+            gpt.wrap("div", "gpt-title", gpt.make("span", "", "What each layer would predict"), settings),
             gpt.make("p", "gpt-small", "The stream after each layer, read as if it were the last: the likeliest next token. Above the last row this is a hint, "
                 + "since the final norm and the head are made for the last layer; the last row is the model’s output."),
-            lens.area, lens.reading, gpt.around("div", "gpt-panes", layers, sum));
+            lens.area, lens.reading, gpt.wrap("div", "gpt-panes", layers, sum));
         const colour = gpt.select(settings, "colour", explorer.choices.lens);
 
         const load = async () => {
@@ -66,7 +66,7 @@ gpt.lensMap = function (explorer) {
     map.onhover = (point) => point && describe(point);
     map.onclick = (point) => explorer.select({ query: lens.answer.start + point.x });
     const place = () => cursor ?? { x: explorer.selected.query - lens.answer.start, y: lens.answer.rows.length - 1 };
-    gpt.arrows(area, (dx, dy) => {
+    gpt.onArrowKey(area, (dx, dy) => {
         if (!lens.answer) return false;
         const { x, y } = place();
         cursor = { x: gpt.clamp(x + dx, lens.answer.cells[0].length), y: gpt.clamp(y + dy, lens.answer.rows.length) };
@@ -115,10 +115,10 @@ gpt.lensCell = function (answer, { x, y }) {
 // The selected token's column in words: the same as the heatmap shows.
 gpt.lensLayers = function (answer, query) {
     const x = query - answer.start, following = answer.following[x], last = following === undefined;
-    const head = gpt.around("p", "gpt-small", "After ", gpt.make("code", "", answer.figure.layout.meta.labels[x]),
+    const head = gpt.wrap("p", "gpt-small", "After ", gpt.make("code", "", answer.figure.layout.meta.labels[x]),
         ` (position ${query}), layer by layer` + (last ? ": nothing follows in the text" : "; the true next token is "));
     if (!last) head.append(gpt.make("code", "", following));
-    const row = (tag, texts) => gpt.around("tr", "", ...texts.map((text, i) => gpt.make(tag, i < 2 ? "" : "gpt-number", text)));
+    const row = (tag, texts) => gpt.wrap("tr", "", ...texts.map((text, i) => gpt.make(tag, i < 2 ? "" : "gpt-number", text)));
     const rows = answer.cells.map((cells, y) => {
         const [label, probability, rank, trueProbability] = cells[x];
         const line = row("td", [answer.rows[y], "", gpt.lensPercent(probability), ...(last ? [] : [rank.toLocaleString("en"), gpt.lensPercent(trueProbability)])]);
@@ -126,5 +126,5 @@ gpt.lensLayers = function (answer, query) {
         return line;
     });
     const titles = row("th", ["", "likeliest", "probability", ...(last ? [] : ["rank of the true", "its probability"])]);
-    return [gpt.make("div", "gpt-title", "The same in words"), head, gpt.around("div", "gpt-scroll", gpt.around("table", "gpt-table", titles, ...rows))];
+    return [gpt.make("div", "gpt-title", "The same in words"), head, gpt.wrap("div", "gpt-scroll", gpt.wrap("table", "gpt-table", titles, ...rows))];
 };

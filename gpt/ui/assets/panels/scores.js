@@ -33,11 +33,11 @@ gpt.scoresTable = function (explorer, order, frame, draw) {
     };
     const rank = (entry) => value(entry, order.key) ?? -Infinity;
     const compare = (a, b) => (rank(a) > rank(b) ? 1 : rank(a) < rank(b) ? -1 : 0) * (order.descending ? -1 : 1);
-    const titles = gpt.around("tr", "", ...columns.map((column, i) => gpt.heading(column, order, i > 1, frame, draw)));
+    const titles = gpt.wrap("tr", "", ...columns.map((column, i) => gpt.heading(column, order, i > 1, frame, draw)));
     const chance = columns.map(({ key }, i) => gpt.make("td", i > 1 ? "gpt-number" : "", i === 0 ? "" : i === 1 ? "chance" : answer.chance[key]?.toFixed(2) ?? ""));
     const rows = [...answer.heads].sort(compare).map((entry) => gpt.scoresRow(explorer, columns, entry, value));
-    return gpt.around("table", "gpt-table gpt-scores", gpt.around("thead", "", titles),
-        gpt.around("tbody", "", ...rows, gpt.around("tr", "gpt-beside", ...chance)));
+    return gpt.wrap("table", "gpt-table gpt-scores", gpt.wrap("thead", "", titles),
+        gpt.wrap("tbody", "", ...rows, gpt.wrap("tr", "gpt-beside", ...chance)));
 };
 
 // One head's row; a number's title says what it was untrained, and by chance.
@@ -49,13 +49,13 @@ gpt.scoresRow = function (explorer, columns, entry, value) {
         if (number === null || number === undefined) return "";
         return key === "effect" ? gpt.signed(number) : number.toFixed(answer.decimals[key]);
     };
-    const first = gpt.around("td", "", gpt.button(`${entry.layer}.${entry.head}`, () => explorer.select({ layer: entry.layer, head: entry.head })));
+    const first = gpt.wrap("td", "", gpt.button(`${entry.layer}.${entry.head}`, () => explorer.select({ layer: entry.layer, head: entry.head })));
     const cells = columns.slice(1).map(({ key }, i) => {
         const cell = gpt.make("td", i ? "gpt-number" : "", text(key)), untrained = entry.untrained[key];
         if (untrained !== undefined && untrained !== null) cell.title = `untrained ${untrained.toFixed(2)}, chance ${answer.chance[key]?.toFixed(2)}`;
         return cell;
     });
-    const row = gpt.around("tr", "", first, ...cells);
+    const row = gpt.wrap("tr", "", first, ...cells);
     row.classList.toggle("gpt-ticked", entry.layer === layer && entry.head === head);
     return row;
 };
