@@ -36,9 +36,10 @@ NEXT = """(alike) => {
     const next = all.find((element) => isNew(element) && element.role !== "tab") ?? all.find(isNew);
     if (!next) return null;
     window.pressed.set(kind(next), (window.pressed.get(kind(next)) ?? new Set()).add(name(next)));
+    const pressed = [next.tagName, next.id, name(next).slice(0, 60)];    // as it is before: Play becomes Pause
     if (next.tagName === "SELECT") next.setAttribute("data-next", "");
     else next.click();
-    return [next.tagName, next.id, name(next).slice(0, 60)];
+    return pressed;
 }"""
 
 # What the page tells for a moment only, and how many answers it waits for. That it asks how its run does, again and again, does not count.

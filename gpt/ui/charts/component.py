@@ -15,13 +15,14 @@ import plotly
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
-SCRIPTS = (PLOTLY_JS, *(ASSETS / name for name in (
-    "dom.js", "requests.js", "plot.js",  # what the others use
-    "price.js", "loss_chart.js", "forming.js", "monitor.js",  # Train
-    "generate.js", "replay.js",
-    "cells.js", "mosaic.js", "head.js", "roles.js", "film.js", "explorer.js", "panels.js", "head_grid.js", "sweep.js", "attribution.js")),
-    *sorted((ASSETS / "panels").glob("*.js")),  # every panel of the Attention tab
-    ASSETS / "runs.js", ASSETS / "keys.js")  # the last one says that all are there
+SCRIPTS = (
+    PLOTLY_JS, *(ASSETS / f"{name}.js" for name in (
+        "dom", "requests", "plot", "cells",  # what the others use
+        "train/price", "train/loss_chart", "train/forming", "train/monitor", "generate", "replay", "runs",
+        "attention/mosaic", "attention/head", "attention/roles", "attention/film", "attention/explorer", "attention/panels",
+        "attention/head_grid", "attention/sweep", "attention/attribution")),
+    *sorted((ASSETS / "attention" / "panels").glob("*.js")),
+    ASSETS / "keys.js")  # the last one: it says that all are there
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
 
 
