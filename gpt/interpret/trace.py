@@ -69,5 +69,5 @@ def attention_maps(model: GPT2, ids: Tensor) -> tuple[Tensor, Tensor]:
     Row q of a map says how much position q reads of each position k <= q; it sums to 1. Raises ValueError if the ids are more
     than context_length.
     """
-    seen = trace(model, ids)
-    return torch.stack([seen.attend(layer).weights for layer in range(len(model.blocks))]), seen.logits()
+    traced = trace(model, ids)
+    return torch.stack([traced.attend(layer).weights for layer in range(len(model.blocks))]), traced.logits()

@@ -67,8 +67,8 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
         after(**filled).then(None, js=to_focus("delete"))
     keep_runs.click(**closed_questions).then(None, js=to_focus("delete"))
 
-    asked = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, question_names], **QUEUED)
-    asked.success(None, js=to_focus("new-name"))
+    named = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, question_names], **QUEUED)
+    named.success(None, js=to_focus("new-name"))
     done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [question_names, name, visitor.key], selected, **QUEUED)
     done.success(**filled).success(None, js=to_focus("rename"))
     leave.click(**closed_questions).then(None, js=to_focus("rename"))
