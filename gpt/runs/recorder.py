@@ -5,6 +5,7 @@ import logging
 import time
 from typing import Any
 
+from gpt.data.baselines import baselines
 from gpt.data.corpus import Corpus
 from gpt.data.tokenizer import Tokenizer
 from gpt.errors import UserError
@@ -36,7 +37,8 @@ class Recorder:
     def __init__(self, writer: RunWriter, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer, probes: Probes, stop: Stop):
         self.writer, self.trainer, self.clock = writer, trainer, trainer.clock
         self.corpus, self.tokenizer, self.stop = corpus, tokenizer, stop
-        self.forming = Forming(probes, writer.rows()[0])
+        rows, _ = writer.rows()
+        self.forming = Forming(probes, rows)
         self._began = (trainer.progress(), self.clock.seconds())
         self._best = trainer.best_loss
         self._saved_at = self._status_at = self.clock.seconds()
@@ -46,6 +48,8 @@ class Recorder:
         self._state, self._wait_began = "running", None
         self._plan()
         writer.on_write_failure = self._wait_for_the_disk
+        if not any(row.get("kind") == "baselines" for row in rows):
+            self._write_baselines()
 
     def record(self, event: Event) -> None:
         """Write what an event says, and the weights where they are the best so far or a snapshot is due."""
@@ -141,6 +145,12 @@ class Recorder:
         eta = spent * (1 - progress) / done if done > 0 and spent > ETA_SECONDS else None
         self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
                                     "eta_seconds": eta, **changes})
+
+    def _write_baselines(self) -> None:
+        """What the losses to come can be compared with, once for the whole run."""
+        trainer = self.trainer
+        losses = baselines(trainer.text.train, trainer.validation_tokens(), trainer.config["vocab_size"])
+        self.writer.append({**trainer.position(), "kind": "baselines", **{name: round(loss, 4) for name, loss in losses.items()}})
 
     def _plan(self) -> None:
         planned = snapshot_steps(self.trainer.steps, self.trainer.config["snapshots"])

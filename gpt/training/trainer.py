@@ -129,7 +129,7 @@ class Trainer:
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
-            for ids, targets in evaluation_batches(self._validation_tokens(at_most), context_length, at_once):
+            for ids, targets in evaluation_batches(self.validation_tokens(at_most), context_length, at_once):
                 nats += self.model.loss(ids, targets, reduction="sum").double()
                 n_bytes += self.text.byte_lengths[targets].sum()
                 tokens += targets.numel()
@@ -140,7 +140,8 @@ class Trainer:
         return Event("evaluation", {**self.position(), "val_loss": val_loss,
                                     "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
 
-    def _validation_tokens(self, at_most: int) -> Tensor:
+    def validation_tokens(self, at_most: int = 0) -> Tensor:
+        """(M,) tokens that an evaluation reads; all but the first are predicted."""
         limit = min((limit for limit in (self.config["eval_tokens"], at_most) if limit), default=len(self.text.validation))
         return self.text.validation[:limit + 1]
 

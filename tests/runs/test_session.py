@@ -29,7 +29,7 @@ def test_a_run_leaves_every_file_of_its_folder(trained):
 def test_the_rows_of_a_run_tell_its_story(trained):
     rows = Run(trained).rows()[0]
     kinds = [row.get("kind") or ("training" if "loss" in row else "evaluation") for row in rows]
-    assert [kind for kind in kinds if kind not in ("heads", "formed")] == ["evaluation", "sample",
+    assert [kind for kind in kinds if kind not in ("heads", "formed")] == ["baselines", "evaluation", "sample",
                                                                            *(["training"] * 4 + ["evaluation", "sample"]) * 3]
     assert [row["step"] for row in rows if row.get("kind") == "heads"] == [0, 1, 3, 12]
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, 13))

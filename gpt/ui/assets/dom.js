@@ -52,6 +52,11 @@ gpt.checkbox = function (checked, onchange) {
     return box;
 };
 
+// A box to tick in `place`, with its label behind it.
+gpt.option = function (place, label, onchange, checked = false) {
+    place.append(gpt.wrap("label", "gpt-option", gpt.checkbox(checked, onchange), ` ${label}`));
+};
+
 // Call move(dx, dy, event) for each arrow key that is pressed in `element`: dx and dy are -1, 0 or 1. It returns false to keep the
 // browser's default action for the key.
 gpt.onArrowKey = function (element, move) {

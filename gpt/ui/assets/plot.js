@@ -2,7 +2,7 @@
 // the same figure serves light and dark. A plot redraws in place: zoom and hover survive an update.
 gpt.plots = new Set();
 
-// gpt.plot(element, {aspect, height, label}) -> {show(figure), extend(points), onclick, onhover, onzoom, fit(layout, width)}
+// gpt.plot(element, {aspect, height, label, csv: a function that returns the numbers as CSV}) -> {show(figure), onclick, onhover, onzoom, fit(layout, width)}
 gpt.plot = function (element, options) {
     const area = gpt.make("div", "gpt-plot");
     area.setAttribute("role", "img");
@@ -10,7 +10,7 @@ gpt.plot = function (element, options) {
     element.append(area);
     const plot = { area, figure: null, drawnWidth: 0, onclick: null, onhover: null, onzoom: null };
 
-    if (options.saved !== false) element.append(gpt.saveLinks(area, options.label || "figure"));
+    if (options.saved !== false) element.append(gpt.saveLinks(area, options.label || "figure", options.csv));
 
     plot.show = function (figure) {
         plot.figure = figure;
@@ -40,33 +40,27 @@ gpt.plot = function (element, options) {
         });
     };
 
-    // points: one {x: [...], y: [...]} per trace, added at its end. New arrays are made, since Plotly redraws a trace only if
-    // its array is a new object: it does not notice that an old one has grown.
-    plot.extend = function (points) {
-        plot.figure.data.forEach((trace, i) => {
-            trace.x = trace.x.concat(points[i].x);
-            trace.y = trace.y.concat(points[i].y);
-        });
-        plot.draw();
-    };
-
     new ResizeObserver(() => { if (element.clientWidth !== plot.drawnWidth) plot.draw(); }).observe(element);
     gpt.plots.add(plot);
     return plot;
 };
 
-// Buttons that save a plot as it is drawn now, on the page's own ground.
-gpt.saveLinks = function (area, name) {
+// Buttons that save a plot as it is drawn now, on the page's own ground, and its numbers.
+gpt.saveLinks = function (area, name, csv) {
+    const base = name.replaceAll(" ", "-");
     const save = async (format) => {
         const { width, height } = area.layout, layout = { ...area.layout, paper_bgcolor: gpt.coloured(area, "var(--gpt-surface)") };
         const image = await Plotly.toImage({ data: area.data, layout }, { format, width, height, scale: format === "png" ? 2 : 1 });
-        gpt.download(`${name.replaceAll(" ", "-")}.${format}`, image);
+        gpt.download(`${base}.${format}`, image);
     };
-    return gpt.wrap("div", "gpt-save", ...["png", "svg"].map((format) => {
-        const button = gpt.button(format.toUpperCase(), () => save(format));
+    const link = (format, saved) => {
+        const button = gpt.button(format.toUpperCase(), saved);
         button.title = `save this figure as ${format.toUpperCase()}`;
         return button;
-    }));
+    };
+    const links = ["png", "svg"].map((format) => link(format, () => save(format)));
+    if (csv) links.push(link("csv", () => gpt.save(`${base}.csv`, "text/csv", csv())));
+    return gpt.wrap("div", "gpt-save", ...links);
 };
 
 // Replace every "var(--name)" in a figure by what the variable is worth here and now.

@@ -16,7 +16,9 @@ function addTable(titles, rows, className) {
 function addLearning(contents) {
     add("h2", "Learning");
     add("p", "The loss says how surprised the model is by each next token, in nats; the validation loss says it of text that the model never trains on.", "gpt-small");
-    addChart(contents.loss, { height: 340, label: "training and validation loss over steps" });
+    const { chart, rows } = contents.loss;
+    gpt.drawCurves(chart, rows, "step");
+    addChart(chart, { height: 340, label: "training and validation loss over steps" });
     if (contents.formed.length) addList(contents.formed.map(({ text }) => text));
     if (!contents.samples.length) return;
     add("h2", "What it wrote");

@@ -18,7 +18,7 @@ PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.mi
 SCRIPTS = (
     PLOTLY_JS, *(ASSETS / f"{name}.js" for name in (
         "dom", "requests", "plot", "cells",  # what the others use
-        "train/price", "train/loss_chart", "train/forming", "train/monitor", "generate", "replay", "runs",
+        "train/price", "train/curves", "train/loss_chart", "train/messages", "train/forming", "train/monitor", "generate", "replay", "runs",
         "attention/mosaic", "attention/head", "attention/roles", "attention/film", "attention/explorer", "attention/panels",
         "attention/head_grid", "attention/sweep", "attention/attribution")),
     *sorted((ASSETS / "attention" / "panels").glob("*.js")),

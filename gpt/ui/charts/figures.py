@@ -15,15 +15,15 @@ LINES = (ACCENT, AMBER, GREEN, "var(--gpt-rose)", "var(--gpt-sky)", MUTED)
 def loss_chart(steps: int) -> dict[str, Any]:
     """The empty chart of a run of `steps` steps (0 = unknown): training loss, its smoothed line, validation loss.
 
-    The page appends points to the three traces as rows arrive.
+    The page fills the three traces from the rows of the run (gpt/ui/assets/train/curves.js).
     """
     def line(name: str, colour: str, **style: Any) -> dict[str, Any]:
         return {"type": "scatter", "mode": "lines", "name": name, "x": [], "y": [], "line": {"color": colour, "width": 2},
-                "hovertemplate": "%{y:.4f} at step %{x}", **style}
+                "hovertemplate": "%{y:.4f}", **style}
 
     return {
         "data": [
-            line("training", ACCENT, opacity=0.3, line={"color": ACCENT, "width": 1}),
+            line("training", ACCENT, opacity=0.3, line={"color": ACCENT, "width": 1}, hovertemplate="%{y:.4f}%{text}"),
             line("training, smoothed", ACCENT),
             line("validation", AMBER, mode="lines+markers", marker={"color": AMBER, "size": 6}),
         ],
@@ -34,26 +34,6 @@ def loss_chart(steps: int) -> dict[str, Any]:
             "hovermode": "x unified",
         },
     }
-
-
-def filled_loss_chart(rows: list[dict[str, Any]], steps: int) -> dict[str, Any]:
-    """The chart of a run with the rows that it has: what the page draws point by point."""
-    figure = loss_chart(steps)
-    training = [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
-    validation = [(row["step"], row["val_loss"]) for row in rows if row.get("val_loss") is not None]
-    lines = (training, list(zip((step for step, _ in training), smoothed([loss for _, loss in training]), strict=True)), validation)
-    for trace, points in zip(figure["data"], lines, strict=True):
-        trace["x"], trace["y"] = [step for step, _ in points], [loss for _, loss in points]
-    return figure
-
-
-def smoothed(values: list[float]) -> list[float]:
-    """Exponential moving average over about ten values, corrected for its start at nothing (Kingma and Ba 2014, section 3)."""
-    average, weight, averages = 0.0, 0.0, []
-    for value in values:
-        average, weight = 0.9 * average + 0.1 * value, 0.9 * weight + 0.1
-        averages.append(average / weight)
-    return averages
 
 
 def compare_runs(curves: list[tuple[str, list[tuple[float, float]]]]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ MOST_TOKENS = 96  # of the text on which the heads are shown
 def report_of(run: Run) -> str:
     """The page. Raises RunError if the run has no weights yet, or damaged ones."""
     scripts = "\n".join(f"<script>{path.read_text(encoding='utf-8').replace('</script', '<' + chr(92) + '/script')}</script>"
-                        for path in (PLOTLY_JS, ASSETS / "dom.js", ASSETS / "plot.js", ASSETS / "report.js"))
+                        for path in (PLOTLY_JS, *(ASSETS / f"{name}.js" for name in ("dom", "plot", "train/curves", "report"))))
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -50,7 +50,7 @@ def contents(run: Run) -> dict[str, Any]:
     config = {**CONFIG, **about["config"]}
     return {
         "name": run.name, "summary": summary(about, status), "facts": facts(about, status, config),
-        "loss": figures.filled_loss_chart(thinned(rows), status["steps"]),
+        "loss": {"chart": figures.loss_chart(status["steps"]), "rows": [row for row in thinned(rows) if row.keys() & {"loss", "val_loss"}]},
         "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],
         "formed": [{"step": row["step"], "text": escaped(row["text"])} for row in rows if row.get("kind") == "formed"],
         "heads": heads(run, rows), "questions": questions(about["config"], rows),

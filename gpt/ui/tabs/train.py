@@ -21,7 +21,7 @@ from gpt.ui.server.access import process_identity
 from gpt.ui.server.jobs import Jobs, training_arguments
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
-from gpt.ui.tabs import form_memory, head_formation
+from gpt.ui.tabs import form_memory, head_formation, loss_reading
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, controls_of, errors_as_messages, show_message
 from gpt.ui.tabs.visitor import Visitor
 
@@ -57,7 +57,8 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
                 name = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
         with gr.Column(scale=2, min_width=320):
             component("monitor", elem_id="monitor", choices={"scores": head_formation.CHOICES}, server_functions={
-                "poll": _poll(jobs), "forming": partial(head_formation.forming, jobs), "take_out": partial(head_formation.take_out, jobs)})
+                "poll": _poll(jobs), "read_loss": partial(loss_reading.read_loss, jobs), "forming": partial(head_formation.forming, jobs),
+                "take_out": partial(head_formation.take_out, jobs)})
 
     form = [controls[field.name] for field in FIELDS]
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.

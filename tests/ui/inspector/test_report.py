@@ -33,7 +33,7 @@ def test_it_tells_how_the_run_went(run):
     assert f"{status['val_loss']:.3f} nats per token" in found["summary"]
     assert "2 layers of 2 heads" in found["summary"]
     rows, _ = run.rows()
-    assert found["loss"]["data"][2]["y"] == [row["val_loss"] for row in rows if "val_loss" in row]
+    assert [row["val_loss"] for row in found["loss"]["rows"] if "val_loss" in row] == [row["val_loss"] for row in rows if "val_loss" in row]
     assert found["samples"][-1]["step"] == 12
     assert found["command"].startswith("python -m gpt.pretrain --")
     assert "--emb_dim 16" in found["command"]

@@ -42,6 +42,11 @@ gpt.formingHeads = function (choices, changed) {
     const key = gpt.make("p", "gpt-key"), hint = gpt.make("p", "gpt-small"), note = gpt.make("p", "gpt-small"), formed = gpt.make("ul", "gpt-formed");
     const element = gpt.wrap("div", "", title, chart, key, hint, note, formed), plot = gpt.plot(chart, { height: 240, label: "scores of heads over steps" });
     const score = gpt.select(title, "score", choices.scores);
+    let axis = { range: null, log: "linear" }, whole = null;
+    const setAxis = () => {
+        const [from, to] = axis.range ?? (axis.log === "log" ? [Math.max(whole[0], 1), whole[1]] : whole);
+        Object.assign(plot.figure.layout.xaxis, { type: axis.log, range: axis.log === "log" ? [Math.log10(Math.max(from, 1)), Math.log10(to)] : [from, to] });
+    };
     score.onchange = changed;
     formed.tabIndex = 0;
     formed.setAttribute("aria-label", "heads that have formed");
@@ -52,6 +57,9 @@ gpt.formingHeads = function (choices, changed) {
             element.hidden = !answer.figure;
             if (answer.figure) {
                 answer.figure.layout.uirevision = `${run} ${score.value}`;
+                whole = answer.figure.layout.xaxis.range ?? [0, Math.max(...answer.figure.data[0].x, 2)];
+                plot.figure = answer.figure;
+                setAxis();
                 plot.show(answer.figure);
             }
             key.replaceChildren(...answer.key.map(([label, colour, count]) => gpt.legendEntry(colour, `${label} ${count}`)));
@@ -60,9 +68,11 @@ gpt.formingHeads = function (choices, changed) {
             formed.replaceChildren(...answer.formed.map((sentence) => gpt.make("li", "", sentence)));
             formed.hidden = !answer.formed.length;
         },
-        follow(range) {                                              // the loss chart was zoomed: the same steps here
-            if (!plot.figure || !range) return;
-            plot.figure.layout.xaxis.range = range;
+        // The loss chart was zoomed to this range of steps (null: all of them), on an axis of this type: the same here.
+        follow({ range, log }) {
+            axis = { range, log };
+            if (!plot.figure) return;
+            setAxis();
             plot.draw();
         },
     };

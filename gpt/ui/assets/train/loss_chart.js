@@ -1,95 +1,120 @@
-// The loss of a run, point by point as it comes, and what the run says: samples and warnings.
+// The chart of a run's loss, as its rows come: over steps, tokens or seconds, on linear or logarithmic axes.
 
 gpt.MOST_POINTS = 2000;                                              // of a line; past them, every second of the older ones is left out
-gpt.MOST_SAMPLES = 20;
+gpt.AXES = [["step", "steps"], ["tokens", "tokens"], ["seconds", "seconds of work"]];
 
-// zoomed(range) is called with the range of steps that a person has zoomed to.
+// zoomed({range, log}) is called with the range of steps that is shown (null: all), and whether their axis is logarithmic.
 gpt.lossChart = function (zoomed) {
-    const chart = gpt.make("div", "gpt-chart"), plot = gpt.plot(chart, { height: 380, label: "training and validation loss over steps" });
-    const logarithmic = gpt.checkbox(false, (on) => {
+    const chart = gpt.make("div", "gpt-chart");
+    const plot = gpt.plot(chart, { height: 330, label: "training and validation loss over steps", csv: () => gpt.curvesAsCsv(rows) });
+    const axes = gpt.axisOptions(gpt.AXES, () => redraw());
+    let rows = [], run = null, steps = 0, fixed = [], marked = [];
+
+    const setLines = () => Object.assign(plot.figure.layout, gpt.linesAcross([...fixed, ...marked], axes.log.y));
+    const setRange = () => { plot.figure.layout.xaxis.range = gpt.wholeRange(rows, axes, steps); };
+    const redraw = () => {                                           // over other axes: what was zoomed to is forgotten
         if (!plot.figure) return;
-        plot.figure.layout.yaxis.type = on ? "log" : "linear";
-        plot.figure.layout.yaxis.autorange = true;
+        const { layout } = plot.figure, { over, log } = axes;
+        Object.assign(layout.xaxis, { type: log.x, dtick: log.x === "log" ? 1 : undefined, title: { text: axes.title() } });
+        Object.assign(layout.yaxis, { type: log.y, dtick: log.y === "log" ? "D2" : undefined, autorange: true });
+        layout.uirevision = [run, over, log.x, log.y].join(" ");
+        setLines();
+        setRange();
+        gpt.drawCurves(plot.figure, rows, over);
         plot.draw();
-    });
-    const options = gpt.wrap("label", "gpt-option", logarithmic, " log scale");
-    let lastStep = 0, smooth = gpt.movingAverage();
-    plot.onzoom = (range) => zoomed(range ?? [0, plot.figure.layout.xaxis.range?.[1] ?? lastStep]);
+        zoomed({ range: null, log: log.x });
+    };
+    plot.onzoom = (range) => zoomed({ range: range && gpt.stepsWithin(rows, axes, range), log: axes.log.x });
 
     return {
-        chart, options, lastStep: () => lastStep,
-        begin(figure, run) {                                         // another run, or the same from its beginning; no figure: nothing to draw
-            chart.hidden = options.hidden = !figure;
+        chart, options: axes.element, lastStep: () => rows.at(-1)?.step ?? 0,
+        begin(figure, shown) {                                       // another run, or the same from its beginning; no figure: nothing to draw
+            chart.hidden = axes.element.hidden = !figure;
             if (!figure) return;
-            figure.layout.uirevision = run;
-            figure.layout.yaxis.type = logarithmic.checked ? "log" : "linear";
-            plot.show(figure);
+            [run, plot.figure] = [shown, figure];
+            redraw();
         },
-        extendTo(steps) {
-            if (plot.figure && steps && plot.figure.layout.xaxis.range?.[1] !== steps) plot.figure.layout.xaxis.range = [0, steps];
+        extendTo(planned) {
+            steps = planned;
+            if (plot.figure) setRange();
         },
-        add(rows) {
-            const training = rows.filter((row) => row.loss !== undefined), validation = rows.filter((row) => row.val_loss !== undefined);
-            const line = (rows, value) => ({ x: rows.map((row) => row.step), y: rows.map(value) });
-            plot.extend([line(training, (row) => row.loss), line(training, (row) => smooth(row.loss)), line(validation, (row) => row.val_loss)]);
-            gpt.thin(plot.figure.data);
-            lastStep = rows.at(-1).step;
-            const last = plot.figure.data.map((trace) => trace.y.at(-1)).filter((value) => value !== undefined);
+        add(added) {
+            rows = gpt.thinned(rows.concat(added.filter((row) => row.loss !== undefined || row.val_loss !== undefined)));
+            setRange();
+            gpt.drawCurves(plot.figure, rows, axes.over);
+            plot.draw();
+            const last = plot.figure.data.map((trace) => trace.y.at(-1)).filter(Number.isFinite);
             plot.area.setAttribute("aria-label", `loss over steps; training, smoothed and validation now ${last.map((y) => y.toFixed(2)).join(", ")}`);
         },
         forget() {
-            [lastStep, smooth] = [0, gpt.movingAverage()];
-            plot.figure?.data.forEach((trace) => { trace.x = [], trace.y = []; });
+            [rows, fixed, marked] = [[], [], []];
         },
-        // Lines across the chart, [[loss, text]]: the text stands above its line at the right, where the curves have come down.
+        // Lines across the chart, [[loss, text]]: those that every loss is compared with, and those of an experiment.
+        compareWith(lines) {
+            fixed = lines.map(([loss, text]) => ({ loss, text, dash: "dot" }));
+            setLines();
+            plot.draw();
+        },
         mark(lines) {
-            const { layout } = plot.figure, height = (loss) => logarithmic.checked ? Math.log10(loss) : loss;
-            layout.shapes = lines.map(([loss]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, line: { color: "var(--gpt-muted)", width: 1, dash: "dash" } }));
-            layout.annotations = lines.map(([loss, text]) => ({ xref: "paper", x: 1, xanchor: "right", y: height(loss), yanchor: "bottom", text,
-                                                                 showarrow: false, font: { size: 11, color: "var(--gpt-muted)" } }));
+            marked = lines.map(([loss, text]) => ({ loss, text, dash: "dash" }));
+            setLines();
             plot.draw();
         },
     };
 };
 
-// Exponential moving average over about ten values, corrected for its start at nothing (Kingma and Ba 2014, section 3).
-gpt.movingAverage = function () {
-    let average = 0, weight = 0;
-    return (value) => {
-        average = 0.9 * average + 0.1 * value;
-        weight = 0.9 * weight + 0.1;
-        return average / weight;
+// What the axes of curves show -> {element, over: the key of x, log: {x, y}: "log" or "linear", title()}. `choices` are [key, title].
+gpt.axisOptions = function (choices, changed) {
+    const element = gpt.make("div", "gpt-settings gpt-left"), axes = { element, over: choices[0][0], log: { x: "linear", y: "linear" } };
+    const over = gpt.select(element, "over", choices);
+    axes.title = () => choices.find(([key]) => key === axes.over)[1];
+    over.onchange = () => {
+        axes.over = over.value;
+        changed();
     };
-};
-
-// The training loss and its smoothed line have a point a row; a run of days would have millions.
-gpt.thin = function (traces) {
-    for (const trace of traces) {
-        while (trace.x.length > gpt.MOST_POINTS) {
-            const newest = trace.x.length - gpt.MOST_POINTS / 2, stays = (_, i) => i % 2 === 0 || i >= newest;
-            [trace.x, trace.y] = [trace.x.filter(stays), trace.y.filter(stays)];
-        }
+    for (const axis of ["x", "y"]) {
+        gpt.option(element, `log ${axis}`, (on) => {
+            axes.log[axis] = on ? "log" : "linear";
+            changed();
+        });
     }
+    return axes;
 };
 
-// The newest samples above the older ones, and the warnings.
-gpt.runMessages = function () {
-    const samples = gpt.make("div", "gpt-samples"), warnings = gpt.make("div");
+// The range of the x axis: the whole planned run, so that progress is seen, or as far as the rows go.
+gpt.wholeRange = function (rows, { over, log }, steps) {
+    const last = (over === "step" && steps) || rows.at(-1)?.[over] || 1, first = rows.find((row) => row[over] > 0)?.[over] ?? 1;
+    return log.x === "log" ? [Math.log10(first), Math.log10(Math.max(last, 2 * first))] : [0, last];
+};
+
+// The range of steps behind a range on the x axis; null if no row is in it.
+gpt.stepsWithin = function (rows, { over, log }, range) {
+    const [from, to] = range.map((end) => (log.x === "log" ? 10 ** end : end));
+    if (over === "step") return [from, to];
+    const within = rows.filter((row) => row[over] >= from && row[over] <= to);
+    return within.length ? [within[0].step, within.at(-1).step] : null;
+};
+
+// The layout of lines across a chart. The text stands above its line at the right, where the curves have come down.
+gpt.linesAcross = function (lines, type) {
+    const grey = "var(--gpt-muted)", height = (loss) => (type === "log" ? Math.log10(loss) : loss);
     return {
-        samples, warnings,
-        add(rows) {
-            for (const row of rows.filter(({ kind }) => kind === "sample")) samples.prepend(gpt.sample(row));
-            while (samples.children.length > gpt.MOST_SAMPLES) samples.lastChild.remove();
-            warnings.append(...rows.filter(({ kind }) => kind === "warning").map(({ text }) => gpt.make("p", "gpt-warning", text)));
-        },
-        forget() {
-            samples.replaceChildren();
-            warnings.replaceChildren();
-        },
+        shapes: lines.map(({ loss, dash }) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, layer: "below", line: { color: grey, width: 1, dash } })),
+        annotations: lines.map(({ loss, text }) => ({ xref: "paper", x: 1, xanchor: "right", y: height(loss), yanchor: "bottom", text, showarrow: false,
+                                                      font: { size: 11, color: grey } })),
     };
 };
 
-gpt.sample = function ({ step, prompt, text }) {
-    const written = gpt.wrap("p", "gpt-written", gpt.make("span", "gpt-prompt", prompt), text);
-    return gpt.wrap("figure", "gpt-sample", gpt.make("figcaption", "gpt-small", `step ${step.toLocaleString("en")}`), written);
+// A run of days would have millions of rows: of many training rows, and of many evaluations, every second of the older ones is left out.
+gpt.thinned = function (rows) {
+    const fewer = (some) => {
+        while (some.length > gpt.MOST_POINTS) {
+            const newest = some.length - gpt.MOST_POINTS / 2;
+            some = some.filter((_, i) => i % 2 === 0 || i >= newest);
+        }
+        return some;
+    };
+    if (rows.length <= gpt.MOST_POINTS) return rows;
+    const stay = new Set([...fewer(rows.filter(({ loss }) => loss !== undefined)), ...fewer(rows.filter(({ loss }) => loss === undefined))]);
+    return rows.filter((row) => stay.has(row));
 };

@@ -8,14 +8,16 @@ gpt.views.monitor = function (element, props, { server, choices }) {
     const facts = gpt.live(gpt.make("div", "gpt-facts")), done = gpt.make("span"), progress = gpt.wrap("div", "gpt-progress", done);
     const sentence = gpt.make("p", "gpt-small"), error = gpt.make("p", "gpt-error"), logText = gpt.make("pre");
     const log = gpt.wrap("details", "gpt-log", gpt.make("summary", "", "Last lines of the log"), logText);
-    const place = gpt.make("div"), messages = gpt.runMessages(), loss = gpt.lossChart((range) => forming.follow(range));
-    element.replaceChildren(facts, progress, error, log, loss.chart, loss.options, place, sentence, messages.warnings, messages.samples);
+    const place = gpt.make("div"), messages = gpt.runMessages(), loss = gpt.lossChart((axis) => forming.follow(axis));
+    const reading = gpt.lossReading(server, loss.compareWith);
+    element.replaceChildren(facts, progress, error, log, loss.chart, reading.element, loss.options, place, sentence, messages.warnings, messages.samples);
     const forming = gpt.forming(place, server, choices, loss.mark);
     let run = null, state = null, cursor = 0;
 
     const forget = () => {
         loss.forget();
         messages.forget();
+        reading.forget();
     };
     const show = (status) => {
         if (status.rows[0]?.step < loss.lastStep()) forget();        // a resumed run has done some steps anew
@@ -30,6 +32,7 @@ gpt.views.monitor = function (element, props, { server, choices }) {
             loss.add(status.rows);
             messages.add(status.rows);
         }
+        if (status.rows.some((row) => row.val_loss !== undefined)) reading.update(run);
         forming.update(status.run, status.rows.some((row) => row.kind === "heads") || status.state !== state, status.rows.length > 0);
         state = status.state;
         facts.replaceChildren(...status.facts.map(({ value, label, hint }) =>

@@ -1,0 +1,141 @@
+"""What a run's losses say: what the model has learned so far, and whether something is going wrong, with the setting to change.
+
+Everything is read from the rows of metrics.jsonl. `diagnosis` is silent unless it is sure: a warning that fires on a healthy run
+teaches people to ignore it.
+"""
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gpt.data.baselines import FREQUENCIES, GUESSING, PAIRS
+
+WINDOW = 20  # training rows that a row is compared with
+LEAST_SPIKE = 0.5  # nats above the median of the rows before it
+SPIKE_DEVIATIONS = 10  # and so many median absolute deviations
+ROWS_OF_A_SPIKE = 5  # rows after a spike that count as the same one
+MANY_SPIKES = 3
+RISE = 0.03  # of the validation loss above its best, as a share: more than evaluations vary
+MANY_READINGS = 4  # readings of a text after which another one teaches less than new text (Muennighoff et al. 2023)
+LEARNED_BY_HEART = 0.15  # share of the validation loss that the training loss is below it
+FLAT_EVALUATIONS = 5  # without progress
+PROGRESS = 0.005  # share by which the loss must have fallen to count as progress
+DECAYED = 0.8  # share of a run after which a flat loss is normal: the learning rate is near zero
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a run: (step, training loss) of its training rows, (step, validation loss) of its evaluations but the one before
+    the first step, and the loss of each baseline by name."""
+
+    training: list[tuple[int, float]]
+    validation: list[tuple[int, float]]
+    baselines: dict[str, float]
+
+    @classmethod
+    def read(cls, rows: Iterable[dict[str, Any]]) -> "Losses":
+        training, validation, known = [], [], {}
+        for row in rows:
+            if row.get("kind") == "baselines":
+                known = {name: row[name] for name in (GUESSING, FREQUENCIES, PAIRS) if isinstance(row.get(name), int | float)}
+            elif row.get("loss") is not None:
+                training.append((row["step"], row["loss"]))
+            elif row.get("val_loss") is not None and row["step"] > 0:
+                validation.append((row["step"], row["val_loss"]))
+        return cls(training, validation, known)
+
+    def training_at(self, step: int) -> float | None:
+        """Median training loss of the WINDOW rows up to `step`."""
+        before = [loss for at, loss in self.training if at <= step][-WINDOW:]
+        return statistics.median(before) if before else None
+
+
+def meaning(losses: Losses) -> str:
+    """The last validation loss among the baselines, in one sentence; "" if there is nothing to compare yet."""
+    if not losses.validation or len(losses.baselines) < 3:
+        return ""
+    loss = losses.validation[-1][1]
+    beaten = [(name, value) for name, value in losses.baselines.items() if loss < value]
+    ahead = [(name, value) for name, value in losses.baselines.items() if loss >= value]
+    if not beaten:
+        return f"{loss:.2f}: no better than guessing yet ({losses.baselines[GUESSING]:.2f})."
+    name, value = min(beaten, key=lambda baseline: baseline[1])
+    past = f"{loss:.2f}: past {name} ({value:.2f})"
+    if ahead:
+        name, value = max(ahead, key=lambda baseline: baseline[1])
+        return f"{past}; {name} come next ({value:.2f})."
+    return f"{past}: it uses more than the last token, such as words and phrases further back."
+
+
+def diagnosis(losses: Losses, config: dict[str, Any], steps: int, train_tokens: int) -> str:
+    """What is going wrong in a run of `steps` planned steps (0 = unknown) on `train_tokens`, and the setting to change, in one
+    sentence; "" if nothing is."""
+    return (_spikes(losses, config) or _overfitting(losses, config) or _learned_by_heart(losses, config, train_tokens)
+            or _plateau(losses, config, steps))
+
+
+def _spikes(losses: Losses, config: dict[str, Any]) -> str:
+    """Training loss that jumps, which a high learning rate does; the first steps, which warm up, do not count."""
+    spikes: list[tuple[int, float]] = []
+    values, quiet_until = [loss for _, loss in losses.training], 0
+    for i in range(WINDOW, len(values)):
+        step, loss = losses.training[i]
+        before = values[i - WINDOW:i]
+        median = statistics.median(before)
+        deviation = statistics.median(abs(value - median) for value in before)
+        if i >= quiet_until and step > config["warmup"] and loss - median > max(LEAST_SPIKE, SPIKE_DEVIATIONS * deviation):
+            spikes.append((step, loss - median))
+            quiet_until = i + ROWS_OF_A_SPIKE
+    if len(spikes) < MANY_SPIKES:
+        return ""
+    step, jump = spikes[-1]
+    return (f"Spikes: the loss has jumped {len(spikes)} times, last by {jump:.1f} at step {step:,}. The learning rate is too high: lower "
+            f"learning_rate from {config['learning_rate']:g} to {config['learning_rate'] / 2:g}.")
+
+
+def _overfitting(losses: Losses, config: dict[str, Any]) -> str:
+    """Validation loss that has risen since its best while the training loss fell on."""
+    if len(losses.validation) < 3:
+        return ""
+    best_step, best = min(losses.validation, key=lambda evaluation: evaluation[1])
+    after = [loss for step, loss in losses.validation if step > best_step]
+    then, now = losses.training_at(best_step), losses.training_at(losses.validation[-1][0])
+    if len(after) < 2 or min(after[-2:]) < best * (1 + RISE) or then is None or now >= then:
+        return ""
+    return (f"Overfitting: since step {best_step:,} the validation loss has risen from {best:.2f} to {after[-1]:.2f}, and the training "
+            f"loss has fallen from {then:.2f} to {now:.2f}. {_more_text(config)} The best weights are kept.")
+
+
+def _learned_by_heart(losses: Losses, config: dict[str, Any], train_tokens: int) -> str:
+    """A text read many times, and known much better than text of the same kind that was kept back."""
+    if not losses.validation or not train_tokens:
+        return ""
+    step, validation = losses.validation[-1]
+    training = losses.training_at(step)
+    readings = step * config["batch"] * config["grad_accum"] * config["context_length"] / train_tokens
+    if readings < MANY_READINGS or training is None or training > validation * (1 - LEARNED_BY_HEART):
+        return ""
+    return (f"The text has been read {readings:.0f} times, and the model learns it by heart: its loss there is {training:.2f}, on text "
+            f"that was kept back {validation:.2f}. {_more_text(config)}")
+
+
+def _more_text(config: dict[str, Any]) -> str:
+    dropout = min(0.5, round(config["dropout_rate"] + 0.1, 2))
+    return f"Give it more text, set dropout_rate to {dropout:g}, or lower max_steps."
+
+
+def _plateau(losses: Losses, config: dict[str, Any], steps: int) -> str:
+    """A validation loss that has stopped falling long before the learning rate has."""
+    evaluations = losses.validation
+    if len(evaluations) <= FLAT_EVALUATIONS or (steps and evaluations[-1][0] > DECAYED * steps):
+        return ""
+    before = min(loss for _, loss in evaluations[:-FLAT_EVALUATIONS])
+    since = min(loss for _, loss in evaluations[-FLAT_EVALUATIONS:])
+    if since < before * (1 - PROGRESS):
+        return ""
+    rate = config["learning_rate"]
+    stuck = losses.baselines and since > 0.98 * losses.baselines.get(FREQUENCIES, 0)
+    remedy = (f"It has learned no more than how often each token comes: change learning_rate, now {rate:g}, by a factor of 3, up or down."
+              if stuck else f"Halve learning_rate, now {rate:g}, or raise n_layers, emb_dim or context_length.")
+    return f"A plateau: the validation loss has not fallen since step {evaluations[-FLAT_EVALUATIONS - 1][0]:,}. {remedy}"
