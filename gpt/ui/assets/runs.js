@@ -14,12 +14,12 @@ gpt.views.table = function (element, props, { watch, trigger }) {
     const choose = (names) => {
         chosen = new Set(names);
         tick();
-        gpt.ticked = value().rows.map(({ name }) => name).filter((name) => chosen.has(name));
         trigger("select");
     };
     const toggle = (name, on) => choose([...chosen, name].filter((other) => on || other !== name));
     const tick = () => {                                            // what is chosen, shown in the table that is there
         const { rows } = value();
+        gpt.ticked = rows.map(({ name }) => name).filter((name) => chosen.has(name));
         gpt.tickRows(frame, rows, chosen);
         notes.replaceChildren(...rows.filter(({ name, note }) => note && chosen.has(name)).map(({ note }) => gpt.make("p", "gpt-error", note)));
     };
@@ -27,6 +27,7 @@ gpt.views.table = function (element, props, { watch, trigger }) {
         const { columns, rows } = value();
         if (!rows.length) {
             frame.replaceChildren(gpt.make("p", "gpt-empty", "No runs yet: train one in the Train tab."));
+            gpt.ticked = [];
             return;
         }
         const isNumber = (key) => rows.some(({ sort }) => typeof sort?.[key] === "number");

@@ -59,8 +59,13 @@ class Jobs:
         """Start a new run. Raises UserError, and starts nothing, if it cannot be trained or something trains already."""
         validate(config)
         choose_device(config["device"])
+        self._check_idle()  # first: of two people who begin a run at once, both without a name, the second must not hear of a name
         self.check_free(name)
         self._launch(training_arguments(config, preset, name, self.root), name)
+
+    def _check_idle(self) -> None:
+        if busy := self.running():
+            raise RunError(f"run {busy} is training: wait for it, or stop it first")
 
     def check_free(self, name: str) -> None:
         """Raise RunError if `name` cannot name a run or names one already."""
@@ -89,8 +94,7 @@ class Jobs:
         with self._lock:
             if self._closed:
                 raise RunError("this page is ending: start it again with python demo.py")
-            if busy := self.running():
-                raise RunError(f"run {busy} is training: wait for it, or stop it first")
+            self._check_idle()
             lock = launch_lock()
             try:
                 lock.acquire(timeout=1)  # of a process of ours that has just ended, it comes free in a moment

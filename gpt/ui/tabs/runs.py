@@ -23,7 +23,12 @@ from gpt.ui.tabs.visitor import Visitor
 
 MOST_SELECTED = 1000
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
-ACTIONS_ONLY = (SHOWN, HIDDEN, HIDDEN)  # the actions, and no question about a selection that may have changed since it was asked
+# Events read the ticked names from the page when they run: Gradio 6.31 gives a waiting event the data of the event before it, and the
+# answer to the last tick may still be on its way when a button is pressed.
+TICKED, TICKED_WITH_KEY = "() => gpt.ticked.join('\\n')", "(_, key) => [gpt.ticked.join('\\n'), key]"
+# The row of actions, and no question about a selection that may have changed. The page does it alone: an answer of the server could come
+# after the next question has been asked, and take that away.
+ACTIONS_ONLY = {"fn": None, "js": "() => [true, false, false].map((visible) => ({ __type__: 'update', visible }))"}
 
 
 def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
@@ -44,38 +49,33 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
     delivered = component("delivery", elem_id="delivered")
     chart = component("figure", elem_id="runs-chart")
 
-    def ticked(names: str) -> tuple[Any, ...]:
-        return *choose(jobs, names), *ACTIONS_ONLY
-
-    def refreshed(selected: str) -> tuple[Any, ...]:
-        return *fill(jobs, quota, selected), *ACTIONS_ONLY
-
-    rows = [actions, deleting, renaming]
-    filled = {"fn": refreshed, "inputs": selected, "outputs": [table, chart, selected, *rows], **NO_PROGRESS}
-    closed_questions = {"fn": lambda: ACTIONS_ONLY, "outputs": rows, **NO_PROGRESS}
+    filled = {"fn": partial(fill, jobs, quota), "inputs": selected, "outputs": [table, chart, selected], **NO_PROGRESS}
+    closed_questions = {**ACTIONS_ONLY, "outputs": [actions, deleting, renaming], **NO_PROGRESS}
     tab.select(**filled)
-    # Gradio 6.31 gives a waiting event the data of the event before it, so the ticked names are read from the page when the event runs;
-    # and the queue keeps the order, so that the later of two answers is the one shown.
-    table.select(ticked, selected, [selected, chart, *rows], js="() => gpt.ticked.join('\\n')", trigger_mode="always_last", **QUEUED)
+    tab.select(**closed_questions)
+    table.select(**closed_questions)
+    # the queue keeps the order, so that the later of two answers is the one shown
+    table.select(partial(choose, jobs), selected, [selected, chart], js=TICKED, trigger_mode="always_last", **QUEUED)
 
-    resume.click(partial(resume_run, jobs), [selected, visitor.key], **QUEUED)
+    resume.click(partial(resume_run, jobs), [selected, visitor.key], js=TICKED_WITH_KEY, **QUEUED)
 
-    question = delete.click(ask_to_delete, selected, [actions, deleting, confirm, question_names], **QUEUED)
+    question = delete.click(ask_to_delete, selected, [actions, deleting, confirm, question_names], js=TICKED, **QUEUED)
     question.success(None, js=to_focus("confirm-delete"))
     deleted = confirm.click(partial(delete_runs, jobs), [question_names, visitor.key], **QUEUED)
     for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
-        after(**filled).then(None, js=to_focus("delete"))
+        after(**filled).then(**closed_questions).then(None, js=to_focus("delete"))
     keep_runs.click(**closed_questions).then(None, js=to_focus("delete"))
 
-    named = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, question_names], **QUEUED)
+    named = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, question_names], js=TICKED, **QUEUED)
     named.success(None, js=to_focus("new-name"))
     done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [question_names, name, visitor.key], selected, **QUEUED)
-    done.success(**filled).success(None, js=to_focus("rename"))
+    done.success(**filled).success(**closed_questions).then(None, js=to_focus("rename"))
     leave.click(**closed_questions).then(None, js=to_focus("rename"))
 
     for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of)):
         begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **NO_PROGRESS)
-        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE)), selected, delivered, **QUEUED)
+        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE)), selected, delivered, js=TICKED,
+                            **QUEUED)
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **NO_PROGRESS)
 

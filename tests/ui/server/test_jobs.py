@@ -144,7 +144,8 @@ def test_while_a_run_trains_no_other_begins_and_the_control_file_stops_it(jobs, 
     config = {**tiny, "corpus": text_file, "optimizer": "adamw", "max_steps": 50_000, "eval_every": 50_000, "snapshots": 0}
     jobs.start(config, "quick", "a")
     until(lambda: jobs.starting() is None)
-    for start in (lambda: jobs.start(config, "quick", "b"), lambda: jobs.resume("a")):
+    # "a": somebody else has just begun it, and neither has thought of a name
+    for start in (lambda: jobs.start(config, "quick", "b"), lambda: jobs.start(config, "quick", "a"), lambda: jobs.resume("a")):
         with pytest.raises(RunError, match=says("run a ", "wait", "stop")):
             start()
     run = find_run(jobs.root, "a")
