@@ -45,8 +45,9 @@ OPTIMIZERS = Registry("gpt.training.optimizer", "OPTIMIZERS")
 class Field:
     """One setting: its name, its default (whose type is the setting's type), its limits and one sentence of help.
 
-    `group` is its section on the page, `step` the step of its slider, `changeable` whether it may be changed when a run is resumed,
-    `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used.
+    `group` is its section on the page, `step` the step of its arrow keys, `stops` the values on its slider, which cover the useful part of
+    what is allowed, `prominent` whether it is in sight before all settings are opened, `changeable` whether it may be changed when a run
+    is resumed, `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used.
     """
 
     name: str
@@ -59,6 +60,8 @@ class Field:
     choices: tuple[str, ...] | Registry = ()
     changeable: bool = False
     since: int = 1
+    stops: tuple[float, ...] = ()
+    prominent: bool = False
 
     @property
     def kind(self) -> type:
@@ -97,6 +100,15 @@ class Field:
             return text
 
 
+def _decades(first: int, last: int) -> tuple[float, ...]:
+    """Stops of a logarithmic slider: 1, 1.5, 2, 3 ... 9 times ten to each power from `first` up to, and without, `last`, then 10^last."""
+    stops = [float(f"{digit}e{power}") for power in range(first, last) for digit in (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)]
+    return (*stops, float(f"1e{last}"))
+
+
+_DOUBLING = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)  # and half steps between
+
+
 def _model(name, default, help, *limits, **more):
     return Field(name, default, help, "model", *limits, **more)
 
@@ -109,12 +121,14 @@ FIELDS = (
     Field("corpus", "stories", "The text to learn: stories, repeats, python, or the path of a text file or of a folder of .txt files.", "text"),
     Field("tokenizer", "bpe", "How text becomes tokens: pieces learned from this text, GPT-2's own, characters or bytes.", "text",
           choices=TOKENIZERS),
-    Field("vocab_size", 1024, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64),
-    _model("n_layers", 3, "Transformer blocks, one after the other.", 1, 48, 1),
-    _model("n_heads", 4, "Attention heads in each block.", 1, 32, 1),
-    _model("emb_dim", 128, "Width of the residual stream: numbers that describe one token.", 4, 2048, 8),
-    _model("context_length", 64, "Tokens the model can look back on.", 2, 4096, 8),
-    _model("dropout_rate", 0.0, "Share of activations silenced at random while training; helps when a text is read many times.", 0, 0.9, 0.05),
+    Field("vocab_size", 1024, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64,
+          stops=tuple(range(256, 4097, 256))),
+    _model("n_layers", 3, "Transformer blocks, one after the other.", 1, 48, 1, stops=tuple(range(1, 13)), prominent=True),
+    _model("n_heads", 4, "Attention heads in each block.", 1, 32, 1, stops=tuple(range(1, 17)), prominent=True),
+    _model("emb_dim", 128, "Width of the residual stream: numbers that describe one token.", 4, 2048, 8, stops=tuple(range(32, 769, 32)), prominent=True),
+    _model("context_length", 64, "Tokens the model can look back on.", 2, 4096, 8, stops=_DOUBLING[5:], prominent=True),
+    _model("dropout_rate", 0.0, "Share of activations silenced at random while training; helps when a text is read many times.", 0, 0.9, 0.05,
+           stops=tuple(step / 20 for step in range(11))),
     _model("position", "rope", "How the model knows the order: a learned vector per position, or queries and keys rotated by position.", choices=("learned", "rope")),
     _model("activation", "relu2", "Nonlinearity of the feed-forward layer: GPT-2's GELU, or ReLU squared.", choices=("gelu", "relu2")),
     _model("qk_norm", True, "Scale each head's queries and keys to a root mean square of 1, which allows higher learning rates."),
@@ -122,15 +136,17 @@ FIELDS = (
     _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
     _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=OPTIMIZERS),
-    _training("learning_rate", 0.01, "Size of a step at its highest.", 0.0, 0.1, 0.0005, changeable=True),
-    _training("batch", 16, "Windows of text per step.", 1, 1024, 1),
-    _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1),
+    _training("learning_rate", 0.01, "Size of a step at its highest.", 1e-6, 0.1, 0.0001, changeable=True, stops=_decades(-4, -1), prominent=True),
+    _training("batch", 16, "Windows of text per step.", 1, 1024, 1, stops=_DOUBLING[:14], prominent=True),
+    _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1, stops=_DOUBLING[:10]),
     _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5, changeable=True),
-    _training("max_steps", 700, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100, changeable=True),
+    _training("max_steps", 700, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100, changeable=True,
+              stops=tuple(map(int, _decades(1, 5))), prominent=True),
     _training("max_minutes", 0.0, "Stop after this many minutes of work; 0 is no limit.", 0, 100_000, 0.5, changeable=True),
     _training("warmup", 20, "Steps over which the learning rate rises from zero.", 0, 1_000_000, 10, changeable=True),
-    _training("weight_decay", 0.1, "Pull of all matrices towards zero, times the learning rate.", 0, 1, 0.01),
-    _training("grad_clip", 1.0, "Gradients longer than this are shortened to it; 0 turns it off.", 0, 100, 0.1, changeable=True),
+    _training("weight_decay", 0.1, "Pull of all matrices towards zero, times the learning rate.", 0, 1, 0.01, stops=tuple(step / 20 for step in range(11))),
+    _training("grad_clip", 1.0, "Gradients longer than this are shortened to it; 0 turns it off.", 0, 100, 0.1, changeable=True,
+              stops=tuple(step / 4 for step in range(13))),
     _training("precision", "auto", "Number format of the matrix products; auto takes the fastest safe one and says why.", choices=("auto", "float32", "bfloat16", "float16")),
     _training("compile", False, "Let torch.compile fuse the step: half a minute at the start for steps that are a tenth faster on a CPU, so it pays "
               "in runs of several minutes; needs a C++ compiler."),

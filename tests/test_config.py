@@ -55,7 +55,26 @@ def test_what_is_no_bool_is_a_problem(value):
 
 
 def test_a_whole_number_will_do_for_a_fraction():
-    assert validate({**CONFIG, "learning_rate": 0, "epoch": 2})
+    assert validate({**CONFIG, "weight_decay": 0, "epoch": 2})
+
+
+def test_a_rate_at_which_nothing_is_learned_is_refused():
+    assert "0.1" in problems({**CONFIG, "learning_rate": 0})["learning_rate"]
+
+
+@pytest.mark.parametrize("field", [field for field in FIELDS if field.stops], ids=lambda field: field.name)
+def test_the_stops_of_a_slider_rise_are_allowed_and_hold_the_default(field):
+    assert list(field.stops) == sorted(set(field.stops))
+    assert all(field.problem(stop) is None for stop in field.stops)
+    assert field.default in field.stops
+    assert len(field.stops) <= 45, "more than a mouse can tell apart"
+
+
+def test_sliders_reach_what_people_ask_for():
+    stops = {field.name: field.stops for field in FIELDS}
+    assert {3, 12} <= set(stops["n_layers"])
+    assert {128, 384, 768} <= set(stops["emb_dim"])
+    assert {3e-4, 6e-4, 1e-3} <= set(stops["learning_rate"])
 
 
 def test_a_missing_field_is_named_with_what_to_set():
@@ -72,7 +91,7 @@ def test_an_unknown_field_like_no_other_is_only_named():
 
 
 @pytest.mark.parametrize(("name", "limits"), [
-    ("seed", "a whole number from 0 to 2147483647"), ("learning_rate", "a number from 0 to 0.1"), ("qk_norm", "true or false"),
+    ("seed", "a whole number from 0 to 2147483647"), ("learning_rate", "a number from 1e-06 to 0.1"), ("qk_norm", "true or false"),
     ("optimizer", "one of adamw, muon"), ("corpus", "text"), ("max_minutes", "a number from 0 to 100000"),
 ])
 def test_limits_are_told_in_full(name, limits):

@@ -73,8 +73,7 @@ def open_page(browser, context, address):
         page.set_viewport_size({"width": width, "height": height})
         watch(page, address, faults)
         page.goto(address + ("/?__theme=dark" if dark else ""))
-        page.wait_for_selector("#monitor .gpt-fact")
-        page.wait_for_selector("#price .gpt-command")  # the last thing that a page fetches when it opens
+        wait_until_ready(page)
         return page
 
     yield open_one
@@ -83,6 +82,13 @@ def open_page(browser, context, address):
     for one in contexts:
         one.close()
     assert not faults, faults
+
+
+def wait_until_ready(page: Page) -> None:
+    """Until the page has fetched the last thing that it fetches when it opens, and its form may be filled."""
+    page.wait_for_selector("#monitor .gpt-fact")
+    page.wait_for_selector("#price .gpt-command")
+    page.wait_for_selector(".gpt-form:not([inert])")
 
 
 def new_page(context: BrowserContext, address: str) -> Page:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gpt.runs.run import list_runs
-from tests.browser.test_page import PATIENT, choose_run, open_box, set_number, show, state
+from tests.browser.test_page import PATIENT, choose_run, set_number, show, state
 from tests.serving import PROJECT, served
 from tests.sessions import until
 
@@ -121,7 +121,6 @@ def press_all(page: Page, *expected: str) -> None:
 
 
 def test_train(walked, own_root):
-    open_box(walked, "Model")
     for field, value in (("n_layers", 1), ("emb_dim", 32)):
         set_number(walked, field, value)
     press_all(walked, "train", "pause", "stop", "grow", "extend", "snapshot", "keep", "upload")

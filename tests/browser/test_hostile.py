@@ -86,7 +86,7 @@ def test_what_a_person_types_and_a_model_writes(open_page):
 
 def test_what_a_message_tells_and_what_is_pasted(open_page):
     page = open_page()
-    open_box(page, "Training")
+    open_box(page, "All settings")
     page.locator("#run-name textarea, #run-name input").fill("<img src=x onerror=alert(1)>${7*7}{{7*7}}")
     name = "'<img src=x onerror=alert(1)>${7*7}{{7*7}}'"
     expect(page.locator("#price .gpt-error")).to_contain_text(name, timeout=PATIENT)

@@ -76,10 +76,8 @@ def state(page: Page):
 def small_training(open_page, root):
     """A page on which a small model has begun a training long enough to be watched; it is stopped afterwards."""
     page = open_page()
-    open_box(page, "Model")
     for field, value in (("n_layers", 1), ("emb_dim", 32), ("context_length", 32)):
         set_number(page, field, value)
-    open_box(page, "Training")
     set_number(page, "max_steps", 5000)
     set_number(page, "batch", 2)
     expect(page.locator("#price .gpt-command")).to_contain_text("--batch 2", timeout=PATIENT)
@@ -140,7 +138,6 @@ def test_before_a_run_the_price_follows_the_sliders_and_what_cannot_be_built_sta
     page.set_viewport_size({"width": 1280, "height": 800})
 
     before, runs = page.locator("#price .gpt-price").inner_text(), [run.name for run in list_runs(root)]
-    open_box(page, "Model")
     set_number(page, "n_layers", 8)
     expect(page.locator("#price .gpt-command")).to_contain_text("--n_layers 8", timeout=PATIENT)
     assert page.locator("#price .gpt-price").inner_text() != before

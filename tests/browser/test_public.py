@@ -49,10 +49,8 @@ def test_a_visitors_runs_and_texts_are_their_own(open_page, root):
     anna.locator("#pasted textarea").fill(TEXT)
     anna.locator("#keep").click()
     expect(anna.locator("#source input")).to_have_value("pasted", timeout=PATIENT)
-    open_box(anna, "Model")
     for field, value in (("n_layers", 1), ("emb_dim", 32)):
         set_number(anna, field, value)
-    open_box(anna, "Training")
     set_number(anna, "max_steps", 20000)
     set_number(anna, "batch", 2)
     expect(anna.locator("#price .gpt-command")).to_contain_text("--max_minutes 10", timeout=PATIENT)
@@ -96,7 +94,6 @@ def test_a_visitors_runs_and_texts_are_their_own(open_page, root):
 
 def test_a_config_over_a_cap_is_told_before_and_refused(open_page, root):
     page = open_page()
-    open_box(page, "Model")
     set_number(page, "emb_dim", 1024)
     expect(page.locator("#price .gpt-error").first).to_contain_text("a visitor of this page may take 10 million", timeout=PATIENT)
     page.locator("#train").click()

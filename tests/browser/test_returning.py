@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from gpt.config import CONFIG
 from gpt.runs.run import find_run, list_runs
-from tests.browser.conftest import HOSTILE, new_page
+from tests.browser.conftest import HOSTILE, new_page, wait_until_ready
 from tests.browser.test_page import PATIENT, open_box, points, set_number, state, wait_for_points
 from tests.reliability.pressing import press_train
 from tests.serving import free_port, serve
@@ -52,8 +52,7 @@ def page(context, server) -> Page:
     page = new_page(context, server.url)
     page.set_viewport_size({"width": 1280, "height": 800})
     page.goto(server.url)
-    page.wait_for_selector("#monitor .gpt-fact")
-    page.wait_for_selector("#price .gpt-command")
+    wait_until_ready(page)
     yield page
     page.close()
     for run in list_runs(server.root):
@@ -67,9 +66,8 @@ def price(page: Page):
 
 
 def fill(page: Page, settings: dict) -> None:
-    """Open both boxes of settings and type these in."""
-    open_box(page, "Model")
-    open_box(page, "Training")
+    """Open the box of all settings and type these in."""
+    open_box(page, "All settings")
     for name, value in settings.items():
         set_number(page, name, value)
         expect(price(page)).to_contain_text(f"--{name} {value} ", timeout=PATIENT)
@@ -95,7 +93,7 @@ def test_a_reload_keeps_the_form(page):
     page.get_by_role("option", name="gpt2-classic").click()
     expect(price(page)).to_contain_text("--preset gpt2-classic --run", timeout=PATIENT)
     fill(page, {"emb_dim": 64, "seed": 7, "max_steps": 90})
-    page.get_by_label("qkv_bias").uncheck()
+    page.locator("#setting-qkv_bias input").uncheck()
     page.get_by_label("position", exact=True).first.click()
     page.get_by_role("option", name="rope").click()
     open_box(page, "Your own text")

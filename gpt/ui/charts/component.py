@@ -18,10 +18,10 @@ PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.mi
 SCRIPTS = (
     PLOTLY_JS, *(ASSETS / f"{name}.js" for name in (
         "dom", "requests", "plot", "cells",  # what the others use
-        "train/price", "train/curves", "train/loss_chart", "train/messages", "train/forming", "train/monitor", "generate", "replay", "runs",
+        "generate", "replay", "runs",
         "attention/mosaic", "attention/head", "attention/roles", "attention/film", "attention/explorer", "attention/panels",
         "attention/head_grid", "attention/sweep", "attention/attribution")),
-    *sorted((ASSETS / "attention" / "panels").glob("*.js")),
+    *sorted((ASSETS / "train").glob("*.js")), *sorted((ASSETS / "attention" / "panels").glob("*.js")),
     ASSETS / "keys.js")  # the last one: it says that all are there
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
 

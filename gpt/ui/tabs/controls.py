@@ -1,4 +1,4 @@
-"""Controls made from the tables of fields: a checkbox, a list, a slider or a number each."""
+"""Controls made from the tables of fields: a checkbox, a list, a slider or a number each. The page adds a slider to a field with stops."""
 
 import contextlib
 import html
@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS, Field
+from gpt.config import Field
 from gpt.errors import UserError
 from gpt.escape import escaped
 
@@ -26,16 +26,11 @@ def control(field: Field, value: Any = None, **style: Any) -> gr.components.Form
         return gr.Dropdown(list(field.choices), **common)
     if field.kind is str:
         return gr.Textbox(**common)
-    if (field.maximum - field.minimum) / field.step > FINEST:
+    if field.stops or (field.maximum - field.minimum) / field.step > FINEST:
         precision = 0 if field.kind is int else None
         return gr.Number(precision=precision, minimum=field.minimum, maximum=field.maximum, step=field.step, **common)
     lowest = math.ceil(field.minimum / field.step) * field.step  # a slider counts its steps from its lower end
     return gr.Slider(lowest, field.maximum, step=field.step, buttons=[], **common)
-
-
-def controls_of(group: str) -> dict[str, gr.components.FormComponent]:
-    """Name -> control of the fields of CONFIG in `group`, in the table's order; the text itself has a control of its own."""
-    return {field.name: control(field) for field in FIELDS if field.group == group and field.name != "corpus"}
 
 
 @contextlib.contextmanager

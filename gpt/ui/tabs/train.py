@@ -22,70 +22,81 @@ from gpt.ui.server.jobs import Jobs, training_arguments
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs import form_memory, head_formation, loss_reading
-from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, controls_of, errors_as_messages, show_message
+from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
+from gpt.ui.tabs.settings import Settings
 from gpt.ui.tabs.visitor import Visitor
 
 
 def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
     """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes."""
-    with gr.Row():
-        with gr.Column(scale=1, min_width=320):
-            preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
-                                 info=PRESETS["quick"].sentence, elem_id="preset")
-            source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source")
+    with gr.Row(elem_id="train-columns"):
+        with gr.Column(scale=1, min_width=320, elem_classes="gpt-form"):
+            with gr.Row(elem_classes="gpt-pair"):
+                preset = gr.Dropdown([(preset.name, preset.name) for preset in PRESETS.values()], value="quick", label="Start from",
+                                     elem_id="preset", min_width=120)
+                source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source", min_width=120)
             preview = component("preview", elem_id="preview")
-            with gr.Row(elem_classes="gpt-buttons"):
-                train = gr.Button("Train", variant="primary", elem_id="train", min_width=60)
-                pause = gr.Button("Pause", elem_id="pause", min_width=60)
-                stop = gr.Button("Stop", elem_id="stop", min_width=60)
-                stop_now = gr.Button("Stop now", elem_id="stop-now", elem_classes="gpt-hidden", min_width=60)  # train.js shows this or Stop
-            grow = gr.Button("Grow an induction head", size="sm", elem_id="grow")
+            settings = Settings(source)
+            settings.lay_out_sliders()
             price = component("price", elem_id="price")
+            train, pause, stop, stop_now = run_buttons()
+            with gr.Accordion("Your own text", open=False):
+                pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
+                use_pasted = gr.Button("Use this text", size="sm", elem_id="keep")
+                upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
+            with gr.Accordion("All settings", open=False, elem_id="settings-box"):
+                settings.lay_out_all()
             with gr.Accordion("More steps, snapshots", open=False, elem_id="more"), gr.Row(elem_classes="gpt-buttons"):
                 more = gr.Number(500, label="steps", show_label=False, container=False, precision=0, minimum=1, step=100, min_width=60,
                                  elem_id="more-steps")
                 extend = gr.Button("Add steps", size="sm", elem_id="extend", min_width=60)
                 snapshot = gr.Button("Save a snapshot", size="sm", elem_id="snapshot", min_width=60)
-            with gr.Accordion("Your own text", open=False):
-                pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
-                use_pasted = gr.Button("Use this text", size="sm", elem_id="keep")
-                upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
-            with gr.Accordion("Model", open=False, elem_id="model-settings"):
-                controls = {**controls_of("text"), "corpus": source, **controls_of("model")}
-            with gr.Accordion("Training", open=False, elem_id="training-settings"):
-                controls |= controls_of("training")
-                name = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name")
+            grow = gr.Button("Grow an induction head", size="sm", elem_id="grow")
         with gr.Column(scale=2, min_width=320):
             component("monitor", elem_id="monitor", choices={"scores": head_formation.CHOICES}, server_functions={
                 "poll": _poll(jobs), "read_loss": partial(loss_reading.read_loss, jobs), "forming": partial(head_formation.forming, jobs),
                 "take_out": partial(head_formation.take_out, jobs)})
 
-    form = [controls[field.name] for field in FIELDS]
+    name, form = settings.run, settings.form
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
     sent = [preset, name, *form, visitor.key]
-    # A preset changes many controls at once, and answers may overtake each other: each request has a number, and the views show
-    # the answer with the highest.
-    number = gr.Number(visible=False)
-    price_event = {"fn": partial(show_price, jobs), "inputs": [number, *sent], "outputs": [price, preview], "preprocess": False,
-                   "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
-    gr.on([page.load, name.change, *(control.change for control in form)], trigger_mode="always_last", **price_event)
-    preset.input(take_preset, preset, [preset, *form], preprocess=False, **NO_PROGRESS)
-    memory = form_memory.save_form(preset, {"run": name, **controls})
-    for loaded in [known.then for known in visitor.known] or [page.load]:
-        loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS)
+    price_event = connect_form(jobs, page, visitor, settings, [preset, price, preview])
     begun = train.click(partial(start, jobs), sent, None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**price_event)
     chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **NO_PROGRESS)
-    form_memory.save_preset_after(chosen.success, memory, preset)
     chosen.success(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**price_event)
     pause.click(partial(toggle_pause, jobs), visitor.key, **QUEUED)
     stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
     stop_now.click(partial(end_at_once, jobs), visitor.key, **QUEUED)
     snapshot.click(partial(save_snapshot, jobs), visitor.key, **QUEUED)
     extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **QUEUED)
-    for chosen in (use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **QUEUED),
-                   upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **QUEUED)):
-        form_memory.save_after(chosen.success, memory, "corpus", source)
+    use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **QUEUED)
+    upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **QUEUED)
+
+
+def run_buttons() -> tuple[gr.Button, ...]:
+    """Train, Pause, Stop, Stop now."""
+    with gr.Row(elem_classes="gpt-buttons"):
+        return (gr.Button("Train", variant="primary", elem_id="train", min_width=60), gr.Button("Pause", elem_id="pause", min_width=60),
+                gr.Button("Stop", elem_id="stop", min_width=60),
+                gr.Button("Stop now", elem_id="stop-now", elem_classes="gpt-hidden", min_width=60))  # the page shows this or Stop
+
+
+def connect_form(jobs: Jobs, page: gr.Blocks, visitor: Visitor, settings: Settings, views: list[gr.components.Component]) -> dict[str, Any]:
+    """Let the form tell its price, follow the preset, and come back as it was left. Returns the event that tells the price."""
+    preset, price, preview = views
+    name, form, memory = settings.run, settings.form, form_memory.storage()
+    # A preset changes many controls at once, and answers may overtake each other: each request has a number, and the views show
+    # the answer with the highest.
+    number = gr.Number(visible=False)
+    price_event = {"fn": partial(show_price, jobs), "inputs": [number, preset, name, *form, visitor.key], "outputs": [price, preview],
+                   "preprocess": False, "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
+    gr.on([page.load, preset.change, name.change, *(control.change for control in form)], trigger_mode="always_last", **price_event)
+    preset.input(take_preset, preset, [preset, *form], preprocess=False, **NO_PROGRESS)
+    settings.connect(page, preset, memory)
+    for loaded in [known.then for known in visitor.known] or [page.load]:
+        settings.allow_input_after(loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS))
+    return price_event
 
 
 def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
@@ -111,7 +122,7 @@ def take_preset(preset: str) -> list[Any]:
     """Put the preset's values into the form."""
     with errors_as_messages():
         chosen = PRESETS[known_preset(preset) or "quick"]
-    return [gr.update(value=chosen.name, info=chosen.sentence), *(chosen.config[field.name] for field in FIELDS)]
+    return [chosen.name, *(chosen.config[field.name] for field in FIELDS)]
 
 
 def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
@@ -120,7 +131,7 @@ def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
     values = form_memory.restored(home, memory)
     preset, name = values.pop("preset"), values.pop("run")
     values["corpus"] = gr.update(choices=texts.choices(home), value=values["corpus"])
-    return [gr.update(value=preset, info=PRESETS[preset].sentence), name, *(values[field.name] for field in FIELDS)]
+    return [preset, name, *(values[field.name] for field in FIELDS)]
 
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
@@ -226,9 +237,9 @@ def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[st
     except UserError as error:
         return {"sentence": "", "opening": "", "notes": escaped(str(error))}
     tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
-    about = f"{BUILT_IN[config['corpus']].sentence} " if config["corpus"] in BUILT_IN else ""
-    sentence = (f"{about}{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, "
-                f"{text['bytes_per_token']:.1f} bytes each; the last tenth is kept for validation.")
+    about = f" {BUILT_IN[config['corpus']].sentence}" if config["corpus"] in BUILT_IN else ""
+    sentence = (f"{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, {text['bytes_per_token']:.1f} bytes "
+                f"each; the last tenth is kept for validation.{about}")
     return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(text["notes"]))}
 
 

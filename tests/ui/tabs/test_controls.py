@@ -5,11 +5,12 @@ import math
 import gradio as gr
 import pytest
 
-from gpt.config import CONFIG, FIELDS, Field
+from gpt.config import CONFIG, FIELDS, PRESETS, Field
 from gpt.errors import UserError
 from gpt.model.sampling import SAMPLING_FIELDS
 from gpt.ui.server.values import text_of, typed
-from gpt.ui.tabs.controls import FINEST, control, controls_of, errors_as_messages, in_a_toast
+from gpt.ui.tabs.controls import FINEST, control, errors_as_messages, in_a_toast
+from gpt.ui.tabs.settings import EVERYTHING, Settings, reset
 from tests.says import says
 
 ALL = [pytest.param(field, id=field.name) for field in (*FIELDS, *SAMPLING_FIELDS)]
@@ -27,6 +28,7 @@ def test_a_control_shows_the_default_and_says_what_it_is(field):
 def test_a_control_of_a_number_reaches_from_limit_to_limit(field):
     made = control(field)
     assert (made.step, made.maximum) == (field.step, field.maximum)
+    assert isinstance(made, gr.Number) or not field.stops
     assert field.minimum <= made.minimum < field.minimum + field.step
     if isinstance(made, gr.Slider):  # the default is one of its positions
         steps = (field.default - made.minimum) / field.step
@@ -38,7 +40,7 @@ def test_a_range_too_wide_for_a_slider_is_a_number_to_type():
     made = {field.name: control(field) for field in FIELDS}
     assert isinstance(made["max_steps"], gr.Number)
     assert isinstance(made["seed"], gr.Number)
-    assert isinstance(made["n_layers"], gr.Slider)
+    assert isinstance(control(SAMPLING_FIELDS[1]), gr.Slider)
 
 
 def test_a_control_takes_another_value_and_a_style():
@@ -47,9 +49,33 @@ def test_a_control_takes_another_value_and_a_style():
     assert control(Field("x", True, ""), False).value is False
 
 
-def test_every_setting_but_the_text_has_one_control():
-    names = [name for group in ("text", "model", "training") for name in controls_of(group)]
-    assert names == [name for name in CONFIG if name != "corpus"]
+def test_every_setting_has_one_control_in_the_order_of_the_table():
+    with gr.Blocks():
+        settings = Settings(gr.Dropdown(["stories"]))
+        settings.lay_out_sliders()
+        in_sight = set(settings.controls)
+        settings.lay_out_all()
+    assert list(settings.controls) == list(CONFIG)
+    assert in_sight == {"corpus", "n_layers", "n_heads", "emb_dim", "context_length", "learning_rate", "batch", "max_steps"}
+
+
+@pytest.mark.parametrize("name", ["batch", "tokenizer", "compile"])
+def test_one_setting_is_reset_to_what_the_preset_has(name):
+    values = dict(zip(CONFIG, reset("shakespeare-char", name), strict=True))
+    assert values.pop(name) == PRESETS["shakespeare-char"].config[name]
+    assert all(value == gr.skip() for value in values.values())
+
+
+def test_all_settings_but_the_text_are_reset():
+    values = dict(zip(CONFIG, reset("induction", EVERYTHING), strict=True))
+    assert values.pop("corpus") == gr.skip()
+    assert values == {name: value for name, value in PRESETS["induction"].config.items() if name != "corpus"}
+
+
+@pytest.mark.parametrize(("preset", "name"), [("no preset", "batch"), (None, "batch"), ("quick", "no setting"), ("quick", None)])
+def test_nonsense_resets_nothing_or_to_the_default(preset, name):
+    values = dict(zip(CONFIG, reset(preset, name), strict=True))
+    assert all(value in (CONFIG[field], gr.skip()) for field, value in values.items())
 
 
 @pytest.mark.parametrize(("default", "sent", "wanted"), [

@@ -19,9 +19,9 @@ def test_where_nothing_is_stored_the_form_is_the_default(tmp_path, kept):
 
 
 def test_what_was_set_comes_back_and_the_rest_follows_the_preset(tmp_path):
-    kept = {"preset": "shakespeare-char", "run": "my-run", "batch": 32.0, "learning_rate": 0, "compile": True, "position": "rope"}
+    kept = {"preset": "shakespeare-char", "run": "my-run", "batch": 32.0, "learning_rate": 1e-3, "compile": True, "position": "rope"}
     form = restored(tmp_path, kept)
-    assert form == {"preset": "shakespeare-char", **PRESETS["shakespeare-char"].config, "run": "my-run", "batch": 32, "learning_rate": 0.0,
+    assert form == {"preset": "shakespeare-char", **PRESETS["shakespeare-char"].config, "run": "my-run", "batch": 32, "learning_rate": 1e-3,
                     "compile": True, "position": "rope"}
     assert type(form["batch"]) is int
 
@@ -29,7 +29,7 @@ def test_what_was_set_comes_back_and_the_rest_follows_the_preset(tmp_path):
 @pytest.mark.parametrize(("name", "value"), [
     ("preset", "of another version"), ("preset", ["quick"]), ("run", 5), ("run", "a" * 65), ("batch", 0), ("batch", "8"), ("batch", True),
     ("batch", float("nan")), ("emb_dim", 10**9), ("tokenizer", "words"), ("qk_norm", 1), ("seed", 1.5), ("corpus", "/etc/passwd"),
-    ("corpus", "a deleted text"), ("corpus", {"value": "stories"}), ("learning_rate", None),
+    ("corpus", "a deleted text"), ("corpus", {"value": "stories"}), ("learning_rate", None), ("learning_rate", 0),
 ])
 def test_a_field_that_makes_no_sense_any_more_costs_only_itself(tmp_path, name, value):
     kept = {"n_layers": 7, "max_steps": 90, name: value}

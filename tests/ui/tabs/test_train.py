@@ -185,8 +185,8 @@ def test_a_vocabulary_that_cannot_be_learned_still_has_a_preview(jobs, config, v
 
 
 def test_a_preset_fills_the_form_in_the_order_of_the_fields():
-    told, *values = train.take_preset("induction")
-    assert told["info"] == PRESETS["induction"].sentence
+    preset, *values = train.take_preset("induction")
+    assert preset == "induction"
     assert dict(zip(CONFIG, values, strict=True)) == PRESETS["induction"].config
 
 
@@ -262,7 +262,7 @@ def test_where_nothing_trains_there_is_nothing_to_end(library_jobs):
 
 def test_the_form_that_is_stored_is_restored(jobs, own_text):
     preset, name, *values = train.restore(jobs, {"preset": "induction", "run": "my-run", "corpus": own_text, "batch": 4, "qk_norm": False})
-    assert (preset["value"], preset["info"], name) == ("induction", PRESETS["induction"].sentence, "my-run")
+    assert (preset, name) == ("induction", "my-run")
     form = dict(zip(CONFIG, values, strict=True))
     assert own_text in [source for _, source in form["corpus"]["choices"]]
     assert {**form, "corpus": form["corpus"]["value"]} == {**PRESETS["induction"].config, "corpus": own_text, "batch": 4, "qk_norm": False}

@@ -3,11 +3,11 @@
 
 // {question, sentence, opening, notes}
 gpt.views.preview = function (element, props, { watch }) {
-    const sentence = gpt.make("p", "gpt-small"), opening = gpt.make("p", "gpt-opening"), notes = gpt.make("p", "gpt-warning");
+    const sentence = gpt.make("p", "gpt-small gpt-about"), opening = gpt.make("p", "gpt-opening"), notes = gpt.make("p", "gpt-warning");
     element.replaceChildren(sentence, opening, notes);
     const show = gpt.inOrder(({ question }) => question, (value) => {
-        sentence.textContent = value.sentence || "";
-        opening.textContent = value.opening || "";
+        sentence.textContent = sentence.title = value.sentence || "";
+        opening.textContent = opening.title = value.opening || "";
         notes.textContent = value.notes || "";
     });
     watch("value", () => show(props.value || {}));
@@ -48,9 +48,10 @@ gpt.priceBars = function ({ bars, colours }) {
     }));
 };
 
+// What the colours of both bars are; the shares show on hover.
 gpt.priceLegend = function ({ bars, colours }) {
     return gpt.wrap("p", "gpt-key", ...Object.entries(colours).map(([part, colour]) => {
-        const entry = gpt.legendEntry(colour, `${part} ${bars.map(([, shares]) => gpt.percent(shares[part])).join(" | ")}`);
+        const entry = gpt.legendEntry(colour, part);
         entry.title = bars.map(([label, shares]) => `${gpt.percent(shares[part])} of ${label}`).join(", ");
         return entry;
     }));

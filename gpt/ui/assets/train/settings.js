@@ -1,0 +1,103 @@
+// What surrounds the settings of the Train tab: sliders for the useful part of a number, marks of what differs from the preset, a button
+// that takes each difference back, and the search through all settings.
+
+// choices: {fields: [{name, help, stops: the values at which its slider stops}], presets: {name: {sentence, values: of each field}}}
+gpt.views.settings = function (element, props, { trigger, choices }) {
+    const form = element.closest(".gpt-form");
+    let shown = null;                                                // {preset, run, values} that were shown last
+    const differing = () => choices.fields.map(({ name }, i) => [name, shown.values[i], choices.presets[shown.preset]?.values[i]])
+        .filter(([, value, usual]) => value !== usual);
+    const draw = () => {
+        if (!shown) return;
+        document.getElementById("preset").title = choices.presets[shown.preset]?.sentence ?? "";
+        const changed = new Set(differing().map(([name]) => name));
+        choices.fields.forEach((field, i) => {
+            const block = document.getElementById(`setting-${field.name}`);
+            if (block) gpt.decorateSetting(block, field, shown.values[i], changed.has(field.name), gpt.settings.reset);
+        });
+        document.querySelectorAll(".gpt-changed-settings").forEach((place) => place.update?.([...changed].filter((name) => name !== "corpus")));
+    };
+    gpt.settings = {
+        draw, toReset: "", isRestored: false,
+        // Returns what the browser keeps of the form: nothing new until it has been filled with what was kept.
+        show(saved, preset, run, ...values) {
+            shown = { preset, run, values };
+            draw();
+            return gpt.settings.isRestored ? { preset, run, ...Object.fromEntries(differing().map(([name, value]) => [name, value])) } : saved;
+        },
+        // The form has been filled, or cannot be.
+        restored(...inputs) {
+            gpt.settings.isRestored = true;
+            if (form) form.inert = false;
+            return gpt.settings.show(...inputs);
+        },
+        reset(name) {
+            gpt.settings.toReset = name;
+            trigger("click");
+        },
+    };
+    if (form && !gpt.settings.isRestored) form.inert = true;
+    // "All settings" are put into the page when they are opened first.
+    new MutationObserver(() => requestAnimationFrame(draw)).observe(form ?? document.body, { childList: true, subtree: true });
+};
+
+// Complete a control of Gradio's: its sentence on hover, its slider, its mark. Called whenever anything has changed.
+gpt.decorateSetting = function (block, { name, help, stops }, value, isChanged, reset) {
+    const number = block.querySelector("input[type=number]"), label = block.querySelector("[data-testid=block-info]") ?? block.querySelector("label span");
+    block.classList.toggle("gpt-changed", isChanged);
+    if (!block.querySelector(".gpt-reset") && label) {
+        const back = gpt.button("↺", () => reset(name), "gpt-reset");
+        back.title = back.ariaLabel = `reset ${name}`;
+        label.after(back);
+        block.title = help;
+        if (stops.length && number) block.append(gpt.stopsSlider(name, stops, number));
+    }
+    const slider = block.querySelector("input[type=range]");
+    if (slider) gpt.showStop(slider, stops, value);
+};
+
+// A slider over `stops` that types into the box `number`.
+gpt.stopsSlider = function (name, stops, number) {
+    const slider = Object.assign(gpt.make("input"), { type: "range", min: 0, max: stops.length - 1, step: 1, ariaLabel: `slider of ${name}` });
+    slider.oninput = () => {
+        gpt.type(number, stops[slider.value]);
+        gpt.showStop(slider, stops, stops[slider.value]);
+    };
+    return slider;
+};
+
+gpt.showStop = function (slider, stops, value) {
+    const near = stops.reduce((best, stop, i) => (Math.abs(stop - value) < Math.abs(stops[best] - value) ? i : best), 0);
+    if (document.activeElement !== slider || stops[slider.value] !== stops[near]) slider.value = near;
+    slider.setAttribute("aria-valuetext", value);
+    slider.style.setProperty("--filled", `${(100 * slider.value) / slider.max}%`);
+};
+
+// Give a box of Gradio's a value as if a person had typed it.
+gpt.type = function (input, value) {
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(input, String(value));
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+};
+
+// The line above all settings: a search, and how many differ from the preset.
+gpt.views.search = function (element) {
+    const search = Object.assign(gpt.make("input", "gpt-search"), { type: "search", placeholder: "Search the settings", ariaLabel: "search the settings" });
+    const count = gpt.make("span"), all = gpt.button("Reset all", () => gpt.settings.reset("all settings"));
+    const changed = gpt.wrap("span", "gpt-changed-settings gpt-small", count, " ", all), none = gpt.live(gpt.make("p", "gpt-small"));
+    changed.update = (names) => {
+        count.textContent = names.length ? `${names.length} changed: ${names.join(", ")}.` : "As the preset has them.";
+        all.hidden = !names.length;
+    };
+    search.oninput = () => {
+        const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+        const settings = [...document.querySelectorAll("#all-settings .gpt-setting")];
+        for (const setting of settings) {
+            const text = setting.textContent.toLowerCase();
+            setting.classList.toggle("gpt-unmatched", !words.every((word) => text.includes(word)));
+        }
+        document.getElementById("all-settings")?.classList.toggle("gpt-searched", words.length > 0);
+        none.textContent = settings.some((setting) => !setting.matches(".gpt-unmatched")) ? "" : "No setting speaks of that: the sliders above are not searched.";
+    };
+    element.replaceChildren(search, changed, none);
+    gpt.settings?.draw();
+};
