@@ -32,7 +32,7 @@ def serve(root: Path | str, port: int, *flags: str, forked: bool = True, **envir
         demo = popen(words, cwd=PROJECT, stdout=printed, stderr=subprocess.STDOUT,
                      env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment)
         deadline = time.monotonic() + SECONDS_TO_BEGIN
-        while "Running on" not in (said := Path(printed.name).read_text(errors="replace")):
+        while "The page is at" not in (said := Path(printed.name).read_text(errors="replace")):
             if demo.poll() is not None or time.monotonic() > deadline:
                 demo.kill()
                 raise RuntimeError("demo.py does not serve the page:\n" + said)

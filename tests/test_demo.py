@@ -1,10 +1,22 @@
-"""`python demo.py`: what it answers to an address that cannot be served. The page itself is tested in tests/browser."""
+"""`python demo.py`: its options, and what it prints. The page itself is tested in tests/browser."""
 
+import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from demo import is_loopback, main
+from demo import main
+from gpt.runs.locks import start_time
+from gpt.ui.server import options
+from gpt.ui.server.options import has_desktop, is_loopback
+from gpt.ui.server.pages import noted, other_pages
+from tests.serving import PROJECT, free_port, served
+from tests.sessions import until
 
 
 @pytest.mark.parametrize(("flags", "told"), [
@@ -14,7 +26,7 @@ from demo import is_loopback, main
     (["--auth", "anna"], "--auth is not NAME:PASSWORD"), (["--auth", ":a long password"], "--auth is not NAME:PASSWORD"),
     (["--auth", ""], "--auth is not NAME:PASSWORD"), (["--auth", "anna:"], "the password of --auth has 0 characters: give it 8 or more"),
     (["--auth", "anna:short"], "has 5 characters"), (["--public", "--password", ""], "the password of --password has 0 characters"),
-    (["--password", "a long password"], "add --public"),
+    (["--password", "a long password"], "add --public"), (["--share"], "anyone who gets the public address could train on this machine"),
 ])
 def test_a_bad_address_is_told_in_one_line(capsys, flags, told):
     with pytest.raises(SystemExit) as caught:
@@ -36,3 +48,55 @@ def test_a_port_in_use_is_told(capsys):
                                             ("example.org", False), ("127.0.0.1.example.org", False)])
 def test_only_addresses_of_this_machine_need_no_protection(host, here):
     assert is_loopback(host) is here
+
+
+def test_a_shared_page_is_protected_one_way_or_the_other():
+    for flags in (["--auth", "anna:a long password"], ["--public"]):
+        assert options.parse(["--share", *flags])[0].share
+
+
+@pytest.mark.parametrize(("terminal", "variables", "wanted"), [
+    (True, {"DISPLAY": ":0"}, True), (True, {"WAYLAND_DISPLAY": "wayland-0"}, True), (True, {}, False), (False, {"DISPLAY": ":0"}, False),
+    (True, {"DISPLAY": ":10", "SSH_CONNECTION": "10.0.0.1"}, False)])
+def test_a_browser_is_opened_where_somebody_sees_it(monkeypatch, terminal, variables, wanted):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert has_desktop() is wanted
+    assert options.parse([])[0].open is wanted
+    assert options.parse(["--open"])[0].open is True
+    assert options.parse(["--no-open"])[0].open is False
+
+
+def test_it_prints_one_line_with_the_address_and_where_another_page_over_the_folder_is(tmp_path):
+    """The real command, as a person sees it."""
+    port = free_port()
+    with served(tmp_path) as first:
+        demo = subprocess.Popen([sys.executable, "demo.py", "--port", str(port), "--checkpoints", str(tmp_path)], cwd=PROJECT,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lines = [demo.stdout.readline().strip() for _ in range(2)]
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=60)
+    assert lines == [f"Another page over this folder of runs is at {first}/", f"The page is at http://127.0.0.1:{port}/ (Ctrl+C ends it)"]
+    assert rest.splitlines() == ["Stopping: a run in progress is saved first."]
+    assert until(lambda: not list(tmp_path.glob(".page-*")))
+
+
+def test_notes_of_processes_that_are_gone_and_damaged_ones_are_no_pages(tmp_path):
+    (tmp_path / ".page-1.json").write_text(json.dumps({"pid": os.getpid(), "began": 5.0, "address": "http://gone"}))
+    for i, text in enumerate(("", "[]", "{}", '{"pid": "x", "began": null, "address": 5}')):
+        (tmp_path / f".page-9{i}.json").write_text(text)
+    with noted(tmp_path, "http://here"):
+        assert other_pages(tmp_path) == []
+    parent = os.getppid()
+    (tmp_path / ".page-2.json").write_text(json.dumps({"pid": parent, "began": start_time(parent), "address": "http://there"}))
+    assert other_pages(tmp_path) == ["http://there"]
+    assert not (tmp_path / ".page-1.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_gets_no_note():
+    with noted(Path("/proc/nowhere"), "http://here"):
+        assert other_pages(Path("/proc/nowhere")) == []

@@ -1,0 +1,82 @@
+"""The options of `python demo.py`, and what must hold of them before a page is served."""
+
+import argparse
+import ipaddress
+import os
+import socket
+import sys
+
+from gpt.cli import Parser
+from gpt.runs.run import DEFAULT_ROOT
+from gpt.ui.server.access import SHORTEST_SECRET
+
+
+def parse(argv: list[str] | None) -> tuple[argparse.Namespace, tuple[str, str] | None]:
+    """The options, and the (name, password) of --auth or None. Ends with one sentence if the page cannot be served so, or would be open
+    to more people than was meant."""
+    parser = Parser(prog="python demo.py", description="Open the page.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s: this machine only)")
+    parser.add_argument("--port", type=int, default=None, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("--open", action=argparse.BooleanOptionalAction, default=None,
+                        help="open the page in a browser (default: where a terminal on a desktop asks for it)")
+    parser.add_argument("--share", action="store_true",
+                        help="serve it at a public address of Gradio's too, for a week; needs --auth or --public")
+    parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
+    parser.add_argument("--auth", metavar="NAME:PASSWORD", help="let nobody in who does not log in with these")
+    parser.add_argument("--public", action="store_true", help="let anyone use the page, within caps; they cannot touch others' runs")
+    parser.add_argument("--password", metavar="WORD", help="with --public: whoever enters it on the page may stop and delete any run")
+    parser.add_argument("--limit-gb", type=float, default=20.0, metavar="N",
+                        help="room that the runs may take, in GB; beyond it, old snapshots make way (default %(default)g: hundreds of "
+                             "small runs, or three of 124 million parameters; 0: no limit)")
+    parser.add_argument("--keep-training", action="store_true", help="when the page ends, its run trains on: the next page shows it")
+    options = parser.parse_args(argv)
+    if not 0 <= options.limit_gb < 1e6:
+        parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
+    _check_address(parser, options.host, options.port)
+    auth = _check_access(parser, options)
+    if options.open is None:
+        options.open = has_desktop()
+    return options, auth
+
+
+def _check_access(parser: Parser, options: argparse.Namespace) -> tuple[str, str] | None:
+    """(name, password) that --auth asks for, or None."""
+    name, colon, word = (options.auth or "").partition(":")
+    if options.auth is not None and not (name.strip() and colon):
+        parser.error("--auth is not NAME:PASSWORD: give both, with a colon between them")
+    if options.password is not None and not options.public:
+        parser.error("--password is for the pages that --public opens: leave it out, or add --public")
+    for flag, secret in (("--auth", word if options.auth is not None else None), ("--password", options.password)):
+        if secret is not None and len(secret) < SHORTEST_SECRET:
+            parser.error(f"the password of {flag} has {len(secret)} characters: give it {SHORTEST_SECRET} or more, hard to guess")
+    if not (options.auth or options.public or (is_loopback(options.host) and not options.share)):
+        who = "anyone who gets the public address" if options.share else f"anyone who reaches {options.host}"
+        parser.error(f"{who} could train on this machine and delete runs: add --auth NAME:PASSWORD, or --public to let everyone in within "
+                     f"caps, or leave out {'--share' if options.share else '--host'}")
+    return (name.strip(), word) if options.auth is not None else None
+
+
+def _check_address(parser: Parser, host: str, port: int | None) -> None:
+    """End with one sentence if nothing can be served at this address."""
+    if port is not None and not 1 <= port <= 65535:
+        parser.error(f"--port is {port}: choose one from 1 to 65535")
+    try:
+        with socket.create_server((host, port or 0)):
+            pass
+    except OSError as error:
+        parser.error(f"the page cannot be served at {host}{f':{port}' if port else ''} ({error.strerror}): choose another --host or --port")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def has_desktop() -> bool:
+    """Whether somebody sits at a terminal of this machine's own desktop, so that a browser opened here is one that they see."""
+    if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
+        return False
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
