@@ -136,7 +136,7 @@ FIELDS = (
     _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
     _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=OPTIMIZERS),
-    _training("learning_rate", 0.01, "Size of a step at its highest.", 1e-6, 0.1, 0.0001, changeable=True, stops=_decades(-4, -1), prominent=True),
+    _training("learning_rate", 0.01, "Size of a step at its highest.", 1e-9, 0.1, 0.0001, changeable=True, stops=_decades(-4, -1), prominent=True),
     _training("batch", 16, "Windows of text per step.", 1, 1024, 1, stops=_DOUBLING[:14], prominent=True),
     _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1, stops=_DOUBLING[:10]),
     _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5, changeable=True),

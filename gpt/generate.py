@@ -4,6 +4,7 @@ import sys
 
 from gpt.cli import Parser, user_errors_exit
 from gpt.config import add_flags
+from gpt.data.tokenizer import note_on_last_blank
 from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import write
@@ -25,6 +26,8 @@ def main(argv: list[str] | None = None) -> None:
         first = next(pieces)  # an invalid prompt raises an error here, before anything is printed
         if (n_tokens := len(tokenizer.encode(prompt))) > model.context_length:
             print(f"the prompt has {n_tokens} tokens, and the model sees {model.context_length}: it reads the last ones", file=sys.stderr)
+        if note := note_on_last_blank(tokenizer, prompt):
+            print(note, file=sys.stderr)
         print(escaped(prompt + first.text), end="", flush=True)
         for piece in pieces:
             print(escaped(piece.text), end="", flush=True)

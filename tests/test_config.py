@@ -91,7 +91,7 @@ def test_an_unknown_field_like_no_other_is_only_named():
 
 
 @pytest.mark.parametrize(("name", "limits"), [
-    ("seed", "a whole number from 0 to 2147483647"), ("learning_rate", "a number from 1e-06 to 0.1"), ("qk_norm", "true or false"),
+    ("seed", "a whole number from 0 to 2147483647"), ("learning_rate", "a number from 1e-09 to 0.1"), ("qk_norm", "true or false"),
     ("optimizer", "one of adamw, muon"), ("corpus", "text"), ("max_minutes", "a number from 0 to 100000"),
 ])
 def test_limits_are_told_in_full(name, limits):

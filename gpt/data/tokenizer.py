@@ -271,6 +271,18 @@ def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     return ids
 
 
+def note_on_last_blank(tokenizer: Tokenizer, prompt: str) -> str:
+    """A sentence if `prompt` ends in a blank that stands in the way: most tokens begin with the blank before their word, so after a
+    blank that is a token of its own the model must go on with what it has hardly ever seen. "" if it does not."""
+    words = prompt.split()
+    if not prompt.endswith(" ") or not words:
+        return ""
+    begins_words = len(tokenizer.token_bytes(tokenizer.encode(" " + words[-1])[0])) > 1
+    if not begins_words or tokenizer.token_bytes(tokenizer.encode(prompt)[-1]) != b" ":
+        return ""
+    return "The prompt ends in a blank, which is a token of its own here: without it the model goes on better."
+
+
 def require_tokens(n_tokens: int) -> None:
     """Raise UserError if a prompt has no token."""
     if not n_tokens:

@@ -122,6 +122,8 @@ class Score:
     restricts the positions that are measured, in words. A score that `contains` others counts attention that they count too: it can be
     the role only of a head for which none of them is clear.
 
+    `interest` orders the roles: a head with the highest is worth a first look, and one with 0 does what most heads do.
+
     `most` is the maximum of the score, None if it has none, `decimals` how many to show, `in_report` whether a run's report shows it.
     """
 
@@ -135,6 +137,7 @@ class Score:
     colour: str = ""
     where: str = ""
     contains: tuple[str, ...] = ()
+    interest: int = 0
     most: float | None = 1.0
     decimals: int = 2
     in_report: bool = True
@@ -155,23 +158,24 @@ def excess(score: Any, chance: Any) -> Any:
 
 SCORES = {score.name: score for score in (
     Score("previous token", "windows", previous_token, "Share of attention on the token just before.",
-          letter="P", reads="previous token", head_name="a previous-token head", colour="sky"),
+          letter="P", reads="previous token", head_name="a previous-token head", colour="sky", interest=2),
     Score("first token", "windows", first_token,
           "Share of attention on the first token: where a head often parks what it has no use for, a sink.",
-          letter="F", reads="first token", head_name="a first-token head", colour="rose"),
+          letter="F", reads="first token", head_name="a first-token head", colour="rose", interest=1),
     Score("current token", "windows", current_token, "Share of attention on the very token that looks.",
-          letter="C", reads="current token", head_name="a current-token head", colour="amber"),
+          letter="C", reads="current token", head_name="a current-token head", colour="amber", interest=1),
     Score("duplicate token", "repeats", duplicate_token,
           "Random tokens written twice: share of attention, in the second copy, on the same token in the first.",
-          letter="D", reads="earlier copy of the token", head_name="a duplicate-token head", colour="green"),
+          letter="D", reads="earlier copy of the token", head_name="a duplicate-token head", colour="green", interest=1),
     Score("induction", "repeats", induction,
           "Random tokens written twice: share of attention, in the second copy, on the token that followed in the first. It is the one to "
-          "be predicted.", letter="I", reads="token after an earlier copy", head_name="an induction head", colour="accent"),
+          "be predicted.", letter="I", reads="token after an earlier copy", head_name="an induction head", colour="accent", interest=4),
     Score("induction on text", "windows", induction_on_text,
           "Where a token of the text occurs again: share of attention on what followed it before.", letter="i",
-          reads="token after an earlier copy", head_name="an induction head on text", colour="pale", where="where a token occurs again"),
+          reads="token after an earlier copy", head_name="an induction head on text", colour="pale", where="where a token occurs again",
+          interest=3),
     Score("locality", "windows", locality, f"Share of attention on the last {NEAR} tokens, the current one among them.",
-          letter="L", reads=f"last {NEAR} tokens", head_name="a local head", colour="text", contains=("previous token", "current token")),
+          letter="L", reads=f"last {NEAR} tokens", head_name="a local head", colour="muted", contains=("previous token", "current token")),
     Score("entropy", "windows", entropy, "How spread out attention is: 1 = over all tokens alike, 0 = on one token."),
     Score("distance", "windows", distance, "How many tokens back a head looks, on average.", most=None, decimals=1),
     Score("entropy without first", "windows", entropy_without_first,

@@ -1,5 +1,6 @@
 """Sampling: from logits to the next token, again and again."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -21,7 +22,7 @@ SAMPLING_FIELDS = (
     Field("min_p", 0.0, "Leave out tokens less likely than this share of the likeliest one's probability.", minimum=0, maximum=1, step=0.01),
     Field("repetition_penalty", 1.0, "Above 1, tokens already in the text become less likely.", minimum=0.1, maximum=10, step=0.05),
     Field("seed", 1, "The same seed, prompt and settings write the same text.", minimum=0, maximum=2**31 - 1, step=1),
-    Field("stop", "", "Stop when this text has been written; it is left out."),
+    Field("stop", "", "Stop when this text has been written; it is left out. \\n is the end of a line, \\t a tab, \\\\ a backslash."),
 )
 DEFAULTS = {field.name: field.default for field in SAMPLING_FIELDS}
 
@@ -39,6 +40,11 @@ class Sampling:
     repetition_penalty: float = DEFAULTS["repetition_penalty"]
     seed: int = DEFAULTS["seed"]
     stop: str = DEFAULTS["stop"]
+
+    @property
+    def stop_text(self) -> str:
+        r"""`stop` with what cannot be typed into one line: \n is the end of a line, \t a tab, \\ a backslash."""
+        return re.sub(r"\\([nt\\])", lambda match: {"n": "\n", "t": "\t"}.get(match[1], match[1]), self.stop)
 
     def __post_init__(self):
         if found := problems_of(SAMPLING_FIELDS, asdict(self)):

@@ -64,11 +64,11 @@ def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) ->
             steps.append(as_piece(step))
             yield steps[-1].token
 
-    pending = ""  # text that may be the beginning of `stop`
+    stop, pending = sampling.stop_text, ""  # pending: text that may be the beginning of `stop`
     for i, text in enumerate(stream_text(tokenizer, tokens())):
         pending += text
-        ended = bool(sampling.stop) and sampling.stop in pending
-        ready = pending[:pending.index(sampling.stop)] if ended else pending[:len(pending) - _overlap(pending, sampling.stop)]
+        ended = bool(stop) and stop in pending
+        ready = pending[:pending.index(stop)] if ended else pending[:len(pending) - _overlap(pending, stop)]
         yield replace(steps[i], text=ready) if i < len(steps) else Piece(None, ready)
         if ended:
             return

@@ -21,6 +21,7 @@ SAVE_SECONDS = 10.0  # so much work is lost at most when the process dies
 SAVING_SHARE = 0.05  # of the time may go into saving: a model that takes long to save is saved more rarely
 STATUS_SECONDS = 0.25
 ETA_SECONDS = 1.0  # the first steps are slow and say little about the rest
+LEAST_RISE = 1.5  # times the learning rate before it that is worth a word
 RETRY_SECONDS = 1.0  # between two tries of a write that the disk refuses
 
 
@@ -116,11 +117,18 @@ class Recorder:
                 self.snapshot()
         self.update_status(state="done" if self.trainer.is_done() else "stopped", eta_seconds=None)
 
-    def warn(self, text: str) -> None:
-        """Report something: as a row of metrics.jsonl, and as one of `new_events`."""
-        event = Event("warning", {**self.trainer.position(), "text": text})
+    def warn(self, text: str, mark: str = "") -> None:
+        """Report something: as a row of metrics.jsonl, and as one of `new_events`. A `mark` is a word or two for this step of the chart."""
+        event = Event("warning", {**self.trainer.position(), "text": text, **({"mark": mark} if mark else {})})
         self.writer.append({**event.row, "kind": "warning"})
         self._new_events.append(event)
+
+    def warn_of_rise(self, before: float) -> None:
+        """Report that the learning rate, which was `before`, is higher from here on, if it is: then the loss rises at first too."""
+        now = self.trainer.next_rate()
+        if now > LEAST_RISE * before:
+            self.warn(f"the learning rate rises from {before:.2g} to {now:.2g} here, since the run has become longer: the loss rises with "
+                      "it at first, and falls further later", mark="more steps")
 
     def new_events(self) -> list[Event]:
         """The warnings since the last call, and the heads that got a role."""
@@ -185,11 +193,13 @@ class Recorder:
         if not was:
             self.warn("only max_minutes ends this run, so it cannot be extended by steps: stop it, and resume it with more minutes")
             return
+        rate = trainer.next_rate()
         trainer.extend(steps)
         self._plan()
         self.save()  # first, so that no finished step can be repeated with another learning rate
         self.writer.change_config(trainer.config, trainer.steps)
         self.warn(f"extended from {was:,} to {trainer.steps:,} steps: the learning rate now falls to zero there")
+        self.warn_of_rise(rate)
 
     def _wait_for_the_disk(self, error: OSError | None) -> None:
         """After a failed write: wait as if paused, and report why; with None, after the write has succeeded: go on. Raises

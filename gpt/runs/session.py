@@ -173,6 +173,8 @@ class Session:
         self.recorder = Recorder(self.writer, self.trainer, corpus, self.tokenizer, probes, self._stop)
         for note in notes:
             self.recorder.warn(note)
+        if self.changes and (rates := [row["lr"] for row in self.writer.rows()[0] if row.get("lr") is not None]):
+            self.recorder.warn_of_rise(rates[-1])
 
     def _description(self, text: TokenizedText) -> dict[str, Any]:
         trainer = self.trainer

@@ -112,6 +112,10 @@ class Trainer:
         self.config |= {"max_steps": self.steps, "epoch": 0.0}
         self._ends = self.progress() >= 1
 
+    def next_rate(self) -> float:
+        """The learning rate of the next step."""
+        return learning_rate_at(self.step, self.progress(), self.config["learning_rate"], self.config["warmup"])
+
     def is_done(self) -> bool:
         """Whether the last step and its evaluation are done."""
         return self._ends and self._evaluated == self.step
@@ -158,7 +162,7 @@ class Trainer:
         """One step of the optimizer. Returns loss and gradient norm as tensors on the device: converting them to numbers here
         would force a wait for the GPU."""
         self.model.train()
-        self._rate = rate = learning_rate_at(self.step, self.progress(), self.config["learning_rate"], self.config["warmup"])
+        self._rate = rate = self.next_rate()
         accumulate = self.config["grad_accum"]
         loss = torch.zeros((), device=self.device)
         for i in range(accumulate):

@@ -104,18 +104,18 @@ def press_all(page: Page, *expected: str) -> None:
     """Press everything in the tab that is shown. It must hold what is `expected`, ids or words, which may appear a little later."""
     pressed = []
 
-    def one_more() -> bool:
-        if found := page.evaluate(NEXT, ALIKE):
-            tag, elem_id, name = found
+    def found() -> list[str] | str:
+        """What has just been pressed, or "all" if there is nothing more to press."""
+        return page.evaluate(NEXT, ALIKE) or (set(expected) <= set(pressed) and "all")
+
+    try:
+        while (one := until(found, PATIENT / 1000)) != "all":
+            tag, elem_id, name = one
             pressed.append(elem_id or name)
             choose_all(page, tag)
             if elem_id in ("train", "stop"):
                 expect(state(page)).to_have_text("Running" if elem_id == "train" else "Stopped", timeout=PATIENT)
-        assert len(pressed) < MOST, pressed[-20:]
-        return not found and set(expected) <= set(pressed)
-
-    try:
-        until(one_more, PATIENT / 1000)
+            assert len(pressed) < MOST, pressed[-20:]
     finally:
         print(len(pressed), pressed)
 

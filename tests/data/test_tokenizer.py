@@ -21,6 +21,7 @@ from gpt.data.tokenizer import (
     gpt2_tokenizer,
     load_tokenizer,
     make_tokenizer,
+    note_on_last_blank,
     stream_text,
     token_label,
     train_bpe,
@@ -261,3 +262,21 @@ def test_words_of_thousands_of_characters_are_learned_in_pieces_and_read_whole()
     assert tokenizer.decode(tokenizer.encode(text)) == text
     ordinary = "The quick brown fox. " * 100
     assert [*_learnable_pieces(ordinary)] == [ordinary]
+
+
+def test_a_last_blank_is_noted_where_words_carry_theirs_in_front(bpe):
+    assert note_on_last_blank(gpt2_tokenizer(), "Once there was ")
+    assert note_on_last_blank(bpe, "The cat ")
+    assert note_on_last_blank(gpt2_tokenizer(), "Once there was") == ""
+    assert note_on_last_blank(gpt2_tokenizer(), " ") == note_on_last_blank(gpt2_tokenizer(), "") == ""
+
+
+def test_where_every_character_is_a_token_a_last_blank_is_right():
+    assert note_on_last_blank(CharTokenizer("a cat "), "a cat ") == ""
+    assert note_on_last_blank(ByteTokenizer(), "a cat ") == ""
+
+
+@given(TEXTS)
+def test_a_note_on_a_blank_takes_any_prompt(text):
+    for tokenizer in (gpt2_tokenizer(), ByteTokenizer()):
+        assert isinstance(note_on_last_blank(tokenizer, text + " "), str)

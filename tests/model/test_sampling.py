@@ -295,6 +295,16 @@ def test_a_stop_text_and_what_follows_are_never_shown(script, stop, expected):
         assert all(stop not in piece for piece in pieces)
 
 
+@pytest.mark.parametrize(("typed", "stop"), [
+    (r"\n", "\n"), (r"\t.", "\t."), (r"\\n", r"\n"), (r"\n\n", "\n\n"), (r"\x", r"\x"), ("\\", "\\"), ("\n", "\n")])
+def test_what_cannot_be_typed_into_one_line_is_written_with_a_backslash(typed, stop):
+    assert Sampling(stop=typed).stop_text == stop
+
+
+def test_writing_stops_at_the_end_of_a_line():
+    assert "".join(written("one\ntwo", stop=r"\n")) == "one"
+
+
 def test_nothing_of_a_stop_text_shows_while_it_may_still_come():
     assert written("one END two", stop="END") == ["o", "n", "e", " ", "", "", ""]
     assert written("one ENx", stop="END") == ["o", "n", "e", " ", "", "", "ENx"]

@@ -131,6 +131,18 @@ def test_a_finished_run_is_extended_by_resuming_it(tmp_path, config):
     assert run.config()["config"]["max_steps"] == 20
 
 
+def test_a_rate_that_leaps_when_a_finished_run_goes_on_is_told_and_marked(tmp_path, config):
+    finish(Session(tmp_path, "a", config))
+    run = finish(Session(tmp_path, "a", changes={"max_steps": 24}))
+    rates = {row["step"]: row["lr"] for row in run.rows()[0] if "lr" in row}
+    told, = [row for row in run.rows()[0] if row.get("mark") == "more steps"]
+    assert told["step"] == 12
+    assert f"from {rates[12]:.2g} to {rates[13]:.2g}" in told["text"]
+    stopped = Session(tmp_path, "b", config)
+    stop_after(stopped, 6)
+    assert not [row for row in finish(Session(tmp_path, "b")).rows()[0] if "mark" in row]
+
+
 def test_a_finished_run_that_cannot_be_extended_stays_finished(tmp_path, config, text_file):
     run = finish(Session(tmp_path, "a", config))
     Path(text_file).write_text("another text, long enough to train on\n" * 40)

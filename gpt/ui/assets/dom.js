@@ -22,6 +22,14 @@ gpt.live = function (element) {
     return element;
 };
 
+// Show a sentence in its place, or if that is out of sight, at the bottom of the window.
+gpt.showError = function (element, text) {
+    element.classList.remove("gpt-floating");
+    element.textContent = text;
+    const { top, bottom } = element.getBoundingClientRect();
+    element.classList.toggle("gpt-floating", Boolean(text) && (bottom < 0 || top > innerHeight));
+};
+
 gpt.button = function (text, onclick, className = "gpt-link") {
     const button = gpt.make("button", className, text);
     button.onclick = onclick;

@@ -2,7 +2,7 @@
 // the same figure serves light and dark. A plot redraws in place: zoom and hover survive an update.
 gpt.plots = new Set();
 
-// gpt.plot(element, {aspect, height, label, csv: a function that returns the numbers as CSV}) -> {show(figure), onclick, onhover, onzoom, fit(layout, width)}
+// gpt.plot(element, {aspect, height, label, csv, name: functions that return its numbers and its file's name}) -> {show(figure), onclick, onhover, onzoom, fit(layout, width, data)}
 gpt.plot = function (element, options) {
     const area = gpt.make("div", "gpt-plot");
     area.setAttribute("role", "img");
@@ -10,7 +10,7 @@ gpt.plot = function (element, options) {
     element.append(area);
     const plot = { area, figure: null, drawnWidth: 0, onclick: null, onhover: null, onzoom: null };
 
-    if (options.saved !== false) element.append(gpt.saveLinks(area, options.label || "figure", options.csv));
+    if (options.saved !== false) element.append(gpt.saveLinks(area, options.name ?? (() => options.label || "figure"), options.csv));
 
     plot.show = function (figure) {
         plot.figure = figure;
@@ -23,7 +23,7 @@ gpt.plot = function (element, options) {
         const width = element.clientWidth;
         if (!plot.figure || !width) return;                       // hidden in another tab: the observer below draws it later
         plot.drawnWidth = width;
-        plot.fit?.(plot.figure.layout, width);
+        plot.fit?.(plot.figure.layout, width, plot.figure.data);
         const narrow = width < 480;
         const height = options.aspect ? Math.round(width / (narrow ? 1 : options.aspect)) : narrow ? Math.round(0.8 * width) : options.height;
         const layout = gpt.themed(area, plot.figure.layout, width, height);
@@ -47,11 +47,11 @@ gpt.plot = function (element, options) {
 
 // Buttons that save a plot as it is drawn now, on the page's own ground, and its numbers.
 gpt.saveLinks = function (area, name, csv) {
-    const base = name.replaceAll(" ", "-");
+    const file = (format) => `${name().replaceAll(/[^\p{L}\p{N}._]+/gu, "-")}.${format}`;
     const save = async (format) => {
         const { width, height } = area.layout, layout = { ...area.layout, paper_bgcolor: gpt.coloured(area, "var(--gpt-surface)") };
         const image = await Plotly.toImage({ data: area.data, layout }, { format, width, height, scale: format === "png" ? 2 : 1 });
-        gpt.download(`${base}.${format}`, image);
+        gpt.download(file(format), image);
     };
     const link = (format, saved) => {
         const button = gpt.button(format.toUpperCase(), saved);
@@ -59,7 +59,7 @@ gpt.saveLinks = function (area, name, csv) {
         return button;
     };
     const links = ["png", "svg"].map((format) => link(format, () => save(format)));
-    if (csv) links.push(link("csv", () => gpt.save(`${base}.csv`, "text/csv", csv())));
+    if (csv) links.push(link("csv", () => gpt.save(file("csv"), "text/csv", csv())));
     return gpt.wrap("div", "gpt-save", ...links);
 };
 
@@ -101,15 +101,20 @@ gpt.merged = function (base, over) {
     return result;
 };
 
-// As many token labels as fit without touching; they are text, and Plotly reads tags: escape them for the axes.
-gpt.fitLabels = function (layout, width) {
-    const { labels } = layout.meta, every = Math.ceil(labels.length * 14 / (0.62 * width));
-    const shown = labels.map((_, i) => i).filter((i) => i % every === 0);
+// As many token labels as fit without touching, smaller ones where there are many, long ones cut; the whole label shows under the pointer.
+// They are text, and Plotly reads tags: escape them for the axes.
+gpt.fitLabels = function (layout, width, data) {
+    const { labels } = layout.meta, narrow = width < 480, room = (0.74 * width) / labels.length;  // pixels for a label
+    const every = Math.ceil(gpt.SMALLEST_LABEL / room), shown = labels.map((_, i) => i).filter((i) => i % every === 0);
+    const size = Math.max(8, Math.min(narrow ? 10 : 12, room * every - 1)), longest = narrow ? 7 : 12;
     for (const axis of [layout.xaxis, layout.yaxis]) {
         axis.tickvals = shown;
-        axis.ticktext = shown.map((i) => gpt.plain(labels[i]));
+        axis.ticktext = shown.map((i) => gpt.plain(labels[i].length > longest ? `${labels[i].slice(0, longest - 1)}…` : labels[i]));
+        axis.tickfont = { ...axis.tickfont, size };
     }
+    if (data[0].colorbar) data[0].showscale = !narrow;              // it would take a fifth of a narrow map
 };
+gpt.SMALLEST_LABEL = 10;                                            // pixels from label to label
 
 // In the corner of each head of a mosaic, its letter, and its number or its name where there is room.
 gpt.markHeads = function (layout, width) {

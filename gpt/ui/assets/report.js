@@ -31,7 +31,7 @@ function addLearning(contents) {
 
 function addHeads({ heads, mosaic, text, note, names, about, chance, decimals }) {
     add("h2", "What its heads do");
-    add("p", "All heads of the best weights on the last text above: rows are the tokens being processed, columns the tokens they read, brighter is more. "
+    add("p", "All heads of the best weights on the last text above: rows are the tokens being processed, columns the tokens they read; bright is what a head reads more of than an even spread would. "
         + "A letter names what a head mostly does, with how much of its attention goes there.", "gpt-small");
     const plot = gpt.plot(add("div", undefined, "gpt-chart"), { aspect: 1.25, label: "attention of all heads" });
     plot.fit = gpt.markHeads;

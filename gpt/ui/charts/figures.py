@@ -31,7 +31,7 @@ def loss_chart(steps: int) -> dict[str, Any]:
             "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", **({"range": [0, steps]} if steps else {})},
             "yaxis": {"title": {"text": "loss, nats per token"}},
             "legend": {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
-            "hovermode": "x unified",
+            "hovermode": "x unified", "margin": {"r": ROOM_FOR_LABELS},  # as the chart of heads below it, so that the steps align
         },
     }
 
@@ -62,6 +62,9 @@ def describe_curves(curves: list[tuple[str, list[tuple[float, float]]]]) -> str:
 
 ROLE_COLOURS = {name: f"var(--gpt-{score.colour})" for name, score in ROLES.items()}
 MOST_DESCRIBED = 48  # heads in the text description of a chart
+MOST_LABELS = 12  # at the ends of curves
+LABEL_HEIGHT = 0.085  # of the height of the chart
+ROOM_FOR_LABELS = 52  # pixels at the right
 LETTERS_ACROSS = 36  # letters of annotations that fit side by side on the narrowest chart
 
 
@@ -76,6 +79,11 @@ class HeadCurve:
     role: str | None
     names: list[str] | None
 
+    @property
+    def matters(self) -> bool:
+        """Whether the head has a role that few heads have."""
+        return self.role is not None and SCORES[self.role].interest > 0
+
 
 @dataclass(frozen=True)
 class Landmark:
@@ -88,26 +96,27 @@ class Landmark:
 
 def heads_chart(at: list[int], curves: list[HeadCurve], landmarks: list[Landmark], score: str, level: float | None,
                 steps: int) -> dict[str, Any]:
-    """One thin line per head at the steps `at`, of a run of `steps` steps (0 = unknown). `level` is the chance level. The `landmarks` stand
-    above the plot area, where they cover no curve."""
+    """One line per head at the steps `at`, of a run of `steps` steps (0 = unknown). `level` is the chance level. Heads whose role is of
+    interest have a colour, and at their end a label; all others are grey. The `landmarks` stand above the plot area, where they cover
+    no curve."""
     strongest = curves[0].names is not None
     values = [value for curve in curves for value in curve.values if math.isfinite(value)]
     top = 1.0 if strongest else SCORES[score].most or max([*values, level or 0.0], default=1.0)
     bottom = min([-0.05 if strongest else 0.0, *values])
 
     def line(curve: HeadCurve) -> dict[str, Any]:
-        colour = ROLE_COLOURS[curve.role] if curve.role else MUTED
+        colour = ROLE_COLOURS[curve.role] if curve.matters else MUTED
         hover = "%{text} %{y:.2f} above chance" if strongest else f"{score} %{{y:.2f}}"
         return {"type": "scatter", "mode": "lines", "name": f"layer {curve.layer} head {curve.head}", "x": at,
                 "y": [round(value, 3) if math.isfinite(value) else None for value in curve.values], "text": curve.names,
-                "line": {"color": colour, "width": 2 if curve.role else 1}, "opacity": 1 if curve.role else 0.45,
+                "line": {"color": colour, "width": 2 if curve.matters else 1}, "opacity": 1 if curve.matters else 0.45,
                 "hovertemplate": f"layer {curve.layer} head {curve.head}: {hover} at step %{{x}}<extra></extra>"}
 
     def across(y: float, dash: str) -> dict[str, Any]:
         return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "layer": "below",
                 "line": {"color": MUTED, "width": 1, "dash": dash}}
 
-    ordered = sorted(curves, key=lambda curve: curve.role is not None)  # what has a role is drawn last, above the rest
+    ordered = sorted(curves, key=lambda curve: curve.matters)  # what matters is drawn last, above the rest
     return {
         "data": [line(curve) for curve in ordered],
         "layout": {
@@ -117,10 +126,25 @@ def heads_chart(at: list[int], curves: list[HeadCurve], landmarks: list[Landmark
             "shapes": [across(level, "dash")] * (level is not None) + [across(CLEAR, "dot")] * strongest,
             "annotations": [{"x": mark.step, "y": 1, "yref": "paper", "yanchor": "bottom", "xanchor": "left", "text": mark.text,
                              "showarrow": False, "font": {"size": 11, "color": ROLE_COLOURS.get(mark.role, "var(--gpt-text)")}}
-                            for mark in landmarks],
+                            for mark in landmarks] + end_labels(curves, 1.04 * top - bottom),
+            "margin": {"r": ROOM_FOR_LABELS},
             "meta": {"description": describe_heads(at, curves, score)},
         },
     }
+
+
+def end_labels(curves: list[HeadCurve], height: float) -> list[dict[str, Any]]:
+    """A label such as "I 2.0" at the end of each curve that matters, MOST_LABELS at most, the highest first. Labels that would overlap
+    on an axis of `height` are moved down."""
+    ends = sorted(((curve.values[-1], curve) for curve in curves if curve.matters and math.isfinite(curve.values[-1])),
+                  key=lambda end: -end[0])[:MOST_LABELS]
+    labels, free = [], math.inf
+    for value, curve in ends:
+        free = min(value, free - LABEL_HEIGHT * height)
+        labels.append({"xref": "paper", "x": 1, "xanchor": "left", "y": free, "yanchor": "middle", "showarrow": False,
+                       "text": f"{SCORES[curve.role].letter} {curve.layer}.{curve.head}",
+                       "font": {"size": 11, "color": ROLE_COLOURS[curve.role]}})
+    return labels
 
 
 def landmarks(formed: list[dict[str, Any]], steps: int) -> list[Landmark]:

@@ -40,9 +40,12 @@ def tile_size(L: int, H: int, T: int) -> int:
 
 
 def tiles(weights: np.ndarray, size: int) -> np.ndarray:
-    """(H, T, T) weights -> (H, size, size) bytes on a square-root scale, 0 above the diagonal. Long prompts shrink by the maximum of
+    """(H, T, T) weights -> (H, size, size) bytes, 0 above the diagonal: how far each weight is above an even spread over what may be read,
+    1 / (q + 1), as a share of the way to 1. A head that reads all alike is dark in every row. Long prompts shrink by the maximum of
     neighbouring cells, since the mean would erase diagonals."""
-    return np.stack([to_bytes(np.sqrt(pooled(one, size))) for one in weights])
+    even = 1 / np.arange(1, weights.shape[-1] + 1, dtype=np.float32)[:, None]  # (T, 1)
+    above = np.clip((weights - even) / np.maximum(1 - even, 1e-6), 0, 1)  # (H, T, T); the first row can only be even
+    return np.stack([to_bytes(pooled(one, size)) for one in above])
 
 
 def all_tiles(inspection: Inspection) -> np.ndarray:
@@ -129,12 +132,12 @@ def head_map(matrix: np.ndarray, labels: list[str], scale: str = "linear", unit:
     return {
         "data": [{"type": "heatmap", "z": packed(cells), "zmin": 0, "zmax": 255, "hoverinfo": "none", "xgap": gap, "ygap": gap,
                   "colorscale": colour_scale(DIVERGING if signed else VIRIDIS),
-                  "colorbar": {**bar, "title": {"text": named, "side": "right"}, "thickness": 12, "outlinewidth": 0}}],
+                  "colorbar": {**bar, "title": {"text": named, "side": "right", "font": {"size": 11}}, "thickness": 10, "outlinewidth": 0,
+                               "xpad": 6}}],
         "layout": {
             "plot_bgcolor": ABSENT,
-            "xaxis": {**ticks, "title": {"text": "reads this token"}, "side": "top", "tickangle": -60, "constrain": "domain"},
-            "yaxis": {**ticks, "title": {"text": "the token being processed"}, "autorange": "reversed", "scaleanchor": "x",
-                      "constrain": "domain"},
+            "xaxis": {**ticks, "side": "top", "tickangle": -60, "constrain": "domain"},
+            "yaxis": {**ticks, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
             "meta": {"weights": packed(lower(matrix)), "labels": labels, "unit": unit},
         },
     }

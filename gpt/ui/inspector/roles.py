@@ -21,11 +21,19 @@ def roles(inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     scores, untrained = scores_of(inspected.model, inspected.run), untrained_scores(inspected.run)
     L, H = scores.shape
     return {
-        "names": list(scores.values), "chance": {name: rounded(scores.chance[name]) for name in scores.values},
+        "clearest": clearest(scores), "names": list(scores.values),
+        "chance": {name: rounded(scores.chance[name]) for name in scores.values},
         "about": {name: SCORES[name].sentence for name in scores.values}, "note": scores.note,
         "decimals": {name: SCORES[name].decimals for name in scores.values},
         "heads": [about_head(scores, untrained, layer, head) for layer in range(L) for head in range(H)],
     }
+
+
+def clearest(scores: HeadScores) -> list[int] | None:
+    """[layer, head] to look at first: of the heads with the most interesting role, the one that has it most; None if none has any."""
+    ranked = [(SCORES[role.name].interest, role.excess, [layer, head])
+              for layer, roles in enumerate(scores.roles()) for head, role in enumerate(roles) if role]
+    return max(ranked, default=(0, 0, None))[2]
 
 
 def mosaic(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from gpt.config import ConfigError
-from gpt.data.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, token_label
+from gpt.data.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, note_on_last_blank, token_label
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
@@ -61,6 +61,7 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
         shown |= {"read": ids[-most:], "most": most}
         n_prompt = len(ids)
         note = f" The prompt has {n_prompt} tokens: the model reads the last {most}." if n_prompt > most else ""
+        note += f" {blank}" if (blank := note_on_last_blank(tokenizer, prompt)) else ""
         began = drawn = time.monotonic()
         for piece in write(model, tokenizer, prompt, sampling):
             shown["pieces"] += json.dumps(as_json(piece, tokenizer)) + "\n"

@@ -46,11 +46,13 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
                 upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
             with gr.Accordion("All settings", open=False, elem_id="settings-box"):
                 settings.lay_out_all()
-            with gr.Accordion("More steps, snapshots", open=False, elem_id="more"), gr.Row(elem_classes="gpt-buttons"):
-                more = gr.Number(500, label="steps", show_label=False, container=False, precision=0, minimum=1, step=100, min_width=60,
-                                 elem_id="more-steps")
-                extend = gr.Button("Add steps", size="sm", elem_id="extend", min_width=60)
-                snapshot = gr.Button("Save a snapshot", size="sm", elem_id="snapshot", min_width=60)
+            with gr.Accordion("More steps, snapshots", open=False, elem_id="more"):
+                gr.Markdown("A run that has ended goes on at a higher learning rate: its loss rises at first, and falls further later.")
+                with gr.Row(elem_classes="gpt-buttons"):
+                    more = gr.Number(500, label="steps", show_label=False, container=False, precision=0, minimum=1, step=100, min_width=60,
+                                     elem_id="more-steps")
+                    extend = gr.Button("Add steps", size="sm", elem_id="extend", min_width=60)
+                    snapshot = gr.Button("Save a snapshot", size="sm", elem_id="snapshot", min_width=60)
             grow = gr.Button("Grow an induction head", size="sm", elem_id="grow")
         with gr.Column(scale=2, min_width=320):
             component("monitor", elem_id="monitor", choices={"scores": head_formation.CHOICES}, server_functions={

@@ -35,6 +35,19 @@ def scores(induction: float, holds: float = 1.0, **others: float) -> HeadScores:
                       {name: np.array([[holds]]) for name in values if name != "entropy"})
 
 
+def test_the_head_to_look_at_first_has_the_most_interesting_role():
+    def two_layers(**values):
+        arrays = {name.replace("_", " "): np.array(value) for name, value in values.items()}
+        return HeadScores(dict.fromkeys(arrays, 0.1), arrays, {name: np.zeros((2, 2)) for name in arrays},
+                          {name: np.ones((2, 2)) for name in arrays})
+
+    previous = [[0.9, 0.1], [0.1, 0.1]]
+    assert roles.clearest(two_layers(previous_token=previous, induction=[[0, 0], [0, 0.5]])) == [1, 1]
+    assert roles.clearest(two_layers(previous_token=previous, induction=[[0.4, 0.5], [0, 0.6]])) == [1, 1]
+    assert roles.clearest(two_layers(previous_token=previous, locality=[[1, 1], [1, 1]])) == [0, 0]
+    assert roles.clearest(two_layers(previous_token=[[0, 0], [0, 0]])) is None
+
+
 def test_every_head_is_told_with_its_scores(own):
     answer = ask(own)
     model, _ = load_run(own.jobs.root / "bottles")

@@ -61,8 +61,19 @@ def test_lines_have_the_colours_of_roles():
 
 def test_a_single_score_shows_its_own_landmarks_alone():
     formed = [{"step": 2, "role": "induction"}, {"step": 8, "role": "previous token"}]
-    assert [mark["text"] for mark in figure([(0, GROWN)], formed, STRONGEST, 10)["layout"]["annotations"]] == ["I", "P"]
-    assert [mark["text"] for mark in figure([(0, GROWN)], formed, "induction", 10)["layout"]["annotations"]] == ["I"]
+    for score, letters in ((STRONGEST, ["I", "P"]), ("induction", ["I"])):
+        notes = figure([(0, GROWN)], formed, score, 10)["layout"]["annotations"]
+        assert [note["text"] for note in notes if note.get("yref") == "paper"] == letters
+
+
+def test_heads_that_matter_are_named_at_their_end_and_the_others_are_grey():
+    curves = [figures.HeadCurve(0, head, [0.1, 0.6], role, None) for head, role in enumerate(("induction", "induction", "locality", None))]
+    shown = figures.heads_chart([0, 9], curves, [], "induction", 0.1, 10)
+    labels = [note for note in shown["layout"]["annotations"] if note.get("xref") == "paper"]
+    assert [label["text"] for label in labels] == ["I 0.0", "I 0.1"]
+    assert labels[0]["y"] - labels[1]["y"] >= figures.LABEL_HEIGHT  # they do not overlap, though both end at 0.6
+    greys = [line for line in shown["data"] if line["line"]["color"] == figures.MUTED]
+    assert [line["name"] for line in greys] == ["layer 0 head 2", "layer 0 head 3"]
 
 
 def test_letters_that_would_overlap_become_one():

@@ -6,7 +6,7 @@
 // value: {number, key, run, weights, step, film, tokens: [label], mosaic: figure, note, next: [[label, probability]], error}
 gpt.views.explorer = function (element, props, { watch, trigger, server, choices }) {
     const parts = gpt.explorerParts(element);
-    const explorer = { choices, title: parts.title, value: null, selected: { layer: 0, head: 0, query: 0 } };
+    const explorer = { choices, title: parts.title, value: null, selected: { layer: 0, head: 0, query: 0 }, isChosen: false };
     explorer.ask = gpt.explorerRequests(explorer, server, parts.error);
     explorer.mosaic = gpt.mosaicPane(parts.left, explorer);
     explorer.roles = gpt.rolesOf(explorer);
@@ -25,6 +25,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
 
     // Select a head, and the token whose row is shown; what is not named stays. Resolves when all is drawn.
     explorer.select = (change) => {
+        explorer.isChosen ||= "layer" in change;
         const { layers, heads } = explorer.value.mosaic.layout.meta, wanted = { ...explorer.selected, ...change };
         explorer.selected = { layer: gpt.clamp(wanted.layer, layers), head: gpt.clamp(wanted.head, heads),
                               query: gpt.clamp(wanted.query, explorer.value.tokens.length) };
@@ -58,6 +59,7 @@ gpt.explorerParts = function (element) {
         row: make("div", "gpt-row"), tabs: make("div", "gpt-tabs"), room: make("div", "gpt-panel"),
         title: gpt.wrap("div", "gpt-title", make("span", "", "All heads")),
     };
+    parts.title.title = "Bright is what a head reads more of than an even spread would; heads without a clear role are paler.";
     parts.left.append(parts.title);
     parts.panes = gpt.wrap("div", "gpt-panes", parts.left, parts.right);
     parts.below = gpt.wrap("div", "gpt-panes", parts.words, parts.row);
@@ -74,10 +76,14 @@ gpt.explorerRequests = function (explorer, server, error) {
         const key = explorer.value?.key;
         const answer = await server[name]({ ...request, key });                 // undefined if the server does not answer
         if (!(wanted ? wanted() : key === explorer.value?.key)) return undefined;
-        error.textContent = answer ? answer.error || "" : "The page has lost its server: start python demo.py again.";
+        gpt.showError(error, answer ? answer.error || "" : "The page has lost its server: start python demo.py again.");
         return answer?.error ? undefined : answer;
     };
 };
+
+// The name of a file of what is shown: the run, its weights, and `what`.
+gpt.inspectionName = ({ value: { run, step } }, what) => [run, step === null ? "best" : `step ${step}`, what].join(" ");
+gpt.headName = (explorer, what) => gpt.inspectionName(explorer, `layer ${explorer.selected.layer} head ${explorer.selected.head} ${what}`);
 
 // Show every new inspection from Python; an answer older than the one that is shown is ignored.
 gpt.showInspections = function (explorer, parts, props, watch) {
@@ -87,6 +93,7 @@ gpt.showInspections = function (explorer, parts, props, watch) {
         const same = explorer.value?.tokens && value.tokens && explorer.value.tokens.join("\n") === value.tokens.join("\n");
         const again = same && shownRequest === gpt.replay.request;
         shownRequest = gpt.replay.request;
+        if (explorer.value?.run !== value.run) explorer.isChosen = false;       // of another run another head may be worth a first look
         explorer.value = value;
         parts.error.textContent = value.error || "";
         parts.note.textContent = value.note || "";

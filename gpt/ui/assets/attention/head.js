@@ -22,7 +22,7 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
         const isNewest = requests.begin(), { layer, head } = explorer.selected, lines = view.value === "lines";
         name.textContent = `Layer ${layer}, head ${head}`;
         scale.parentElement.hidden = lines;
-        const answer = await explorer.ask("head", { layer, head, view: lines ? "weights" : view.value, scale: scale.value, full: whole });
+        const answer = await explorer.ask("head", { layer, head, view: lines ? "weights" : view.value, scale: scale.value, full: whole || lines });  // lines need every number
         if (!isNewest() || !answer) return;
         const read = lines ? new Map((await explorer.ask("lines", explorer.selected))?.keys) : new Map();  // position -> weight
         if (!isNewest()) return;
@@ -49,10 +49,10 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
 
 // The plot of the map. Its exact numbers are read from numbers() under the pointer; a click selects a row.
 gpt.headMap = function (area, explorer, reading, numbers) {
-    const map = gpt.plot(area, { aspect: 1.25, label: "attention of the selected head" });
+    const map = gpt.plot(area, { aspect: 1.08, label: "attention of the selected head", name: () => gpt.headName(explorer, "attention") });
     const isWhole = (labels) => labels.length === explorer.value.tokens.length;      // and not shrunk
-    const fit = (layout, width) => {
-        gpt.fitLabels(layout, width);
+    const fit = (layout, width, data) => {
+        gpt.fitLabels(layout, width, data);
         const { query } = explorer.selected, frame = { type: "rect", x0: -0.5, x1: query + 0.5, y0: query - 0.5, y1: query + 0.5,
                                                        line: { color: "var(--gpt-amber)", width: 2 } };
         layout.shapes = isWhole(layout.meta.labels) ? [frame] : [];
@@ -81,6 +81,7 @@ gpt.tokenButtons = function (explorer, read) {
     return explorer.value.tokens.map((label, i) => {
         const token = gpt.button(label, () => explorer.select({ query: i }), "gpt-word");
         token.setAttribute("aria-pressed", String(i === explorer.selected.query));
+        token.title = label;
         if (read.has(i)) token.style.setProperty("--share", read.get(i).toFixed(3));
         return token;
     });

@@ -12,7 +12,7 @@ gpt.rolesOf = function (explorer) {
         const { meta } = explorer.mosaic.figure.layout;
         meta.marks = meta.places.map(([layer, head]) =>
             gpt.headMark(roles.of(layer, head), explorer.effects?.[`${layer},${head}`], order.value));
-        explorer.mosaic.draw();
+        explorer.mosaic.frame();
         roles.listeners.forEach((listener) => listener());
     };
     const arrange = async () => {
@@ -46,6 +46,11 @@ gpt.rolesOf = function (explorer) {
         roles.answer = await explorer.ask("roles", {}) ?? null;
         if (!explorer.value?.mosaic) return;
         offer();
+        if (roles.answer && !explorer.isChosen) {                    // nobody has chosen a head yet: begin with the one that does most clearly something
+            const [layer, head] = roles.answer.clearest ?? [0, 0];
+            explorer.select({ layer, head });
+            explorer.isChosen = false;
+        }
         await arrange();
         explorer.describe();
     };
@@ -58,11 +63,12 @@ gpt.rolesOf = function (explorer) {
     return roles;
 };
 
-// {letter, text} for the corner of a head: its role, and the number by which the heads are ordered, else its effect or its role's score.
+// {letter, text, isNoise} of a head: its role, and the number by which the heads are ordered, else its effect or its role's score, for the
+// corner of its tile; and whether it is known to have no clear role.
 gpt.headMark = function (entry, effect, order) {
     const text = order === "effect" && effect !== undefined ? gpt.signed(effect)
         : entry && order in entry.scores ? entry.scores[order].toFixed(2) : effect !== undefined ? gpt.signed(effect) : gpt.percent(entry?.value);
-    return { letter: entry?.letter || "", text };
+    return { letter: entry?.letter || "", text, isNoise: Boolean(entry && !entry.role) };
 };
 
 // [[layer, head]] from most to least, but by layer in the model's own order, and by role in the order of the scores.

@@ -40,9 +40,10 @@ gpt.forming = function (element, server, choices, mark) {
 gpt.formingHeads = function (choices, changed) {
     const title = gpt.wrap("div", "gpt-title", gpt.make("span", "", "Heads forming")), chart = gpt.make("div", "gpt-chart");
     const key = gpt.make("p", "gpt-key"), hint = gpt.make("p", "gpt-small"), note = gpt.make("p", "gpt-small"), formed = gpt.make("ul", "gpt-formed");
-    const element = gpt.wrap("div", "", title, chart, key, hint, note, formed), plot = gpt.plot(chart, { height: 240, label: "scores of heads over steps" });
+    const element = gpt.wrap("div", "", title, chart, key, hint, note, formed), plot = gpt.plot(chart, { height: 240, label: "scores of heads over steps",
+        name: () => `${shownRun} heads forming ${score.value}` });
     const score = gpt.select(title, "score", choices.scores);
-    let axis = { range: null, log: "linear" }, whole = null;
+    let axis = { range: null, log: "linear" }, whole = null, shownRun = "";
     const setAxis = () => {
         const [from, to] = axis.range ?? (axis.log === "log" ? [Math.max(whole[0], 1), whole[1]] : whole);
         Object.assign(plot.figure.layout.xaxis, { type: axis.log, range: axis.log === "log" ? [Math.log10(Math.max(from, 1)), Math.log10(to)] : [from, to] });
@@ -55,6 +56,7 @@ gpt.formingHeads = function (choices, changed) {
         element, score: () => score.value,
         show(answer, run) {
             element.hidden = !answer.figure;
+            shownRun = run;
             if (answer.figure) {
                 answer.figure.layout.uirevision = `${run} ${score.value}`;
                 whole = answer.figure.layout.xaxis.range ?? [0, Math.max(...answer.figure.data[0].x, 2)];

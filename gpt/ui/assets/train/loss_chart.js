@@ -6,11 +6,15 @@ gpt.AXES = [["step", "steps"], ["tokens", "tokens"], ["seconds", "seconds of wor
 // zoomed({range, log}) is called with the range of steps that is shown (null: all), and whether their axis is logarithmic.
 gpt.lossChart = function (zoomed) {
     const chart = gpt.make("div", "gpt-chart");
-    const plot = gpt.plot(chart, { height: 330, label: "training and validation loss over steps", csv: () => gpt.curvesAsCsv(rows) });
+    const plot = gpt.plot(chart, { height: 330, label: "training and validation loss over steps", csv: () => gpt.curvesAsCsv(rows),
+                                   name: () => `${run} loss` });
     const axes = gpt.axisOptions(gpt.AXES, () => redraw());
     let rows = [], run = null, steps = 0, fixed = [], marked = [];
 
-    const setLines = () => Object.assign(plot.figure.layout, gpt.linesAcross([...fixed, ...marked], axes.log.y));
+    const setLines = () => {
+        const across = gpt.linesAcross([...fixed, ...marked], axes.log.y), along = gpt.linesAt(rows.filter(({ mark }) => mark), axes);
+        Object.assign(plot.figure.layout, { shapes: [...across.shapes, ...along.shapes], annotations: [...across.annotations, ...along.annotations] });
+    };
     const setRange = () => { plot.figure.layout.xaxis.range = gpt.wholeRange(rows, axes, steps); };
     const redraw = () => {                                           // over other axes: what was zoomed to is forgotten
         if (!plot.figure) return;
@@ -39,7 +43,8 @@ gpt.lossChart = function (zoomed) {
             if (plot.figure) setRange();
         },
         add(added) {
-            rows = gpt.thinned(rows.concat(added.filter((row) => row.loss !== undefined || row.val_loss !== undefined)));
+            rows = gpt.thinned(rows.concat(added.filter((row) => row.loss !== undefined || row.val_loss !== undefined || row.mark)));
+            setLines();
             setRange();
             gpt.drawCurves(plot.figure, rows, axes.over);
             plot.draw();
@@ -102,6 +107,16 @@ gpt.linesAcross = function (lines, type) {
         shapes: lines.map(({ loss, dash }) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, layer: "below", line: { color: grey, width: 1, dash } })),
         annotations: lines.map(({ loss, text }) => ({ xref: "paper", x: 1, xanchor: "right", y: height(loss), yanchor: "bottom", text, showarrow: false,
                                                       font: { size: 11, color: grey } })),
+    };
+};
+
+// The layout of lines at rows with a mark, such as where a run was made longer; the mark stands at the top.
+gpt.linesAt = function (rows, { over, log }) {
+    const grey = "var(--gpt-muted)", place = (row) => (log.x === "log" ? Math.log10(row[over]) : row[over]);
+    return {
+        shapes: rows.map((row) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: row[over], x1: row[over], layer: "below", line: { color: grey, width: 1, dash: "dot" } })),
+        annotations: rows.map((row) => ({ yref: "paper", y: 1, yanchor: "top", x: place(row), xanchor: "left", text: row.mark, showarrow: false,
+                                          font: { size: 11, color: grey } })),
     };
 };
 

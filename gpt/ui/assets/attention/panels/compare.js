@@ -4,7 +4,7 @@ gpt.panels.push({
     order: 5,
     title: "Compare",
     build(element, explorer) {
-        const controls = gpt.compareControls(explorer, () => compare()), results = gpt.compareResults();
+        const controls = gpt.compareControls(explorer, () => compare()), results = gpt.compareResults(explorer);
         const requests = gpt.requests();
         element.append(controls.element, ...results.elements);
 
@@ -96,14 +96,15 @@ gpt.refillSelect = function (select, choices, subject = "", first = choices[0]?.
 };
 
 // The elements that show a comparison, and the ways to fill them.
-gpt.compareResults = function () {
+gpt.compareResults = function (explorer) {
     const sentence = gpt.live(gpt.make("p", "gpt-sentence")), notes = gpt.make("div"), about = gpt.make("p", "gpt-small");
     const maps = gpt.make("div", "gpt-three"), area = gpt.make("div"), unscored = gpt.make("p", "gpt-small");
-    const text = gpt.compareText(), plots = gpt.compareMaps(maps);
+    const text = gpt.compareText(), plots = gpt.compareMaps(maps, explorer);
     const scores = gpt.wrap("div", "",
         gpt.make("p", "gpt-small", "Every head's scores, A against B: what lies on the dotted line has not changed."), area, unscored);
     const lower = gpt.wrap("div", "gpt-panes", text.element, scores);
-    const scatter = gpt.plot(area, { height: 380, label: "scores of all heads, A against B" });
+    const scatter = gpt.plot(area, { height: 380, label: "scores of all heads, A against B",
+                                     name: () => gpt.inspectionName(explorer, "compared scores") });
 
     return {
         elements: [sentence, notes, maps, about, lower],
@@ -133,12 +134,13 @@ gpt.compareResults = function () {
 };
 
 // Three maps beside each other: A, B and their difference.
-gpt.compareMaps = function (element) {
+gpt.compareMaps = function (element, explorer) {
     const titles = { a: "A", b: "B", difference: "A - B: orange where A reads more, blue where B does" };
     const plots = Object.entries(titles).map(([name, title]) => {
         const place = gpt.wrap("div", "", gpt.make("p", "gpt-small", title));
         element.append(place);
-        return [name, Object.assign(gpt.plot(place, { aspect: 1.1, label: `weights, ${name}` }), { fit: gpt.fitLabels })];
+        const options = { aspect: 1.1, label: `weights, ${name}`, name: () => gpt.headName(explorer, `compared ${name}`) };
+        return [name, Object.assign(gpt.plot(place, options), { fit: gpt.fitLabels })];
     });
     return { show: (figures) => plots.forEach(([name, plot]) => plot.show(figures[name])) };
 };

@@ -46,7 +46,7 @@ gpt.panels.push({
 // The heatmap of layers x positions, and a line that says what stands in the cell under the pointer or the cursor.
 gpt.lensMap = function (explorer) {
     const area = gpt.make("div"), reading = gpt.live(gpt.make("p", "gpt-reading"));
-    const options = { height: 300, label: "logit lens" }, map = gpt.plot(area, options);
+    const options = { height: 300, label: "logit lens", name: () => gpt.inspectionName(explorer, "logit lens") }, map = gpt.plot(area, options);
     const lens = { area, reading, answer: null, draw: map.draw };
     let cursor = null;                                               // {x, y} of a cell
     area.tabIndex = 0;

@@ -7,7 +7,8 @@ gpt.panels.push({
         const strip = gpt.make("div", "gpt-strip"), note = gpt.make("p", "gpt-small"), area = gpt.make("div");
         const save = gpt.button("Save as an animation", () => saveAnimation()), status = gpt.live(gpt.make("span", "gpt-small"));
         element.append(strip, note, area, save, " ", status);
-        const chart = gpt.plot(area, { height: 300, label: "scores of the selected head over training" }), requests = gpt.requests();
+        const chart = gpt.plot(area, { height: 300, label: "scores of the selected head over training",
+                                         name: () => gpt.headName(explorer, "over time") }), requests = gpt.requests();
 
         // Frames that are not held yet come one after the other.
         const show = async () => {
