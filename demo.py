@@ -32,15 +32,16 @@ def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, watch it learn to write, and see what each of its attention heads does.",
                     elem_id="title")
         visitor = Visitor(jobs, page)
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Train", id="train"):
-                train.build(jobs, page, visitor)
+                form = train.build(jobs, page, visitor)
             with gr.Tab("Generate", id="generate") as tab:
                 generate.build(jobs, tab)
             with gr.Tab("Attention", id="attention") as tab:
                 attention.build(jobs, tab)
             with gr.Tab("Runs", id="runs") as tab:
-                runs.build(jobs, tab, quota, visitor)
+                table = runs.build(jobs, tab, quota, visitor)
+        runs.offer_settings(jobs, table, tabs, form, visitor)
     return page
 
 

@@ -1,5 +1,6 @@
 """The Runs tab in a real browser: rename, download, delete, by mouse and by keyboard."""
 
+import json
 import re
 import shutil
 import zipfile
@@ -8,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gpt.runs.cleanup import size, size_of
-from gpt.runs.run import list_runs
+from gpt.runs.run import find_run, list_runs
 from tests.browser.test_page import OVERLAPS, PATIENT, show
 
 
@@ -152,3 +153,29 @@ class TestActions:
                 wide = page.locator(".gpt-buttons button:visible").evaluate_all(
                     "(buttons) => buttons.filter((one) => one.scrollWidth > one.clientWidth).map(({ textContent }) => textContent)")
                 assert wide == [], "words that stick out of their buttons"
+
+    def test_the_settings_of_a_run_are_compared_and_used_for_the_next(self, open_page, root):
+        config = find_run(root, "first-copy").path / "config.json"
+        saved = json.loads(config.read_text())
+        saved["config"] |= {"batch": 24, "corpus": "stories"}
+        config.write_text(json.dumps(saved))
+        page = opened(open_page())
+        select_only(page, "first-copy", "second-copy")
+        table = page.locator("#runs-chart .gpt-settings-table")
+        expect(table).to_contain_text("24", timeout=PATIENT)
+        assert table.locator("tbody tr td:first-child").all_inner_texts() == ["corpus", "batch"]
+        page.locator("#runs-chart select").select_option("tokens")
+        page.locator("#runs-chart .gpt-option", has_text="log y").locator("input").check()
+        rows = [row for row in find_run(root, "first-copy").rows()[0] if "val_loss" in row]
+        chart = "document.querySelector('#runs-chart .js-plotly-plot')"
+        page.wait_for_function(f"{chart}.data[0].x.at(-1) === {rows[-1]['tokens']} && {chart}.layout.yaxis.type === 'log'", timeout=PATIENT)
+        page.locator("#use-settings").click()
+        toast(page, "2 runs")
+        select_only(page, "first-copy")
+        expect(table).to_have_count(0)
+        page.locator("#use-settings").click()
+        toast(page, "Train has the settings of run first-copy")
+        expect(page.locator("#train")).to_be_visible(timeout=PATIENT)
+        expect(page.locator("#price .gpt-command")).to_contain_text("--batch 24 ", timeout=PATIENT)
+        expect(page.locator("#setting-emb_dim input[type=number]")).to_have_value("32")
+        assert page.locator("#source input").input_value() == "stories"

@@ -114,19 +114,43 @@ gpt.views.delivery = function (element, props, { watch }) {
     });
 };
 
-// A figure from Python, or the sentence of an empty view: {figure} or {empty}
+// What the CONFIGs of runs differ in: {names, rows: [[setting, its value in each]]}
+gpt.differencesTable = function ({ names, rows }) {
+    if (!rows.length) return gpt.make("p", "gpt-sentence", "Their settings are the same.");
+    const line = (tag, cells) => gpt.wrap("tr", "", ...cells.map((cell) => gpt.make(tag, "", cell)));
+    return gpt.wrap("div", "gpt-scroll", gpt.wrap("table", "gpt-table gpt-settings-table",
+        gpt.wrap("thead", "", line("th", ["differs in", ...names])), gpt.wrap("tbody", "", ...rows.map((row) => line("td", row)))));
+};
+
+// A figure from Python, with what the runs in it differ in, or the sentence of an empty view: {figure, differences} or {empty}. Where its
+// traces carry numbers to draw them over, as the curves of runs do, a person chooses among them.
 gpt.views.figure = function (element, props, { watch }) {
-    const empty = gpt.make("p", "gpt-empty"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
-    element.replaceChildren(empty, chart, twin);
+    const empty = gpt.make("p", "gpt-empty"), settings = gpt.make("div"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
+    const axes = gpt.axisOptions([...gpt.AXES].reverse(), () => draw());
+    element.replaceChildren(empty, settings, chart, axes.element, twin);
     const plot = gpt.plot(chart, { height: 380, label: "curves of the selected runs" });
+    const draw = () => {
+        const { data, layout } = plot.figure;
+        axes.element.hidden = !data[0]?.meta;
+        if (data[0]?.meta) {
+            data.forEach((trace) => { trace.x = trace.meta[axes.over]; });
+            Object.assign(layout.xaxis, { type: axes.log.x, title: { text: axes.title() } });
+            Object.assign(layout.yaxis, { type: axes.log.y });
+            layout.uirevision = [axes.over, axes.log.x, axes.log.y].join(" ");
+        }
+        plot.draw();
+    };
     const show = () => {
-        const { figure, empty: sentence } = props.value || {};
+        const { figure, differences, empty: sentence } = props.value || {};
         empty.textContent = sentence || "";
+        settings.replaceChildren(...(differences ? [gpt.differencesTable(differences)] : []));
         chart.hidden = !figure;
+        axes.element.hidden = true;
         twin.textContent = figure?.layout?.meta?.description || "";
         if (!figure) return;
         figure.data.forEach((trace) => { trace.name = gpt.plain(trace.name); });
         plot.show(figure);
+        draw();
     };
     watch("value", show);
     show();

@@ -36,15 +36,20 @@ def loss_chart(steps: int) -> dict[str, Any]:
     }
 
 
-def compare_runs(curves: list[tuple[str, list[tuple[float, float]]]]) -> dict[str, Any]:
-    """One line a run, (name, [(seconds, bits per byte)]): runs with different tokenizers compare in bits per byte."""
-    def line(i: int, name: str, points: list[tuple[float, float]]) -> dict[str, Any]:
-        return {"type": "scatter", "mode": "lines+markers", "name": name, "x": [x for x, _ in points], "y": [y for _, y in points],
-                "line": {"color": LINES[i % len(LINES)], "width": 2, "dash": ("solid", "dash", "dot")[i // len(LINES) % 3]},
-                "marker": {"size": 5}, "hovertemplate": "%{y:.4f} bits per byte after %{x:.0f} s"}
+def compare_runs(curves: list[tuple[str, list[dict[str, Any]]]]) -> dict[str, Any]:
+    """One line a run, (name, its rows of evaluations): runs with different tokenizers compare in bits per byte. The page draws them over
+    seconds, steps or tokens; each trace carries all three."""
+    def line(i: int, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        if len(rows) > 1 and rows[0]["step"] == 0:  # no line from the untrained model across the steepest part of the curve
+            rows = [rows[0], {}, *rows[1:]]
+        over = {key: [row.get(key) for row in rows] for key in ("seconds", "step", "tokens")}
+        return {"type": "scatter", "mode": "lines+markers", "name": name, "x": over["seconds"], "meta": over,
+                "y": [row.get("bits_per_byte") for row in rows], "marker": {"size": 5},
+                "hovertemplate": "%{y:.4f} bits per byte at %{x:,.0f}",
+                "line": {"color": LINES[i % len(LINES)], "width": 2, "dash": ("solid", "dash", "dot")[i // len(LINES) % 3]}}
 
     return {
-        "data": [line(i, name, points) for i, (name, points) in enumerate(curves)],
+        "data": [line(i, name, rows) for i, (name, rows) in enumerate(curves)],
         "layout": {
             "xaxis": {"title": {"text": "seconds of work"}, "rangemode": "tozero"},
             "yaxis": {"title": {"text": "validation, bits per byte"}},
@@ -55,8 +60,8 @@ def compare_runs(curves: list[tuple[str, list[tuple[float, float]]]]) -> dict[st
     }
 
 
-def describe_curves(curves: list[tuple[str, list[tuple[float, float]]]]) -> str:
-    ends = [f"{name} ends at {points[-1][1]:.3f} bits per byte" for name, points in curves if points]
+def describe_curves(curves: list[tuple[str, list[dict[str, Any]]]]) -> str:
+    ends = [f"{name} ends at {rows[-1]['bits_per_byte']:.3f} bits per byte" for name, rows in curves if rows]
     return "; ".join(ends) or "no evaluation yet"
 
 

@@ -68,26 +68,21 @@ def _readable_row(run: Run) -> dict[str, Any]:
 
 def best_evaluation(run: Run) -> tuple[float | None, float | None]:
     """(validation loss, bits per byte) of the evaluation with the lowest loss."""
-    return min(((loss, bits) for _, loss, bits in _evaluations(run)), default=(None, None))
+    return min(((row["val_loss"], row["bits_per_byte"]) for row in evaluations(run)), default=(None, None))
 
 
-def curve(run: Run) -> list[tuple[float, float]]:
-    """(seconds, bits per byte) of every evaluation."""
-    return [(seconds, bits) for seconds, _, bits in _evaluations(run)]
-
-
-def _evaluations(run: Run) -> tuple[tuple[float, float, float], ...]:
-    """(seconds, validation loss, bits per byte) of every evaluation."""
+def evaluations(run: Run) -> list[dict[str, float]]:
+    """Step, tokens, seconds, validation loss and bits per byte of every evaluation."""
     try:
         about = (run.path / "metrics.jsonl").stat()
     except FileNotFoundError:
-        return ()
-    return _read_evaluations(run.path, about.st_mtime_ns, about.st_size)
+        return []
+    return list(_read_evaluations(run.path, about.st_mtime_ns, about.st_size))
 
 
 @functools.lru_cache(maxsize=1024)
-def _read_evaluations(path: Path, _modified: int, _size: int) -> tuple[tuple[float, float, float], ...]:
+def _read_evaluations(path: Path, _modified: int, _size: int) -> tuple[dict[str, float], ...]:
     """A run's rows are read again only when there are other ones: a thousand rows take ten milliseconds."""
-    names = ("seconds", "val_loss", "bits_per_byte")
-    return tuple(tuple(row[name] for name in names) for row in Run(path).rows()[0]
+    names = ("step", "tokens", "seconds", "val_loss", "bits_per_byte")
+    return tuple({name: row[name] for name in names} for row in Run(path).rows()[0]
                  if all(isinstance(row.get(name), (int, float)) for name in names))

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from gpt.config import FIELDS
 from gpt.escape import escaped
 from gpt.runs import cleanup
 from gpt.runs.run import Run, RunError, find_run, list_runs
@@ -16,9 +17,9 @@ from gpt.ui.charts import figures
 from gpt.ui.charts.component import component
 from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
-from gpt.ui.tabs import downloads
+from gpt.ui.tabs import downloads, run_settings
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
-from gpt.ui.tabs.run_table import COLUMNS, curve, table_row
+from gpt.ui.tabs.run_table import COLUMNS, evaluations, table_row
 from gpt.ui.tabs.visitor import Visitor
 
 MOST_SELECTED = 1000
@@ -31,14 +32,16 @@ TICKED, TICKED_WITH_KEY = "() => gpt.ticked.join('\\n')", "(_, key) => [gpt.tick
 ACTIONS_ONLY = {"fn": None, "js": "() => [true, false, false].map((visible) => ({ __type__: 'update', visible }))"}
 
 
-def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
-    """Lay the tab out and connect it; the table is filled whenever the tab is shown."""
+def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> gr.Button:
+    """Lay the tab out and connect it; the table is filled whenever the tab is shown. Returns the button that asks for the settings of a
+    run, which `offer_settings` connects."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
     question_names = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question is about
     with gr.Row(elem_classes="gpt-buttons") as actions:
         resume, rename, report, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=50)
                                                     for action in ("Resume", "Rename", "Report", "Download", "Delete"))
+    use = gr.Button("Use these settings for the next run", size="sm", elem_id="use-settings")
     with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
         confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
         keep_runs = gr.Button("Keep", elem_id="keep-runs", min_width=60)
@@ -78,6 +81,21 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> None:
                             **QUEUED)
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **NO_PROGRESS)
+    return use
+
+
+def offer_settings(jobs: Jobs, use: gr.Button, tabs: gr.Tabs, form: list[gr.components.Component], visitor: Visitor) -> None:
+    """Let the button `use` fill the `form` of the Train tab, the preset first, with the CONFIG of the selected run, and show that tab."""
+    used = use.click(partial(use_settings, jobs), [visitor.key, visitor.key], form, js=TICKED_WITH_KEY, **QUEUED)
+    used.success(lambda: gr.Tabs(selected="train"), None, tabs, **NO_PROGRESS)
+
+
+def use_settings(jobs: Jobs, selected: str, visitor: str = "") -> list[Any]:
+    """The preset and the values of a form that has the CONFIG of the one run that is selected."""
+    with errors_as_messages():
+        preset, config, sentence = run_settings.as_form(one_of(jobs, selected, "take the settings from"), jobs.access.home(visitor))
+    show_message(sentence)
+    return [preset, *(config.get(field.name, gr.skip()) for field in FIELDS)]
 
 
 def to_focus(elem_id: str) -> str:
@@ -104,11 +122,13 @@ def choose(jobs: Jobs, ticked: Any) -> tuple[str, dict[str, Any]]:
 
 def curves_of(jobs: Jobs, names: list[str]) -> dict[str, Any]:
     """What the chart shows of the selected runs; one that is gone meanwhile has no curve."""
-    curves = []
+    runs = []
     for name in names:
         with contextlib.suppress(RunError):
-            curves.append((name, curve(find_run(jobs.root, name))))
-    return {"figure": figures.compare_runs(curves)} if curves else {"empty": "Select runs above to see their curves."}
+            runs.append(find_run(jobs.root, name))
+    if not runs:
+        return {"empty": "Select runs above to see their curves."}
+    return {"figure": figures.compare_runs([(run.name, evaluations(run)) for run in runs]), "differences": run_settings.differences(runs)}
 
 
 def names_of(selected: Any) -> list[str]:

@@ -27,8 +27,9 @@ from gpt.ui.tabs.settings import Settings
 from gpt.ui.tabs.visitor import Visitor
 
 
-def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
-    """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes."""
+def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.Component]:
+    """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes. Returns what another tab may
+    fill in: the preset, and the control of each setting in the order of FIELDS."""
     with gr.Row(elem_id="train-columns"):
         with gr.Column(scale=1, min_width=320, elem_classes="gpt-form"):
             with gr.Row(elem_classes="gpt-pair"):
@@ -74,6 +75,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> None:
     extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **QUEUED)
     use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **QUEUED)
     upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **QUEUED)
+    return [preset, *form]
 
 
 def run_buttons() -> tuple[gr.Button, ...]:

@@ -11,7 +11,8 @@ from tests.ui.conftest import named_colours, strings_of
 
 
 def curves(n: int) -> list:
-    return [(f"run-{i}", [(0.0, 8.0), (1.5, 3.0 + i)]) for i in range(n)]
+    return [(f"run-{i}", [{"step": step, "tokens": 32 * step, "seconds": seconds, "bits_per_byte": bits}
+                          for step, seconds, bits in ((0, 0.0, 8.0), (9, 1.5, 3.0 + i))]) for i in range(n)]
 
 
 FIGURES = {"loss": loss_chart(500), "runs": compare_runs(curves(8)), **MAPS}
@@ -44,8 +45,10 @@ def test_the_loss_chart_leaves_room_for_all_steps_that_are_known(steps, wanted):
 
 def test_each_run_is_a_line_of_its_own():
     figure = compare_runs(curves(3))
+    # a gap after the untrained model
     assert [(line["name"], line["x"], line["y"]) for line in figure["data"]] == [
-        ("run-0", [0.0, 1.5], [8.0, 3.0]), ("run-1", [0.0, 1.5], [8.0, 4.0]), ("run-2", [0.0, 1.5], [8.0, 5.0])]
+        (f"run-{i}", [0.0, None, 1.5], [8.0, None, 3.0 + i]) for i in range(3)]
+    assert figure["data"][0]["meta"] == {"seconds": [0.0, None, 1.5], "step": [0, None, 9], "tokens": [0, None, 288]}
 
 
 def test_eighteen_runs_look_different():

@@ -15,7 +15,7 @@ from gpt.ui.server import model_cache, training_status
 from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import runs
-from gpt.ui.tabs.run_table import COLUMNS, best_evaluation, curve, table_row
+from gpt.ui.tabs.run_table import COLUMNS, best_evaluation, evaluations, table_row
 from tests.says import says
 
 
@@ -58,7 +58,7 @@ def test_the_best_evaluation_is_the_one_with_the_lowest_loss(own_run):
     for step, loss in enumerate((4.0, 2.5, 3.0)):
         own_run.append(evaluation(step, loss))
     assert best_evaluation(own_run) == (2.5, 1.25)
-    assert curve(own_run) == [(0.0, 2.0), (0.5, 1.25), (1.0, 1.5)]
+    assert [(row["seconds"], row["bits_per_byte"]) for row in evaluations(own_run)] == [(0.0, 2.0), (0.5, 1.25), (1.0, 1.5)]
 
 
 def test_a_run_that_was_never_evaluated_sorts_last(own_run, run):
@@ -66,14 +66,14 @@ def test_a_run_that_was_never_evaluated_sorts_last(own_run, run):
     row = table_row(own_run)
     assert (row["val_loss"], row["bits_per_byte"]) == ("", "")
     assert row["sort"]["val_loss"] > table_row(run)["sort"]["val_loss"]
-    assert curve(own_run) == []
+    assert evaluations(own_run) == []
 
 
 def test_the_curve_of_a_run_goes_forward_in_time(run):
-    points = curve(run)
-    assert len(points) == 4  # at steps 0, 4, 8 and 12
-    assert [seconds for seconds, _ in points] == sorted(seconds for seconds, _ in points)
-    assert points[-1][1] < points[0][1]
+    rows = evaluations(run)
+    assert [(row["step"], row["tokens"]) for row in rows] == [(step, 32 * step) for step in (0, 4, 8, 12)]
+    assert [row["seconds"] for row in rows] == sorted(row["seconds"] for row in rows)
+    assert rows[-1]["bits_per_byte"] < rows[0]["bits_per_byte"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"null", b"[]", b"{}", b'{"config": 5}', b'{"config": {}}',

@@ -9,11 +9,16 @@ gpt.lossChart = function (zoomed) {
     const plot = gpt.plot(chart, { height: 330, label: "training and validation loss over steps", csv: () => gpt.curvesAsCsv(rows),
                                    name: () => `${run} loss` });
     const axes = gpt.axisOptions(gpt.AXES, () => redraw());
-    let rows = [], run = null, steps = 0, fixed = [], marked = [];
+    let rows = [], run = null, steps = 0, across = {};               // across: lists of lines, by what draws them
 
     const setLines = () => {
-        const across = gpt.linesAcross([...fixed, ...marked], axes.log.y), along = gpt.linesAt(rows.filter(({ mark }) => mark), axes);
-        Object.assign(plot.figure.layout, { shapes: [...across.shapes, ...along.shapes], annotations: [...across.annotations, ...along.annotations] });
+        const lines = [...gpt.linesAcross(Object.values(across).flat(), axes.log.y), ...gpt.linesAt(rows.filter(({ mark }) => mark), axes)];
+        Object.assign(plot.figure.layout, { shapes: lines.map(({ shape }) => shape), annotations: lines.map(({ annotation }) => annotation) });
+    };
+    const draw = (kind, lines, dash) => {
+        across[kind] = lines.map(([loss, text]) => ({ loss, text, dash }));
+        setLines();
+        plot.draw();
     };
     const setRange = () => { plot.figure.layout.xaxis.range = gpt.wholeRange(rows, axes, steps); };
     const redraw = () => {                                           // over other axes: what was zoomed to is forgotten
@@ -52,19 +57,11 @@ gpt.lossChart = function (zoomed) {
             plot.area.setAttribute("aria-label", `loss over steps; training, smoothed and validation now ${last.map((y) => y.toFixed(2)).join(", ")}`);
         },
         forget() {
-            [rows, fixed, marked] = [[], [], []];
+            [rows, across] = [[], {}];
         },
         // Lines across the chart, [[loss, text]]: those that every loss is compared with, and those of an experiment.
-        compareWith(lines) {
-            fixed = lines.map(([loss, text]) => ({ loss, text, dash: "dot" }));
-            setLines();
-            plot.draw();
-        },
-        mark(lines) {
-            marked = lines.map(([loss, text]) => ({ loss, text, dash: "dash" }));
-            setLines();
-            plot.draw();
-        },
+        compareWith: (lines) => draw("fixed", lines, "dot"),
+        mark: (lines) => draw("marked", lines, "dash"),
     };
 };
 
@@ -100,25 +97,23 @@ gpt.stepsWithin = function (rows, { over, log }, range) {
     return within.length ? [within[0].step, within.at(-1).step] : null;
 };
 
-// The layout of lines across a chart. The text stands above its line at the right, where the curves have come down.
+// Lines across a chart. The text stands above its line at the right, where the curves have come down.
 gpt.linesAcross = function (lines, type) {
-    const grey = "var(--gpt-muted)", height = (loss) => (type === "log" ? Math.log10(loss) : loss);
-    return {
-        shapes: lines.map(({ loss, dash }) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, layer: "below", line: { color: grey, width: 1, dash } })),
-        annotations: lines.map(({ loss, text }) => ({ xref: "paper", x: 1, xanchor: "right", y: height(loss), yanchor: "bottom", text, showarrow: false,
-                                                      font: { size: 11, color: grey } })),
-    };
+    return lines.map(({ loss, text, dash }) => ({
+        shape: { type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, layer: "below", line: { color: "var(--gpt-muted)", width: 1, dash } },
+        annotation: gpt.greyNote(text, { xref: "paper", x: 1, xanchor: "right", y: type === "log" ? Math.log10(loss) : loss, yanchor: "bottom" }),
+    }));
 };
 
-// The layout of lines at rows with a mark, such as where a run was made longer; the mark stands at the top.
+// Lines at rows with a mark, such as where a run was made longer; the mark stands at the top.
 gpt.linesAt = function (rows, { over, log }) {
-    const grey = "var(--gpt-muted)", place = (row) => (log.x === "log" ? Math.log10(row[over]) : row[over]);
-    return {
-        shapes: rows.map((row) => ({ type: "line", yref: "paper", y0: 0, y1: 1, x0: row[over], x1: row[over], layer: "below", line: { color: grey, width: 1, dash: "dot" } })),
-        annotations: rows.map((row) => ({ yref: "paper", y: 1, yanchor: "top", x: place(row), xanchor: "left", text: row.mark, showarrow: false,
-                                          font: { size: 11, color: grey } })),
-    };
+    return rows.map(({ mark, [over]: at }) => ({
+        shape: { type: "line", yref: "paper", y0: 0, y1: 1, x0: at, x1: at, layer: "below", line: { color: "var(--gpt-muted)", width: 1, dash: "dot" } },
+        annotation: gpt.greyNote(mark, { yref: "paper", y: 1, yanchor: "top", x: log.x === "log" ? Math.log10(at) : at, xanchor: "left" }),
+    }));
 };
+
+gpt.greyNote = (text, place) => ({ text, showarrow: false, font: { size: 11, color: "var(--gpt-muted)" }, ...place });
 
 // A run of days would have millions of rows: of many training rows, and of many evaluations, every second of the older ones is left out.
 gpt.thinned = function (rows) {

@@ -1,0 +1,57 @@
+"""The CONFIGs of runs: what several differ in, and one of them as settings for the next run."""
+
+from pathlib import Path
+from typing import Any
+
+from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, Preset, validate
+from gpt.escape import escaped
+from gpt.runs.run import Run, RunError, damage_as_run_error
+from gpt.ui.server import texts
+
+MOST_COMPARED = 6  # runs beside each other
+
+
+def config_of(run: Run) -> dict[str, Any]:
+    """The CONFIG of a run as somebody would set it: a tokenizer that sets the vocabulary size itself has that of CONFIG. Raises RunError if
+    it cannot be read."""
+    saved = run.config()["config"]
+    with damage_as_run_error(run.path / "config.json"):
+        config = validate({field.name: saved[field.name] for field in FIELDS})
+        return config if TOKENIZERS[config["tokenizer"]].learns_vocab_size else {**config, "vocab_size": CONFIG["vocab_size"]}
+
+
+def differing(config: dict[str, Any], preset: Preset) -> dict[str, Any]:
+    """The settings, apart from the text, in which `config` differs from `preset`."""
+    return {name: value for name, value in config.items() if name != "corpus" and value != preset.config[name]}
+
+
+def as_form(run: Run, home: Path) -> tuple[str, dict[str, Any], str]:
+    """The nearest preset, the values for the form of the Train tab, and a sentence about both. A text that is not on the list of this page
+    is left out of the values. Raises RunError if the run's CONFIG cannot be read."""
+    config = config_of(run)
+    preset = min(PRESETS.values(), key=lambda preset: len(differing(config, preset)))
+    changes = ", ".join(f"{name} {value}" for name, value in differing(config, preset).items())
+    sentence = f"Train has the settings of run {run.name}: those of the preset {preset.name}" + (f", but {changes}." if changes else ".")
+    if config["corpus"] not in [source for _, source in texts.choices(home)]:
+        config = {name: value for name, value in config.items() if name != "corpus"}
+        sentence += " Its text is not on the list here, so the text stays."
+    return preset.name, config, escaped(sentence)
+
+
+def differences(runs: list[Run]) -> dict[str, Any] | None:
+    """{"names": of the runs, "rows": [[setting, its value in each]]} of the settings that are not the same in all; None for fewer than two
+    runs, or more than MOST_COMPARED. A run whose CONFIG cannot be read is left out."""
+    configs = []
+    for run in runs:
+        try:
+            configs.append((run.name, config_of(run)))
+        except RunError:
+            continue
+    if not 2 <= len(configs) <= MOST_COMPARED:
+        return None
+    rows = []
+    for field in FIELDS:
+        values = [config[field.name] for _, config in configs]
+        if any(value != values[0] for value in values):
+            rows.append([field.name, *(escaped(Path(value).name if field.name == "corpus" else str(value)) for value in values)])
+    return {"names": [escaped(name) for name, _ in configs], "rows": rows}
