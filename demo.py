@@ -40,8 +40,8 @@ def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
             with gr.Tab("Attention", id="attention") as tab:
                 attention.build(jobs, tab)
             with gr.Tab("Runs", id="runs") as tab:
-                table = runs.build(jobs, tab, quota, visitor)
-        runs.offer_settings(jobs, table, tabs, form, visitor)
+                use_settings = runs.build(jobs, tab, quota, visitor)
+        runs.offer_settings(jobs, use_settings, tabs, form, visitor)
     return page
 
 

@@ -17,7 +17,7 @@ def baselines(train: Tensor, validation: Tensor, n_vocab: int) -> dict[str, floa
     counted once more (Laplace), so that none is impossible. `pairs of tokens`: as often as it follows the token before it, backed off
     to its frequency by absolute discounting (Ney, Essen and Kneser 1994).
     """
-    train = train[:MOST_TOKENS]
+    train, validation = train[:MOST_TOKENS].cpu(), validation.cpu()  # in float64, which some GPUs lack
     previous, targets = validation[:-1], validation[1:]
     frequencies = (torch.bincount(train, minlength=n_vocab).double() + 1) / (len(train) + n_vocab)  # (V,)
     after = follow_probabilities(train, n_vocab, frequencies, previous, targets)
