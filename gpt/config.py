@@ -45,7 +45,7 @@ OPTIMIZERS = Registry("gpt.training.optimizer", "OPTIMIZERS")
 class Field:
     """One setting: its name, its default (whose type is the setting's type), its limits and one sentence of help.
 
-    `group` is its section on the page, `step` the step of its arrow keys, `stops` the values on its slider, which cover the useful part of
+    `group` is its section on the page, `step` the step of its arrow keys and of its slider, `stops` instead the values on its slider, which cover the useful part of
     what is allowed, `prominent` whether it is in sight before all settings are opened, `changeable` whether it may be changed when a run
     is resumed, `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used.
     """

@@ -14,36 +14,42 @@ from gpt.data.baselines import FREQUENCIES, GUESSING, PAIRS
 WINDOW = 20  # training rows that a row is compared with
 LEAST_SPIKE = 0.5  # nats above the median of the rows before it
 SPIKE_DEVIATIONS = 10  # and so many median absolute deviations
-ROWS_OF_A_SPIKE = 5  # rows after a spike that count as the same one
 MANY_SPIKES = 3
 RISE = 0.03  # of the validation loss above its best, as a share: more than evaluations vary
 MANY_READINGS = 4  # readings of a text after which another one teaches less than new text (Muennighoff et al. 2023)
 LEARNED_BY_HEART = 0.15  # share of the validation loss that the training loss is below it
 FLAT_EVALUATIONS = 5  # without progress
 PROGRESS = 0.005  # share by which the loss must have fallen to count as progress
-DECAYED = 0.8  # share of a run after which a flat loss is normal: the learning rate is near zero
+DECAYED = 0.2  # share of its highest below which the learning rate explains a flat loss
+ALIKE = 0.04  # share by which two baselines must differ to be two
+MOST_DROPOUT = 0.5  # that is worth advising
 
 
 @dataclass(frozen=True)
 class Losses:
     """The losses of a run: (step, training loss) of its training rows, (step, validation loss) of its evaluations but the one before
-    the first step, and the loss of each baseline by name."""
+    the first step, the loss of each baseline by name, and the last learning rate. Where a run was made longer its losses begin anew: a
+    rate that has risen again lifts them for a while."""
 
     training: list[tuple[int, float]]
     validation: list[tuple[int, float]]
     baselines: dict[str, float]
+    rate: float | None = None
 
     @classmethod
     def read(cls, rows: Iterable[dict[str, Any]]) -> "Losses":
-        training, validation, known = [], [], {}
+        training, validation, known, rate = [], [], {}, None
         for row in rows:
             if row.get("kind") == "baselines":
                 known = {name: row[name] for name in (GUESSING, FREQUENCIES, PAIRS) if isinstance(row.get(name), int | float)}
+            elif row.get("mark"):
+                training, validation = [], []
             elif row.get("loss") is not None:
                 training.append((row["step"], row["loss"]))
+                rate = row.get("lr")
             elif row.get("val_loss") is not None and row["step"] > 0:
                 validation.append((row["step"], row["val_loss"]))
-        return cls(training, validation, known)
+        return cls(training, validation, known, rate)
 
     def training_at(self, step: int) -> float | None:
         """Median training loss of the WINDOW rows up to `step`."""
@@ -51,28 +57,36 @@ class Losses:
         return statistics.median(before) if before else None
 
 
+def distinct(baselines: dict[str, float]) -> list[tuple[str, float]]:
+    """(names, loss) of the baselines, the highest first; those too close to be told apart are one, with the lowest loss of them. On random
+    letters all are one."""
+    groups: list[list[tuple[str, float]]] = []
+    for name, loss in sorted(baselines.items(), key=lambda baseline: -baseline[1]):
+        if groups and loss > groups[-1][0][1] * (1 - ALIKE):
+            groups[-1].append((name, loss))
+        else:
+            groups.append([(name, loss)])
+    return [(", ".join(name for name, _ in group), group[-1][1]) for group in groups]
+
+
 def meaning(losses: Losses) -> str:
     """The last validation loss among the baselines, in one sentence; "" if there is nothing to compare yet."""
     if not losses.validation or len(losses.baselines) < 3:
         return ""
-    loss = losses.validation[-1][1]
-    beaten = [(name, value) for name, value in losses.baselines.items() if loss < value]
-    ahead = [(name, value) for name, value in losses.baselines.items() if loss >= value]
+    loss, known = losses.validation[-1][1], distinct(losses.baselines)
+    beaten, ahead = ([(name, value) for name, value in known if (loss < value) == below] for below in (True, False))
     if not beaten:
-        return f"{loss:.2f}: no better than guessing yet ({losses.baselines[GUESSING]:.2f})."
-    name, value = min(beaten, key=lambda baseline: baseline[1])
-    past = f"{loss:.2f}: past {name} ({value:.2f})"
-    if ahead:
-        name, value = max(ahead, key=lambda baseline: baseline[1])
-        return f"{past}; {name} come next ({value:.2f})."
-    return f"{past}: it uses more than the last token, such as words and phrases further back."
+        name, value = known[0]
+        return f"{loss:.2f}: no better than {name} yet ({value:.2f})."
+    name, value = beaten[-1]
+    after = f"next: {ahead[0][0]} ({ahead[0][1]:.2f})." if ahead else "it uses more than the last token."
+    return f"{loss:.2f}: better than {name} ({value:.2f}); {after}"
 
 
-def diagnosis(losses: Losses, config: dict[str, Any], steps: int, train_tokens: int) -> str:
-    """What is going wrong in a run of `steps` planned steps (0 = unknown) on `train_tokens`, and the setting to change, in one
-    sentence; "" if nothing is."""
+def diagnosis(losses: Losses, config: dict[str, Any], train_tokens: int) -> str:
+    """What is going wrong in a run on a text of `train_tokens` tokens, and the setting to change, in one sentence; "" if nothing is."""
     return (_spikes(losses, config) or _overfitting(losses, config) or _learned_by_heart(losses, config, train_tokens)
-            or _plateau(losses, config, steps))
+            or _plateau(losses, config))
 
 
 def _spikes(losses: Losses, config: dict[str, Any]) -> str:
@@ -86,7 +100,7 @@ def _spikes(losses: Losses, config: dict[str, Any]) -> str:
         deviation = statistics.median(abs(value - median) for value in before)
         if i >= quiet_until and step > config["warmup"] and loss - median > max(LEAST_SPIKE, SPIKE_DEVIATIONS * deviation):
             spikes.append((step, loss - median))
-            quiet_until = i + ROWS_OF_A_SPIKE
+            quiet_until = i + WINDOW  # a loss that stays up has jumped once
     if len(spikes) < MANY_SPIKES:
         return ""
     step, jump = spikes[-1]
@@ -121,14 +135,14 @@ def _learned_by_heart(losses: Losses, config: dict[str, Any], train_tokens: int)
 
 
 def _more_text(config: dict[str, Any]) -> str:
-    dropout = min(0.5, round(config["dropout_rate"] + 0.1, 2))
-    return f"Give it more text, set dropout_rate to {dropout:g}, or lower max_steps."
+    dropout = round(config["dropout_rate"] + 0.1, 2)
+    return f"Give it more text, {f'set dropout_rate to {dropout:g}, ' if dropout <= MOST_DROPOUT else ''}or lower max_steps."
 
 
-def _plateau(losses: Losses, config: dict[str, Any], steps: int) -> str:
+def _plateau(losses: Losses, config: dict[str, Any]) -> str:
     """A validation loss that has stopped falling long before the learning rate has."""
     evaluations = losses.validation
-    if len(evaluations) <= FLAT_EVALUATIONS or (steps and evaluations[-1][0] > DECAYED * steps):
+    if len(evaluations) <= FLAT_EVALUATIONS or (losses.rate is not None and losses.rate < DECAYED * config["learning_rate"]):
         return ""
     before = min(loss for _, loss in evaluations[:-FLAT_EVALUATIONS])
     since = min(loss for _, loss in evaluations[-FLAT_EVALUATIONS:])

@@ -126,7 +126,7 @@ class Recorder:
     def warn_of_rise(self, before: float) -> None:
         """Report that the learning rate, which was `before`, is higher from here on, if it is: then the loss rises at first too."""
         now = self.trainer.next_rate()
-        if now > LEAST_RISE * before:
+        if self.trainer.step >= self.trainer.config["warmup"] and now > LEAST_RISE * before:
             self.warn(f"the learning rate rises from {before:.2g} to {now:.2g} here, since the run has become longer: the loss rises with "
                       "it at first, and falls further later", mark="more steps")
 

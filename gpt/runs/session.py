@@ -28,6 +28,8 @@ from gpt.runs.writer import RunWriter
 from gpt.training.device import choose_device, describe_device, ran_out_of_memory
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 
+LENGTHS = {"max_steps", "epoch", "max_minutes"}  # settings that say how long a run is
+
 
 def machine_lock() -> filelock.FileLock:
     """Held by whoever trains: two runs on one machine would only slow each other down."""
@@ -173,7 +175,7 @@ class Session:
         self.recorder = Recorder(self.writer, self.trainer, corpus, self.tokenizer, probes, self._stop)
         for note in notes:
             self.recorder.warn(note)
-        if self.changes and (rates := [row["lr"] for row in self.writer.rows()[0] if row.get("lr") is not None]):
+        if self.changes.keys() & LENGTHS and (rates := [row["lr"] for row in self.writer.rows()[0] if row.get("lr") is not None]):
             self.recorder.warn_of_rise(rates[-1])
 
     def _description(self, text: TokenizedText) -> dict[str, Any]:

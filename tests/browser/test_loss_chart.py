@@ -19,7 +19,7 @@ HEADS = "document.querySelectorAll('#monitor .js-plotly-plot')[1]"
 def page(open_page) -> Page:
     page = open_page()
     page.wait_for_function(f"{CHART}?.data?.[2].x.length > 2")
-    expect(page.locator("#monitor .gpt-sentence", has_text=re.compile("past|no better"))).to_be_visible()  # the loss has been read
+    expect(page.locator("#monitor .gpt-sentence", has_text=re.compile("better than"))).to_be_visible()  # the loss has been read
     return page
 
 

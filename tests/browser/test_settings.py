@@ -66,10 +66,22 @@ def test_keys_move_a_slider_and_the_box_takes_what_it_does_not_reach(open_page):
     expect(slider(page, "n_layers")).to_have_value(str(len(PROMINENT[0].stops) - 1))  # at its end
 
 
+def test_the_name_of_a_number_leads_to_its_box_and_arrows_step_from_zero(open_page):
+    page = open_page()
+    number(page, "batch").fill("24")
+    block(page, "batch").locator("[data-testid=block-info]").click()
+    expect(number(page, "batch")).to_be_focused()
+    expect(number(page, "batch")).to_have_value("24")
+    for name, stepped in (("emb_dim", "136"), ("context_length", "72"), ("learning_rate", "0.0101")):
+        number(page, name).focus()
+        page.keyboard.press("ArrowUp")
+        expect(number(page, name)).to_have_value(stepped)
+
+
 def test_what_differs_from_the_preset_is_marked_and_taken_back(open_page):
     page = open_page()
     open_box(page, "All settings")
-    expect(page.locator(".gpt-changed-settings")).to_contain_text("As the preset has them", timeout=PATIENT)
+    expect(page.locator(".gpt-changed-settings")).to_contain_text("All as in the preset", timeout=PATIENT)
     for name, value in (("batch", 24), ("seed", 5)):
         number(page, name).fill(str(value))
         number(page, name).press("Tab")

@@ -25,14 +25,14 @@ def losses(training=healthy, validation=lambda step: healthy(step) + 0.05, noise
     draw = random.Random(seed)
     rows = [{"step": 0, "kind": "baselines", **BASELINES}, {"step": 0, "val_loss": 6.9}]
     for step in range(1, steps + 1):
-        rows.append({"step": step, "loss": training(step) + draw.gauss(0, noise)})
+        rows.append({"step": step, "loss": training(step) + draw.gauss(0, noise), "lr": 0.01 * (1 - step / 1000)})
         if step % 100 == 0:
             rows.append({"step": step, "val_loss": validation(step) + draw.gauss(0, 0.003)})
     return Losses.read(rows)
 
 
-def told(losses: Losses, steps: int = 1000, train_tokens: int = TEXT, **changes) -> str:
-    return diagnosis(losses, {**CONFIG_HERE, **changes}, steps, train_tokens)
+def told(losses: Losses, train_tokens: int = TEXT, **changes) -> str:
+    return diagnosis(losses, {**CONFIG_HERE, **changes}, train_tokens)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 30, 200, 500, 1000])
@@ -45,7 +45,7 @@ def test_nothing_is_said_of_the_shipped_run():
     rows, _ = run.rows()
     about = run.config()
     for end in (len(rows) // 4, len(rows) // 2, len(rows)):
-        assert diagnosis(Losses.read(rows[:end]), about["config"], about["steps"], about["tokenizer"]["train_tokens"]) == ""
+        assert diagnosis(Losses.read(rows[:end]), about["config"], about["tokenizer"]["train_tokens"]) == ""
     assert "pairs of tokens (2.42)" in meaning(Losses.read(rows))
 
 
@@ -93,11 +93,53 @@ def test_the_flat_end_of_a_run_is_no_plateau(seed):
 
 
 @pytest.mark.parametrize(("loss", "words"), [
-    (7.0, ["guessing", "6.90"]), (6.0, ["past guessing", "token frequencies", "5.10"]),
-    (3.0, ["past token frequencies", "pairs of tokens", "2.40"]), (1.33, ["1.33", "past pairs of tokens", "2.40"])])
+    (7.0, ["no better than guessing", "6.90"]), (6.0, ["better than guessing", "token frequencies", "5.10"]),
+    (3.0, ["better than token frequencies", "pairs of tokens", "2.40"]), (1.33, ["1.33", "better than pairs of tokens", "2.40"])])
 def test_what_a_loss_means(loss, words):
     said = meaning(Losses([], [(100, loss)], BASELINES))
     assert all(word in said for word in words), said
+
+
+def test_on_random_letters_guessing_frequencies_and_pairs_are_one():
+    alike = {GUESSING: 3.258, FREQUENCIES: 3.258, PAIRS: 3.272}
+    assert "no better" in meaning(Losses([], [(100, 3.265)], alike))
+    said = meaning(Losses([], [(100, 2.3)], alike))
+    assert all(name in said for name in alike)
+    assert "next" not in said
+
+
+def test_a_run_that_was_made_longer_begins_anew(seed):
+    """Its rate has risen, and with it its loss: no spike, and no plateau."""
+    draw = random.Random(seed)
+    rows = []
+    for step in range(1, 2100):
+        again = step > 1000
+        rows.append({"step": step, "loss": 1.5 + 0.9 * again * math.exp(-(step - 1000) / 300) + draw.gauss(0, 0.03), "lr": 0.005})
+        if step % 100 == 0:
+            rows.append({"step": step, "val_loss": rows[-1]["loss"] - 0.0002 * step * again})
+        if step in (1000, 1400):
+            rows.append({"step": step, "kind": "warning", "text": "longer", "mark": "more steps"})
+    for end in range(1200, len(rows), 50):
+        assert told(Losses.read(rows[:end])) == ""
+
+
+def test_a_loss_that_stays_up_has_jumped_once(seed):
+    assert told(losses(training=lambda step: healthy(step) + (step > 300) + (step > 600), seed=seed)) == ""
+
+
+def test_dropout_is_advised_where_there_is_room_for_more(seed):
+    def said(dropout: float) -> str:
+        return told(losses(training=lambda step: healthy(step) - 0.4, seed=seed), train_tokens=100_000, batch=16, context_length=64,
+                    dropout_rate=dropout)
+
+    assert "dropout_rate to 0.3" in said(0.2)
+    assert "dropout_rate" not in said(0.5)
+
+
+def test_a_flat_loss_is_no_plateau_once_the_rate_has_fallen():
+    flat = [(step, 5.2) for step in range(100, 1100, 100)]
+    assert told(Losses([], flat, BASELINES, rate=0.001)) == ""
+    assert told(Losses([], flat, BASELINES, rate=0.009)).startswith("A plateau")
 
 
 def test_without_baselines_or_evaluations_nothing_is_claimed():

@@ -22,12 +22,10 @@ gpt.live = function (element) {
     return element;
 };
 
-// Show a sentence in its place, or if that is out of sight, at the bottom of the window.
+// Show the answer to a request that was refused: at the bottom of the window, since the person may be anywhere on a long page.
 gpt.showError = function (element, text) {
-    element.classList.remove("gpt-floating");
     element.textContent = text;
-    const { top, bottom } = element.getBoundingClientRect();
-    element.classList.toggle("gpt-floating", Boolean(text) && (bottom < 0 || top > innerHeight));
+    element.classList.toggle("gpt-floating", Boolean(text));
 };
 
 gpt.button = function (text, onclick, className = "gpt-link") {
@@ -61,8 +59,8 @@ gpt.checkbox = function (checked, onchange) {
 };
 
 // A box to tick in `place`, with its label behind it.
-gpt.option = function (place, label, onchange, checked = false) {
-    place.append(gpt.wrap("label", "gpt-option", gpt.checkbox(checked, onchange), ` ${label}`));
+gpt.option = function (place, label, onchange) {
+    place.append(gpt.wrap("label", "gpt-option", gpt.checkbox(false, onchange), ` ${label}`));
 };
 
 // Call move(dx, dy, event) for each arrow key that is pressed in `element`: dx and dy are -1, 0 or 1. It returns false to keep the

@@ -18,7 +18,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, tuple[str, str] |
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s: this machine only)")
     parser.add_argument("--port", type=int, default=None, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--open", action=argparse.BooleanOptionalAction, default=None,
-                        help="open the page in a browser (default: where a terminal on a desktop asks for it)")
+                        help="open the page in a browser (default: when started from a terminal on a desktop)")
     parser.add_argument("--share", action="store_true",
                         help="serve it at a public address of Gradio's too, for a week; needs --auth or --public")
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")

@@ -4,12 +4,10 @@ from typing import Any
 
 from gpt.errors import UserError
 from gpt.escape import escaped
-from gpt.interpret.diagnosis import Losses, diagnosis, meaning
+from gpt.interpret.diagnosis import Losses, diagnosis, distinct, meaning
 from gpt.runs.run import RunError, find_run
 from gpt.ui.inspector.request import InspectionRequest
 from gpt.ui.server.jobs import Jobs
-
-CLOSE = 0.04  # baselines whose losses differ by less than this share are one line: on random letters no pair is likelier than another
 
 
 def read_loss(jobs: Jobs, sent: Any) -> dict[str, Any]:
@@ -22,18 +20,12 @@ def read_loss(jobs: Jobs, sent: Any) -> dict[str, Any]:
     losses = Losses.read(run.rows()[0])
     try:
         about = run.config()
-        advice = diagnosis(losses, about["config"], about["steps"], about["tokenizer"]["train_tokens"])
+        advice = diagnosis(losses, about["config"], about["tokenizer"]["train_tokens"])
     except (RunError, LookupError, TypeError):  # its text is still being read, or its config.json is damaged: nothing to advise
         advice = ""
     return {"lines": lines(losses.baselines), "meaning": meaning(losses), "advice": advice}
 
 
 def lines(baselines: dict[str, float]) -> list[list[Any]]:
-    """A line [loss, text] for each baseline, the highest first; those too close to be told apart are one line with all names."""
-    grouped: list[tuple[float, list[str]]] = []
-    for name, loss in sorted(baselines.items(), key=lambda baseline: -baseline[1]):
-        if grouped and loss > grouped[-1][0] * (1 - CLOSE):
-            grouped[-1][1].append(name)
-        else:
-            grouped.append((loss, [name]))
-    return [[loss, f"{', '.join(names)} {loss:.2f}"] for loss, names in grouped]
+    """A line [loss, text] for each baseline that can be told apart, the highest first."""
+    return [[loss, f"{name} {loss:.2f}"] for name, loss in distinct(baselines)]

@@ -1,5 +1,6 @@
 """The CONFIGs of runs: what several differ in, and one of them as settings for the next run."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,17 @@ from gpt.ui.server import texts
 MOST_COMPARED = 6  # runs beside each other
 
 
-def config_of(run: Run) -> dict[str, Any]:
-    """The CONFIG of a run as somebody would set it: a tokenizer that sets the vocabulary size itself has that of CONFIG. Raises RunError if
-    it cannot be read."""
+def saved_config(run: Run) -> dict[str, Any]:
+    """The CONFIG that a run has. Raises RunError if it cannot be read, or could not be trained with."""
     saved = run.config()["config"]
     with damage_as_run_error(run.path / "config.json"):
-        config = validate({field.name: saved[field.name] for field in FIELDS})
-        return config if TOKENIZERS[config["tokenizer"]].learns_vocab_size else {**config, "vocab_size": CONFIG["vocab_size"]}
+        return validate({field.name: saved[field.name] for field in FIELDS})
+
+
+def config_of(run: Run) -> dict[str, Any]:
+    """The same as somebody would set it: where the tokenizer sets the vocabulary size itself, it is that of CONFIG."""
+    config = saved_config(run)
+    return config if TOKENIZERS[config["tokenizer"]].learns_vocab_size else {**config, "vocab_size": CONFIG["vocab_size"]}
 
 
 def differing(config: dict[str, Any], preset: Preset) -> dict[str, Any]:
@@ -42,16 +47,14 @@ def differences(runs: list[Run]) -> dict[str, Any] | None:
     """{"names": of the runs, "rows": [[setting, its value in each]]} of the settings that are not the same in all; None for fewer than two
     runs, or more than MOST_COMPARED. A run whose CONFIG cannot be read is left out."""
     configs = []
-    for run in runs:
-        try:
-            configs.append((run.name, config_of(run)))
-        except RunError:
-            continue
+    for run in runs[:MOST_COMPARED + 1]:  # of a thousand selected ones, no more need be read
+        with contextlib.suppress(RunError):
+            configs.append((run.name, saved_config(run)))
     if not 2 <= len(configs) <= MOST_COMPARED:
         return None
     rows = []
     for field in FIELDS:
-        values = [config[field.name] for _, config in configs]
+        values = [Path(config[field.name]).name if field.name == "corpus" else str(config[field.name]) for _, config in configs]
         if any(value != values[0] for value in values):
-            rows.append([field.name, *(escaped(Path(value).name if field.name == "corpus" else str(value)) for value in values)])
+            rows.append([field.name, *map(escaped, values)])
     return {"names": [escaped(name) for name, _ in configs], "rows": rows}

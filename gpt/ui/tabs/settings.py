@@ -65,12 +65,13 @@ class Settings:
         self._shown = {"fn": None, "inputs": [memory, preset, self.run, *self.form], "outputs": memory, **NO_PROGRESS}
         changes = [page.load, preset.change, self.run.change, *(control.change for control in self.form)]
         gr.on(changes, js=WHEN_LOADED.format(method="show"), trigger_mode="always_last", **self._shown)
-        self._surroundings.click(reset, [preset, self._to_reset], self.form, js="(preset) => [preset, gpt.settings.toReset]", **QUEUED)
+        self._surroundings.click(reset, [preset, self._to_reset], self.form, js="(preset) => [preset, gpt.settings.toReset]",
+                                 trigger_mode="multiple", **QUEUED)
 
     def allow_input_after(self, event: Any) -> None:
         """Let a person change the form once `event` has filled it; before, it would overwrite what they typed."""
-        for after in (event.success, event.failure):
-            after(js=WHEN_LOADED.format(method="restored"), **self._shown)
+        event.success(js=WHEN_LOADED.format(method="restored"), **self._shown)
+        event.failure(js=WHEN_LOADED.format(method="failed"), **self._shown)
 
 
 def setting(field: Field) -> gr.components.Component:

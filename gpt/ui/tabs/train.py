@@ -98,7 +98,7 @@ def connect_form(jobs: Jobs, page: gr.Blocks, visitor: Visitor, settings: Settin
     gr.on([page.load, preset.change, name.change, *(control.change for control in form)], trigger_mode="always_last", **price_event)
     preset.input(take_preset, preset, [preset, *form], preprocess=False, **NO_PROGRESS)
     settings.connect(page, preset, memory)
-    for loaded in [known.then for known in visitor.known] or [page.load]:
+    for loaded in [known.success for known in visitor.known] or [page.load]:
         settings.allow_input_after(loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS))
     return price_event
 

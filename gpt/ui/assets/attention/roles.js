@@ -1,6 +1,6 @@
 // Roles: a letter and a number in the corner of each head of the mosaic, and the order of the heads. scores.js has the same as a table.
 
-// `roles.answer` is what the server knows of the heads: {heads, names, chance, about, decimals, note}, requested for each inspection.
+// `roles.answer` is what the server knows of the heads: {heads, clearest, names, chance, about, decimals, note}, requested for each inspection.
 // explorer.effects, "layer,head" -> change in loss without that head, is filled by sweep.js, which then calls explorer.onEffects.
 gpt.rolesOf = function (explorer) {
     const order = gpt.select(explorer.title, "order", []);
@@ -48,8 +48,7 @@ gpt.rolesOf = function (explorer) {
         offer();
         if (roles.answer && !explorer.isChosen) {                    // nobody has chosen a head yet: begin with the one that does most clearly something
             const [layer, head] = roles.answer.clearest ?? [0, 0];
-            explorer.select({ layer, head });
-            explorer.isChosen = false;
+            explorer.select({ layer, head });                        // and stay there when other weights of the run are shown
         }
         await arrange();
         explorer.describe();

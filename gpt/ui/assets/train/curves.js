@@ -23,7 +23,7 @@ gpt.rowInWords = function ({ lr, grad_norm, tokens_per_second }) {
 };
 
 // At each value the straight line fitted to its neighbours on both sides, weighted by exp(-distance / width) (local linear regression,
-// Cleveland 1979). A moving average of the past would lag behind a falling curve; this has no lag, and no bias at its ends. At the start,
+// Cleveland 1979). A moving average of the past would lag behind a falling curve; this has none. At the start,
 // where a loss falls fastest, the neighbourhood is small.
 gpt.smoothed = function (values) {
     return values.map((_, i) => {

@@ -3,7 +3,7 @@
 
 gpt.STORY_EVERY = 1500;                                              // ms between two updates of an experiment in progress
 
-// gpt.forming(element, server, choices, mark) -> {update(run, scored, rows), follow(range)}. mark(lines) draws [[loss, text]] into the loss
+// gpt.forming(element, server, choices, mark) -> {update(run, scored, rows), follow({range, log})}. mark(lines) draws [[loss, text]] into the loss
 // chart.
 gpt.forming = function (element, server, choices, mark) {
     const heads = gpt.formingHeads(choices, () => load()), story = gpt.formingStory(server, mark);
@@ -45,6 +45,11 @@ gpt.formingHeads = function (choices, changed) {
     const score = gpt.select(title, "score", choices.scores);
     let axis = { range: null, log: "linear" }, whole = null, shownRun = "";
     const setAxis = () => {
+        const places = plot.figure.layout.annotations.filter(({ xref }) => xref !== "paper");
+        for (const note of places) {                                 // a logarithmic axis takes logarithms for annotations
+            note.step ??= note.x;
+            note.x = axis.log === "log" ? Math.log10(Math.max(note.step, 1)) : note.step;
+        }
         const [from, to] = axis.range ?? (axis.log === "log" ? [Math.max(whole[0], 1), whole[1]] : whole);
         Object.assign(plot.figure.layout.xaxis, { type: axis.log, range: axis.log === "log" ? [Math.log10(Math.max(from, 1)), Math.log10(to)] : [from, to] });
     };

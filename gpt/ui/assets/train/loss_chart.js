@@ -53,8 +53,8 @@ gpt.lossChart = function (zoomed) {
             setRange();
             gpt.drawCurves(plot.figure, rows, axes.over);
             plot.draw();
-            const last = plot.figure.data.map((trace) => trace.y.at(-1)).filter(Number.isFinite);
-            plot.area.setAttribute("aria-label", `loss over steps; training, smoothed and validation now ${last.map((y) => y.toFixed(2)).join(", ")}`);
+            const now = plot.figure.data.filter(({ y }) => y.length).map(({ name, y }) => `${name} ${y.at(-1).toFixed(2)}`);
+            plot.area.setAttribute("aria-label", `loss over ${axes.title()}; now ${now.join(", ")}`);
         },
         forget() {
             [rows, across] = [[], {}];

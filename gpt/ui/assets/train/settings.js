@@ -1,6 +1,8 @@
 // What surrounds the settings of the Train tab: sliders for the useful part of a number, marks of what differs from the preset, a button
 // that takes each difference back, and the search through all settings.
 
+gpt.LONGEST_WAIT = 5000;                                             // ms for the form to come back, before it may be filled anew
+
 // choices: {fields: [{name, help, stops: the values at which its slider stops}], presets: {name: {sentence, values: of each field}}}
 gpt.views.settings = function (element, props, { trigger, choices }) {
     const form = element.closest(".gpt-form");
@@ -25,18 +27,28 @@ gpt.views.settings = function (element, props, { trigger, choices }) {
             draw();
             return gpt.settings.isRestored ? { preset, run, ...Object.fromEntries(differing().map(([name, value]) => [name, value])) } : saved;
         },
-        // The form has been filled, or cannot be.
+        // The form has been filled.
         restored(...inputs) {
-            gpt.settings.isRestored = true;
-            if (form) form.inert = false;
+            allowInput();
             return gpt.settings.show(...inputs);
+        },
+        // It could not be filled: what the browser keeps stays as it is until a person changes something.
+        failed(saved) {
+            allowInput();
+            return saved;
         },
         reset(name) {
             gpt.settings.toReset = name;
             trigger("click");
+            document.querySelector(`#setting-${name} input`)?.focus();  // the button goes away
         },
     };
-    if (form && !gpt.settings.isRestored) form.inert = true;
+    const allowInput = () => {
+        gpt.settings.isRestored = true;
+        if (form) form.inert = false;
+    };
+    if (form) form.inert = true;
+    setTimeout(() => { if (form) form.inert = false; }, gpt.LONGEST_WAIT);
     // "All settings" are put into the page when they are opened first.
     new MutationObserver(() => requestAnimationFrame(draw)).observe(form ?? document.body, { childList: true, subtree: true });
 };
@@ -50,10 +62,23 @@ gpt.decorateSetting = function (block, { name, help, stops }, value, isChanged, 
         back.title = back.ariaLabel = `reset ${name}`;
         label.after(back);
         block.title = help;
+        if (number) gpt.completeNumber(block, number, name);
         if (stops.length && number) block.append(gpt.stopsSlider(name, stops, number));
     }
     const slider = block.querySelector("input[type=range]");
     if (slider) gpt.showStop(slider, stops, value);
+};
+
+// The label of a number is for its box, and not for the button inside the label; its sentence describes it; arrow keys count their steps
+// from 0, not from the lowest value that is allowed.
+gpt.completeNumber = function (block, number, name) {
+    const label = block.querySelector("label"), sentence = block.querySelector(".info-text");
+    number.id = `number-of-${name}`;
+    number.removeAttribute("min");
+    if (label) label.htmlFor = number.id;
+    if (!sentence) return;
+    sentence.id = `sentence-of-${name}`;
+    number.setAttribute("aria-describedby", sentence.id);
 };
 
 // A slider over `stops` that types into the box `number`.
@@ -67,10 +92,10 @@ gpt.stopsSlider = function (name, stops, number) {
 };
 
 gpt.showStop = function (slider, stops, value) {
+    if (!Number.isFinite(value)) return;                            // an empty box
     const near = stops.reduce((best, stop, i) => (Math.abs(stop - value) < Math.abs(stops[best] - value) ? i : best), 0);
     if (document.activeElement !== slider || stops[slider.value] !== stops[near]) slider.value = near;
     slider.setAttribute("aria-valuetext", value);
-    slider.style.setProperty("--filled", `${(100 * slider.value) / slider.max}%`);
 };
 
 // Give a box of Gradio's a value as if a person had typed it.
@@ -85,7 +110,8 @@ gpt.views.search = function (element) {
     const count = gpt.make("span"), all = gpt.button("Reset all", () => gpt.settings.reset("all settings"));
     const changed = gpt.wrap("span", "gpt-changed-settings gpt-small", count, " ", all), none = gpt.live(gpt.make("p", "gpt-small"));
     changed.update = (names) => {
-        count.textContent = names.length ? `${names.length} changed: ${names.join(", ")}.` : "As the preset has them.";
+        const text = names.length ? `${names.length} changed: ${names.join(", ")}.` : "All as in the preset.";
+        if (count.textContent !== text) count.textContent = text;   // a change of the form is drawn again, also this one
         all.hidden = !names.length;
     };
     search.oninput = () => {
@@ -96,7 +122,7 @@ gpt.views.search = function (element) {
             setting.classList.toggle("gpt-unmatched", !words.every((word) => text.includes(word)));
         }
         document.getElementById("all-settings")?.classList.toggle("gpt-searched", words.length > 0);
-        none.textContent = settings.some((setting) => !setting.matches(".gpt-unmatched")) ? "" : "No setting speaks of that: the sliders above are not searched.";
+        none.textContent = settings.some((setting) => !setting.matches(".gpt-unmatched")) ? "" : "No setting found here. The sliders above are not searched.";
     };
     element.replaceChildren(search, changed, none);
     gpt.settings?.draw();
