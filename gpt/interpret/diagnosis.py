@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt.data.baselines import FREQUENCIES, GUESSING, PAIRS
+from gpt.training.trainer import tokens_per_step
 
 WINDOW = 20  # training rows that a row is compared with
 LEAST_SPIKE = 0.5  # nats above the median of the rows before it
@@ -127,7 +128,7 @@ def _learned_by_heart(losses: Losses, config: dict[str, Any], train_tokens: int)
         return ""
     step, validation = losses.validation[-1]
     training = losses.training_at(step)
-    readings = step * config["batch"] * config["grad_accum"] * config["context_length"] / train_tokens
+    readings = step * tokens_per_step(config) / train_tokens
     if readings < MANY_READINGS or training is None or training > validation * (1 - LEARNED_BY_HEART):
         return ""
     return (f"The text has been read {readings:.0f} times, and the model learns it by heart: its loss there is {training:.2f}, on text "

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import urlparse
 
 BEGINNING = 0.5  # seconds within which all pages are opened
-KEPT_ALIVE = 4.0  # seconds: the server hangs up on a connection that is silent for a little longer, and browsers open another
 
 
 class Page:
@@ -31,16 +30,25 @@ class Page:
         return next(one["id"] for one in config["components"] if one["props"].get("elem_id") == elem_id)
 
     def _ask(self, method: str, path: str, body: dict | None = None) -> Any:
-        self.connection.request(method, path, json.dumps(body) if body else None, {"content-type": "application/json"})
-        answer = self.connection.getresponse()
+        """Raises OSError or http.client.HTTPException if there is no answer."""
+        kept = self.connection.sock is not None
+        try:
+            answer = self._answer(method, path, body)
+        except ConnectionError:  # the server hangs up on a connection that is silent for some seconds: a browser opens another, too
+            if not kept:
+                raise
+            self.connection.close()
+            answer = self._answer(method, path, body)
         data = answer.read()
         if answer.status != 200:
             raise http.client.HTTPException(f"{path} answers {answer.status}: {data[:200]!r}")
         return json.loads(data)
 
+    def _answer(self, method: str, path: str, body: dict | None) -> http.client.HTTPResponse:
+        self.connection.request(method, path, json.dumps(body) if body else None, {"content-type": "application/json"})
+        return self.connection.getresponse()
+
     def look(self) -> None:
-        if self.wait > KEPT_ALIVE:
-            self.connection.close()
         begin = time.perf_counter()
         asked = {"data": {"page": self.name, "run": self.run, "cursor": self.cursor}, "component_id": self.monitor, "fn_name": "poll",
                  "session_hash": self.name}
