@@ -12,7 +12,6 @@ import os
 import platform
 import re
 import shutil
-import signal
 import struct
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from torch import Tensor
 
 from gpt.config import with_missing_defaults
@@ -172,8 +172,8 @@ class Run:
         pid = status["pid"]
         if not same_process((pid, status.get("began")), (pid, start_time(pid))):
             raise RunError(f"run {self.name} is just starting: try again in a moment")
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(status["pid"], signal.SIGKILL)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(pid).kill()
         deadline = time.monotonic() + 10
         while self.is_alive():
             if time.monotonic() > deadline:

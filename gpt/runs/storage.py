@@ -11,6 +11,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+REPLACE_SECONDS, REPLACE_PAUSE = 3.0, 0.02
 
 
 class DamagedFile(ValueError):
@@ -35,6 +38,12 @@ def write_atomically(path: Path, data: bytes, durable: bool = True) -> None:
         file.flush()
         if durable:
             os.fsync(file.fileno())
+
+
+def bring_to_disk(path: Path) -> None:
+    """Wait until the disk has all of a file. It is opened for writing, since Windows refuses to do this for a reader. Raises OSError."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
 
 
 def append_line(path: Path, line: bytes) -> None:
@@ -61,8 +70,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> N
             number = re.search(r"os error (\d+)", str(error))
             code = int(number.group(1)) if number else errno.EIO
             raise OSError(code, os.strerror(code), str(path)) from error
-        with open(new, "rb") as file:
-            os.fsync(file.fileno())
+        bring_to_disk(new)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -109,13 +117,26 @@ def join_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
     return [join_tensors(item, tensors) for item in value] if isinstance(value, list) else value
 
 
+def replace(source: Path, target: Path) -> None:
+    """os.replace, tried again for REPLACE_SECONDS where it is refused: Windows replaces no file that somebody has open, and readers of a
+    run's files are done in a moment. Raises OSError."""
+    deadline = time.monotonic() + REPLACE_SECONDS
+    while True:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(REPLACE_PAUSE)
+
+
 @contextlib.contextmanager
 def moved_into_place(path: Path) -> Iterator[Path]:
     """A temporary path that is renamed to `path` after a successful write; after a failed one it is removed, to free the disk."""
     new = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.new")  # nobody else's, should others write `path` too
     try:
         yield new
-        os.replace(new, path)
+        replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from gpt.runs.run import FORMAT, Run, RunError, check_command, damage_as_run_err
 from gpt.runs.storage import (
     DamagedFile,
     append_line,
+    bring_to_disk,
     join_tensors,
     load_tensors,
     moved_into_place,
@@ -184,8 +185,8 @@ class RunWriter(Run):
         tensors: dict[str, Tensor] = {}
         state = split_tensors({"model": model.state_dict(), "trainer": trainer_state}, "saved", tensors)
         (self.path / "last").mkdir(exist_ok=True)
-        with contextlib.suppress(FileNotFoundError), open(self.path / "metrics.jsonl", "rb") as rows:
-            os.fsync(rows.fileno())  # a save must not reach the disk before the rows that led to it
+        with contextlib.suppress(FileNotFoundError):
+            bring_to_disk(self.path / "metrics.jsonl")  # a save must not reach the disk before the rows that led to it
         save_tensors(self.path / "last" / f"step-{trainer_state['step']:06d}.safetensors", tensors, state)
         for old in self.saves()[N_SAVES:]:
             old.unlink()
