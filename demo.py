@@ -20,6 +20,7 @@ from gpt.ui.server.guard import PACKED, Guard
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.pages import noted, other_pages
 from gpt.ui.tabs import attention, downloads, generate, runs, train
+from gpt.ui.tabs.links import Links
 from gpt.ui.tabs.visitor import Visitor
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -31,17 +32,23 @@ def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
     with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(60, 600)) as page:  # uploads and zips: ten minutes
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, watch it learn to write, and see what each of its attention heads does.",
                     elem_id="title")
+        links = Links()
         visitor = Visitor(jobs, page)
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Train", id="train"):
+            with gr.Tab("Train", id="train") as tab:
                 form = train.build(jobs, page, visitor)
+                links.follow(tab)
             with gr.Tab("Generate", id="generate") as tab:
-                generate.build(jobs, tab)
+                writer = generate.build(jobs, tab)
+                links.follow(tab)
             with gr.Tab("Attention", id="attention") as tab:
-                attention.build(jobs, tab)
+                reader = attention.build(jobs, tab)
+                links.follow(tab)
             with gr.Tab("Runs", id="runs") as tab:
-                use_settings = runs.build(jobs, tab, quota, visitor)
+                use_settings, ticked = runs.build(jobs, tab, quota, visitor)
+                links.follow(tab)
         runs.offer_settings(jobs, use_settings, tabs, form, visitor)
+        links.connect(jobs, visitor, form, {"generate": writer, "attention": reader}, ticked)
     return page
 
 

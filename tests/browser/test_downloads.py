@@ -64,11 +64,12 @@ def test_everything_in_attention(open_page, take, opened):
     show(page, "Attention")
     look_at(page, PROMPT)
     explorer, T = page.locator("#explorer"), len(PROMPT)
-    for figure in (".gpt-mosaic", ".gpt-head"):
+    layer, head = explorer.locator(".gpt-view").get_attribute("data-shown").split(",")
+    for figure, name in ((".gpt-mosaic", "hostile-best-all-heads"), (".gpt-head", f"hostile-best-layer-{layer}-head-{head}-attention")):
         explorer.locator(figure).hover()
         for kind, begins in (("PNG", b"\x89PNG"), ("SVG", b"<svg")):
             path = take(page, explorer.locator(figure).get_by_role("button", name=kind).click)
-            assert path.suffix == f".{kind.lower()}"
+            assert path.name == f"{name}.{kind.lower()}"
             assert path.read_bytes().startswith(begins)
 
     explorer.get_by_role("tab", name="Scores").click()

@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_page import PATIENT, look_at, show
@@ -107,3 +108,37 @@ def test_a_late_answer_does_not_cover_what_was_asked_for_after_it(open_page):
     page.locator("#inspect").click()
     expect(words).to_have_text("`", timeout=PATIENT)
     assert PROMPT not in page.evaluate("window.seen")
+
+
+SHARES = "[...document.querySelectorAll('#explorer .gpt-words .gpt-word')].map((token) => Number(token.style.getPropertyValue('--share')))"
+
+
+def test_the_prompt_is_shaded_by_what_its_tokens_read(open_page):
+    """By the selected token, by the one under the pointer, in one head and in all heads of its layer; arrow keys walk."""
+    page = open_page()
+    show(page, "Attention")
+    look_at(page, "<b>tick")
+    words = page.locator("#explorer .gpt-words")
+    page.wait_for_function(f"Math.abs({SHARES}.reduce((sum, share) => sum + share, 0) - 1) < 0.02", timeout=PATIENT)  # a row sums to 1
+    own = page.evaluate(SHARES)
+    words.locator(".gpt-word").nth(2).hover()
+    pointed = page.evaluate(SHARES)
+    assert pointed[3:] == [0, 0, 0, 0]  # a token reads none that come after it
+    assert sum(pointed) == pytest.approx(1, abs=0.02)
+    expect(page.locator("#explorer")).to_contain_text("> (position 2) reads ")
+    page.locator("#explorer .gpt-sentence").first.hover()
+    assert page.evaluate(SHARES) == own
+    page.get_by_label("shaded by what the selected token reads in").select_option("layer")
+    page.wait_for_function(f"(own) => String({SHARES}) !== own", arg=",".join(map(str, own)), timeout=PATIENT)
+    words.locator("[aria-pressed=true]").press("ArrowLeft")
+    expect(words.locator("[aria-pressed=true]")).to_have_text("c")
+    page.wait_for_function(f"{SHARES}.at(-1) === 0", timeout=PATIENT)
+
+
+def test_attention_opens_on_a_passage_in_which_its_head_shows(open_page, root):
+    page = open_page()
+    show(page, "Attention")
+    page.locator("#explorer [data-shown]").wait_for(timeout=PATIENT)
+    first = page.locator("#attention-prompt textarea").input_value()
+    expect(page.locator("#explorer .gpt-words .gpt-word")).to_have_count(len(first), timeout=PATIENT)  # characters
+    assert first in (root.parent / "hostile.txt").read_text(encoding="utf-8")

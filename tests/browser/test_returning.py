@@ -102,6 +102,7 @@ def test_a_reload_keeps_the_form(page):
     expect(price(page)).to_contain_text("pasted", timeout=PATIENT)
     page.locator("#run-name").locator("input, textarea").fill("my-run")
     expect(price(page)).to_contain_text("--run my-run", timeout=PATIENT)
+    page.wait_for_function("/corpus=pasted/.test(location.hash)")  # a reload opens what the address says
     before = price(page).inner_text()
     for part in ("--preset gpt2-classic", "--emb_dim 64", "--seed 7", "--max_steps 90", "--qkv_bias false", "--position rope"):
         assert part in before
@@ -112,7 +113,7 @@ def test_a_reload_keeps_the_form(page):
     expect(page.locator("#preview .gpt-opening")).to_contain_text(HOSTILE.strip(), timeout=PATIENT)
 
 
-def test_the_price_is_that_of_the_whole_preset_and_a_form_that_cannot_be_read_is_the_default(page):
+def test_the_price_is_that_of_the_whole_preset_and_a_form_that_cannot_be_read_is_the_default(page, server):
     """A preset changes many controls at once, and the answers to all of these changes arrive in any order."""
     before = price(page).inner_text()
     for preset in ("induction", "shakespeare-char", "quick", "induction"):
@@ -120,7 +121,8 @@ def test_the_price_is_that_of_the_whole_preset_and_a_form_that_cannot_be_read_is
         page.get_by_role("option", name=preset).click()
         expect(price(page)).to_contain_text(re.compile(rf"--preset {preset} --run"), timeout=PATIENT)
     page.evaluate("localStorage.setItem('gpt2-from-scratch-form', 'of another program')")
-    page.reload()
+    page.goto(server.url)  # without what the address says of the form
+    wait_until_ready(page)
     expect(price(page)).to_have_text(before, timeout=PATIENT)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from gpt.config import CONFIG, FIELDS, problems_of
 from gpt.model.sampling import SAMPLING_FIELDS
 from gpt.ui.server.values import typed
+from gpt.ui.tabs.generate import SAMPLES
 from tests.reliability.hostile import LARGE, NUMBERS, PATHS, bad_body, bad_file, bad_value
 from tests.reliability.page import API, Good, Page
 from tests.serving import served
@@ -66,10 +67,10 @@ class Thrower:
         return status, text, status == 200 and '"problems":["' not in text.replace(" ", "")
 
     def writing(self) -> tuple[int, str, bool]:
-        values = ["good", 99, "7 green", *self.good.sampling]
-        fields = [None, None, None, *SAMPLING_FIELDS]
+        values = list(self.good.writing)
+        fields = [None, None, None, *SAMPLING_FIELDS, SAMPLES]
         while True:
-            place, value = self.rng.randrange(len(values)), bad_value(self.rng)
+            place, value = self.rng.randrange(len(fields)), bad_value(self.rng)
             if place in (0, 2) or (place == 1 and not _is_place(value)) or (place > 2 and problems_of(
                     (fields[place],), typed((fields[place],), [value]))):
                 break

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlparse
 
 from gpt.config import CONFIG
 from gpt.model.sampling import SAMPLING_FIELDS
+from gpt.ui.tabs.generate import SAMPLES
 
 API = "/gradio_api"
 TEXT = "\n".join(f"{n} green bottles hanging on the wall" for n in range(60))
@@ -87,7 +88,8 @@ class Good:
         self.page = page
         source = data_of(page.call(page.on("keep"), [TEXT, ""]))[0]["value"]
         self.config = {**CONFIG, **SMALL, "corpus": source}
-        self.sampling = [{"max_new_tokens": 4}.get(field.name, field.default) for field in SAMPLING_FIELDS]
+        self.sampling = [{"max_new_tokens": 4}.get(field.name, field.default) for field in (*SAMPLING_FIELDS, SAMPLES)]
+        self.writing = ["good", 99, "7 green", *self.sampling, False, None, 0]  # beside no other
         self.train("good")
         self.tries: list[Callable[[], bool]] = [self.price, self.write, self.look, self.poll, self.table]
 
@@ -112,7 +114,7 @@ class Good:
         return bool(data_of(self.page.call(self.page.on("run-name", "change"), [1, *self.form("")]))[0].get("numbers"))
 
     def write(self) -> bool:
-        status, text = self.page.call(self.page.on("generate"), ["good", 99, "7 green", *self.sampling], queued=True)
+        status, text = self.page.call(self.page.on("generate"), self.writing, queued=True)
         return status == 200 and '"done": true' in text
 
     def look(self) -> bool:

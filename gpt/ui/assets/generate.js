@@ -1,56 +1,82 @@
 // The Generate tab: the prompt and what is written, one piece of text; each token's background by its probability on demand.
 
-// {id, prompt, pieces, note, done, error, run, place, read, most}; pieces has a line of JSON each: {text, token, probability, surprisal,
-// likeliest: [[label, the model's probability, after temperature, after the cuts, chosen]]}, and only grows while id stays the same.
-gpt.views.writing = function (element, props, { watch }) {
-    const error = gpt.make("p", "gpt-error"), status = gpt.live(gpt.make("p", "gpt-small")), side = gpt.make("div", "gpt-next");
-    let pieces = [], read = 0;                                      // characters of value.pieces that are drawn
-    const text = gpt.writtenText((index) => {
-        if (pieces[index]?.likeliest?.length) side.replaceChildren(...gpt.expectedTokens(pieces[index], () => inspect(index)));
-    }, (index) => inspect(index));
-    const coloured = gpt.checkbox(true, (on) => text.element.classList.toggle("gpt-coloured", on));
+// {id, columns, writings: [{prompt, pieces, note, done, error, run, weights, seed, place, read, most}]}: each row of `columns` texts has one
+// seed. `pieces` has a line of JSON each: {text, token, probability, surprisal, likeliest: [[label, the model's probability, after temperature,
+// after the cuts, chosen]]}, and only grows while id stays the same.
+gpt.views.writings = function (element, props, { watch }) {
+    const texts = gpt.make("div", "gpt-writings"), side = gpt.make("div", "gpt-next");
+    const empty = gpt.make("p", "gpt-small", "Press Generate, or Ctrl+Enter: the run goes on with the prompt.");
+    const coloured = gpt.checkbox(true, (on) => texts.classList.toggle("gpt-coloured", on));
+    const save = gpt.button("Save as .txt", () => gpt.save("generated.txt", "text/plain", gpt.writingsAsText(props.value.writings)));
     coloured.id = "colour-tokens";
     coloured.onchange();
-    element.replaceChildren(error, gpt.wrap("div", "gpt-page", text.element, side), status,
-        gpt.wrap("label", "gpt-option", coloured, " colour tokens by probability"));
-
-    // Inspect what the model read when it chose a token: its ids, and no text, which could be cut into other tokens.
-    const inspect = (index) => {
-        const { run, place, read, most } = props.value, { token, probability, likeliest } = pieces[index];
-        if (!likeliest.length) return;
-        const ids = [...read, ...pieces.slice(0, index).map((piece) => piece.token)].slice(-most);
-        gpt.replay.go({ run, place, ids, wrote: token, probability });
-    };
+    element.replaceChildren(gpt.wrap("div", "gpt-page", texts, side), gpt.wrap("div", "gpt-settings gpt-left",
+        gpt.wrap("label", "gpt-option", coloured, " colour tokens by probability"), save, gpt.copyLink()));
 
     // A writing that was stopped ends without a last message from Python, and what was under way may still arrive.
-    let stopped = null;
+    let stopped = null, shown, writings = [];                       // the id that is shown, and its texts
     document.addEventListener("click", (event) => {
         if (!event.target.closest?.("#stop-writing")) return;
         stopped = props.value?.id;
         show();
     });
-
-    let shown;                                                      // the id of the writing that is shown
     const show = () => {
-        const value = props.value || { note: "Press Generate, or Ctrl+Enter: the run goes on with the prompt." };
-        const lines = value.pieces || "", cut = value.id && value.id === stopped && !value.done;
-        error.textContent = value.error || "";
-        status.textContent = cut ? value.note.replace("Writing,", "Stopped after") : value.note || "";
-        if (value.id !== shown || lines.length < read) {
-            [shown, pieces, read] = [value.id, [], 0];
-            text.begin(value.prompt || "");
+        const { id = null, columns = 1, writings: values = [] } = props.value || {};
+        if (id !== shown || writings.length !== values.length) {
+            shown = id;
             side.replaceChildren();
+            writings = values.map((_, i) => gpt.writing(values.length > 1, i === 0, (...shown) => side.replaceChildren(...shown)));
+            texts.replaceChildren(...(id === null ? [empty] : writings.map(({ element }) => element)));
+            texts.style.setProperty("--columns", columns > 1 ? columns : Math.min(values.length, 2) || 1);
         }
-        for (const line of lines.slice(read).split("\n")) {         // only what is new: drawing all would take ever longer
-            if (!line) continue;
-            pieces.push(JSON.parse(line));
-            text.add(pieces.at(-1), pieces.length - 1);
-        }
-        read = lines.length;
-        text.end(pieces.length - 1);
+        values.forEach((value, i) => writings[i].show(value, id !== null && id === stopped));
+        save.disabled = !values.some(({ pieces }) => pieces);
     };
     watch("value", show);
     show();
+};
+
+// One text as it grows -> {element, show(value, isStopped)}. `isOneOfMany`: it says whose it is; `isFirst`: as it grows, explain(...elements)
+// tells what the model expected at its end; in any text, at the token under the pointer.
+gpt.writing = function (isOneOfMany, isFirst, explain) {
+    const whose = gpt.make("p", "gpt-small"), error = gpt.live(gpt.make("p", "gpt-error")), status = gpt.live(gpt.make("p", "gpt-small"));
+    let pieces = [], read = 0, value = {};                          // characters of value.pieces that are drawn
+    // Inspect what the model read when it chose a token: its ids, and no text, which could be cut into other tokens.
+    const inspect = (index) => {
+        const { token, probability, likeliest } = pieces[index];
+        if (!likeliest.length) return;
+        const ids = [...value.read, ...pieces.slice(0, index).map((piece) => piece.token)].slice(-value.most);
+        gpt.replay.go({ run: value.run, place: value.place, ids, wrote: token, probability });
+    };
+    const text = gpt.writtenText((index) => {
+        if (pieces[index]?.likeliest?.length) explain(...gpt.expectedTokens(pieces[index], () => inspect(index)));
+    }, inspect);
+    return {
+        element: gpt.wrap("div", "gpt-writing", ...(isOneOfMany ? [whose] : []), error, text.element, status),
+        show(now, isStopped) {
+            if (!read) text.begin(now.prompt || "");
+            value = now;
+            error.textContent = now.error || "";
+            whose.textContent = now.weights ? `${now.weights}, seed ${now.seed}` : "";
+            status.textContent = isStopped && !now.done ? (now.note || "").replace("Writing,", "Stopped after") : now.note || "";
+            for (const line of (now.pieces || "").slice(read).split("\n")) {  // only what is new: drawing all would take ever longer
+                if (!line) continue;
+                pieces.push(JSON.parse(line));
+                text.add(pieces.at(-1), pieces.length - 1);
+            }
+            read = now.pieces?.length ?? 0;
+            if (isFirst) text.end(pieces.length - 1);
+        },
+    };
+};
+
+// All texts for a file; of several, each says whose it is.
+gpt.writingsAsText = function (writings) {
+    const texts = writings.filter(({ pieces }) => pieces).map(({ prompt, pieces, weights, seed }) => {
+        const text = prompt + pieces.split("\n").filter(Boolean).map((line) => JSON.parse(line).text).join("");
+        return writings.length > 1 ? `[${weights}, seed ${seed}]\n${text}` : text;
+    });
+    return texts.join("\n\n") + "\n";
 };
 
 // The text, a token a span. describe(index) is called for the token under the pointer or the keyboard, unless one is held by a click;

@@ -13,8 +13,7 @@ gpt.replay = {
     go(request) {
         gpt.replay.request = request;
         gpt.replay.arriving = true;
-        const folded = () => [...document.querySelectorAll("#tabs .overflow-dropdown button")].find((button) => button.textContent.trim() === "Attention");
-        (document.querySelector('#tabs [data-tab-id="attention"]') || folded()).click();  // on the narrowest windows tabs fold into a menu
+        gpt.openTab("attention");
     },
 
     // The run and the place that the tab's controls take when it is shown; null leaves them as they are.

@@ -16,11 +16,13 @@ gpt.views.table = function (element, props, { watch, trigger }) {
         tick();
         trigger("select");
     };
+    gpt.chooseRuns = choose;
     const toggle = (name, on) => choose([...chosen, name].filter((other) => on || other !== name));
     const tick = () => {                                            // what is chosen, shown in the table that is there
         const { rows } = value();
         gpt.ticked = rows.map(({ name }) => name).filter((name) => chosen.has(name));
         gpt.tickRows(frame, rows, chosen);
+        gpt.link.tell("runs", { run: gpt.ticked });
         notes.replaceChildren(...rows.filter(({ name, note }) => note && chosen.has(name)).map(({ note }) => gpt.make("p", "gpt-error", note)));
     };
     const draw = () => {
@@ -127,10 +129,10 @@ gpt.differencesTable = function ({ names, rows }) {
 gpt.views.figure = function (element, props, { watch }) {
     const empty = gpt.make("p", "gpt-empty"), settings = gpt.make("div"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
     const axes = gpt.axisOptions([...gpt.AXES].reverse(), () => draw());
-    element.replaceChildren(empty, settings, chart, axes.element, twin);
+    element.replaceChildren(empty, settings, chart, axes.element, twin, gpt.wrap("p", "gpt-copy", gpt.copyLink()));
     const plot = gpt.plot(chart, { height: 380, label: "curves of the selected runs" });
-    const draw = () => {
-        const { data, layout } = plot.figure;
+    const draw = (figure = plot.figure) => {
+        const { data, layout } = figure;
         axes.element.hidden = !data[0]?.meta;
         if (data[0]?.meta) {
             data.forEach((trace) => { trace.x = trace.meta[axes.over]; });
@@ -138,7 +140,7 @@ gpt.views.figure = function (element, props, { watch }) {
             Object.assign(layout.yaxis, { type: axes.log.y });
             layout.uirevision = [axes.over, axes.log.x, axes.log.y].join(" ");
         }
-        plot.draw();
+        plot.show(figure);
     };
     const show = () => {
         const { figure, differences, empty: sentence } = props.value || {};
@@ -149,8 +151,7 @@ gpt.views.figure = function (element, props, { watch }) {
         twin.textContent = figure?.layout?.meta?.description || "";
         if (!figure) return;
         figure.data.forEach((trace) => { trace.name = gpt.plain(trace.name); });
-        plot.show(figure);
-        draw();
+        draw(figure);
     };
     watch("value", show);
     show();

@@ -16,12 +16,8 @@ import plotly
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
 SCRIPTS = (
-    PLOTLY_JS, *(ASSETS / f"{name}.js" for name in (
-        "dom", "requests", "plot", "cells",  # what the others use
-        "generate", "replay", "runs",
-        "attention/mosaic", "attention/head", "attention/roles", "attention/film", "attention/explorer", "attention/panels",
-        "attention/head_grid", "attention/sweep", "attention/attribution")),
-    *sorted((ASSETS / "train").glob("*.js")), *sorted((ASSETS / "attention" / "panels").glob("*.js")),
+    PLOTLY_JS, *(ASSETS / f"{name}.js" for name in ("dom", "requests", "link", "plot", "axes", "cells", "generate", "replay", "runs")),
+    *(path for folder in ("train", "attention", "attention/panels") for path in sorted((ASSETS / folder).glob("*.js"))),
     ASSETS / "keys.js")  # the last one: it says that all are there
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")
 

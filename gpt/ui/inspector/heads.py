@@ -38,6 +38,16 @@ def lines(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     return {"keys": [[k, float(row[k])] for k in strongest_keys(row, SHARE_OF_LINES)]}
 
 
+def reads(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
+    """{"layer", "head": None for the mean of the layer's heads} -> how much each token reads of itself and of each token before it, in
+    255ths: (T (T + 1) / 2,) bytes, row by row."""
+    L, H, _ = inspected.inspection.shape
+    layer, which = request.integer("layer", 0, L - 1), request.index_or_none("head", H)
+    weights = inspected.inspection.weights(layer)  # (H, T, T)
+    rows = maps.lower(weights.mean(axis=0) if which is None else weights[which])
+    return {"weights": maps.packed(np.rint(255 * rows).astype(np.uint8))}
+
+
 def habit_of(weights: np.ndarray, tokens: list[bytes]) -> str:
     """What a head does on this prompt, by the score with the largest excess over chance: the end of a sentence whose subject is the head. A
     score that contains others counts only where none of them is clear."""

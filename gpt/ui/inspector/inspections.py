@@ -77,7 +77,7 @@ class Inspector:
                 key = json.dumps([run, weights, prompt])
                 step = model_cache.snapshot_at(self.jobs.root, run, weights)
                 inspected = self._inspect(key, run, step, lambda model, tokenizer: inspect(model, tokenizer, prompt, MOST_TOKENS))
-                return {"key": key, **as_json(inspected)}
+                return {"key": key, "prompt": prompt, **as_json(inspected)}
         except UserError as error:
             return {"error": escaped(str(error))}
 

@@ -26,7 +26,11 @@ class InspectionRequest:
 
     def step(self, name: str) -> int | None:
         """A training step, or None: the best weights."""
-        return None if self._sent.get(name) is None else self.integer(name, 0, 10**9)
+        return self.index_or_none(name, 10**9 + 1)
+
+    def index_or_none(self, name: str, n: int) -> int | None:
+        """A whole number below `n`, or None."""
+        return None if self._sent.get(name) is None else self.integer(name, 0, n - 1)
 
     def number(self, name: str, lowest: float, highest: float) -> float:
         value = self._sent.get(name)

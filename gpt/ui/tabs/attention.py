@@ -1,6 +1,7 @@
 """The Attention tab: every head of the model on one prompt, the selected one in full, and what both do."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,12 +11,13 @@ from gpt.ui.charts import maps
 from gpt.ui.charts.component import component
 from gpt.ui.inspector import animation, compare, effects, export, heads, lens, roles, timeline
 from gpt.ui.inspector.inspections import Inspector
+from gpt.ui.inspector.opening import opening_prompt, was_opening_prompt
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import run_picker
 
 PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day Vobil found a green bell"
 ANSWERS = {  # what the page's scripts may request of an inspection
-    "head": heads.head, "lines": heads.lines,
+    "head": heads.head, "lines": heads.lines, "reads": heads.reads,
     "roles": roles.roles, "mosaic": roles.mosaic,
     "effect": effects.effect, "sweep": effects.sweep, "importance": effects.importance,
     "timeline": timeline.timeline,
@@ -28,13 +30,13 @@ ANSWERS_WITH_OTHER_WEIGHTS = {  # these read other weights too
 }
 
 
-def build(jobs: Jobs, tab: gr.Tab) -> None:
-    """Lay the tab out and connect it; it is drawn when it is first shown."""
+def build(jobs: Jobs, tab: gr.Tab) -> run_picker.RunPicker:
+    """Lay the tab out and connect it; it is drawn when it is first shown. Returns what chooses the run."""
     inspector = Inspector(jobs)
     answers = ANSWERS | {name: partial(answer, inspector) for name, answer in ANSWERS_WITH_OTHER_WEIGHTS.items()}
     prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4, render=False)
     with gr.Row():
-        picker = run_picker.RunPicker(jobs.root, "attention", prompt)
+        picker = run_picker.RunPicker(jobs.root, "attention", prompt, prompt_for=prompt_for)
     with gr.Row():
         prompt.render()
         inspect = gr.Button("Inspect", variant="primary", elem_id="inspect", min_width=90, scale=0)
@@ -55,3 +57,12 @@ def build(jobs: Jobs, tab: gr.Tab) -> None:
     for changed in (picker.refresh_on(tab, request="(run) => gpt.replay.controls(run)"), *picker.changed):
         changed.then(answer, **event, js="(...values) => gpt.replay.follow(values)", api_visibility="private")
     picker.follow(explorer)
+    return picker
+
+
+def prompt_for(root: Path, name: str, prompt: Any, first: str) -> Any:
+    """A prompt that a person has typed stays. One that the page has set becomes a passage in which the clearest head of the run shows what
+    it does; if there is none, one that the run can read."""
+    if not was_opening_prompt(prompt) and not run_picker.set_by_page(root, prompt, first):
+        return prompt
+    return opening_prompt(root, name) or run_picker.readable_prompt(root, name, first, first)

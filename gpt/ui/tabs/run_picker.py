@@ -1,6 +1,7 @@
 """Choosing a run and its weights: a list of names, and a slider over the snapshots."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,34 @@ MOST_REQUESTED = 20  # snapshots that persons may want of a run, by a button or 
 
 class RunPicker:
     """Two controls beside each other: a run, and a slider over its snapshots with the best weights at its right end; and a prompt, which
-    the tab lays out itself, and which changes with the run as `prompt_for` says.
+    the tab lays out itself, and which changes with the run as `prompt_for` says: (folder of runs, name of the run, prompt now, the first
+    one of the page) -> prompt.
 
-    `changed` are the events after which both are consistent, for the tab to go on with.
+    `step`, hidden, is the step of the snapshot that the slider points at; empty for the best weights. `changed` are the events after which
+    run and weights are consistent, for the tab to go on with.
     """
 
-    def __init__(self, root: Path, prefix: str, prompt: gr.Textbox):
+    def __init__(self, root: Path, prefix: str, prompt: gr.Textbox, label: str = "Run",
+                 prompt_for: Callable[[Path, str, Any, str], Any] | None = None):
         self.root, self.prompt, self._first_prompt = root, prompt, prompt.value
-        self.run = gr.Dropdown(label="Run", elem_id=f"{prefix}-run")
+        self._prompt_for = prompt_for or readable_prompt
+        self.run = gr.Dropdown(label=label, elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
+        self.step = gr.Textbox("", elem_classes="gpt-hidden", container=False)
         self._proposal = gr.Textbox("", elem_classes="gpt-hidden", container=False)
         self._quietly = {**NO_PROGRESS, "preprocess": False}
-        chosen = self.run.input(self.choose, [self.run, self.prompt], [self.weights, self._proposal], trigger_mode="always_last",
-                                **self._quietly)
+        chosen = self.run.input(self.choose, [self.run, self.prompt], [self.weights, self.step, self._proposal],
+                                trigger_mode="always_last", **self._quietly)
         self.changed = [
             self._settled(chosen),
-            self.weights.change(self.label, [self.run, self.weights], self.weights, trigger_mode="always_last", **self._quietly)]
+            self.weights.change(self.label, [self.run, self.weights], [self.weights, self.step], trigger_mode="always_last",
+                                **self._quietly)]
+        self.controls = [self.run, self.weights, self.step, self.prompt]
 
     def refresh_on(self, tab: gr.Tab, request: str = "(run) => [run, null]") -> Any:
         """Bring the list of runs up to date whenever `tab` is shown. `request` is JavaScript that may request a run and a place on
         the slider: it takes the run that is chosen, and returns one, and a place or null."""
-        inputs, outputs = [self.run, self.weights, self.prompt], [self.run, self.weights, self._proposal]
+        inputs, outputs = [self.run, self.weights, self.prompt], [self.run, self.weights, self.step, self._proposal]
         offered = tab.select(self.offer, inputs, outputs, js=f"(run, place, prompt) => [...({request})(run), prompt]", **self._quietly)
         return self._settled(offered)
 
@@ -48,16 +56,26 @@ class RunPicker:
         """After `event`, put the proposed prompt into its box, unless somebody has typed there meanwhile."""
         return event.then(None, [self.prompt, self._proposal], self.prompt, js=APPLY_PROPOSAL, **self._quietly)
 
-    def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, str]:
+    def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any, str]:
         """Keep the selected run, if it still exists, with its weights or the requested ones; else select the newest run, best weights."""
-        names = [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
+        names = self._names()
         if chosen in names:
             if place is None:
-                return gr.update(choices=names), gr.update(maximum=self._last(chosen)), _proposal(prompt, prompt)
+                return gr.update(choices=names), gr.update(maximum=self._last(chosen)), gr.skip(), _proposal(prompt, prompt)
             slider = gr.update(maximum=self._last(chosen), value=place)
-            return gr.update(choices=names, value=chosen), slider, self._readable(chosen, prompt)
-        newest = names[0] if names else None
-        return gr.update(choices=names, value=newest), *(self.choose(newest, prompt) if newest else (gr.skip(), _proposal(prompt, prompt)))
+            return gr.update(choices=names, value=chosen), slider, gr.skip(), self._readable(chosen, prompt)
+        if not names:
+            return gr.update(choices=[], value=None), gr.skip(), gr.skip(), _proposal(prompt, prompt)
+        return gr.update(choices=names, value=names[0]), *self.choose(names[0], prompt)
+
+    def showing(self, chosen: str, step: int | None, prompt: str | None) -> list[Any]:
+        """What sets `controls` to a run and a step of it, None for its best weights, and a prompt; None for one that the run can read.
+        Raises RunError if there is no such run."""
+        last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()
+        place = steps.index(step) if step in steps else last
+        slider = gr.update(maximum=last, value=place, label=_label(step if step in steps else None))
+        prompt = self._prompt_for(self.root, chosen, self._first_prompt, self._first_prompt) if prompt is None else prompt
+        return [gr.update(choices=self._names(), value=chosen), slider, _as_text(step if step in steps else None), prompt]
 
     def follow(self, shown: gr.HTML) -> None:
         """Move the slider when the view `shown` changes its weights itself: its click event has {"run", "step"}, step None for the best."""
@@ -73,25 +91,29 @@ class RunPicker:
             last, steps = self._last(chosen), find_run(self.root, chosen).snapshots()
         return gr.update(maximum=last, value=steps.index(step) if step in steps else last)
 
-    def label(self, chosen: str, position: float) -> Any:
-        """The slider, named by what it points at."""
+    def label(self, chosen: str, position: float) -> tuple[Any, str]:
+        """The slider, named by what it points at, and the step."""
         with errors_as_messages():
             step = snapshot_at(self.root, chosen, position)
-        return gr.update(label=BEST if step is None else f"weights: at training step {step:,}")
+        return gr.update(label=_label(step)), _as_text(step)
 
-    def choose(self, chosen: str, prompt: Any) -> tuple[Any, str]:
-        """What follows from the choice of a run: the slider at its best weights, and a prompt that it can read."""
-        return self.best_place(chosen), self._readable(chosen, prompt)
+    def choose(self, chosen: str, prompt: Any) -> tuple[Any, str, str]:
+        """What follows from the choice of a run: the slider at its best weights, the step of these, and a prompt that it can read."""
+        return self.best_place(chosen), _as_text(None), self._readable(chosen, prompt)
 
     def _readable(self, chosen: str, prompt: Any) -> str:
         with errors_as_messages():
-            return _proposal(prompt, prompt_for(self.root, chosen, prompt, self._first_prompt))
+            return _proposal(prompt, self._prompt_for(self.root, chosen, prompt, self._first_prompt))
 
     def best_place(self, chosen: str) -> Any:
         """The slider with a place for each snapshot of a run, at its right end: the best weights."""
         with errors_as_messages():
             last = self._last(chosen)
         return gr.update(maximum=last, value=last, label=BEST)
+
+    def _names(self) -> list[str]:
+        """The runs that have weights to show, the newest first."""
+        return [run.name for run in list_runs(self.root) if (run.path / "best.safetensors").exists()]
 
     def _last(self, name: str) -> int:
         """The last position of the slider, which is the best weights. For a run in training it leaves positions for all later snapshots,
@@ -102,15 +124,23 @@ class RunPicker:
         return max(1, here + to_come)
 
 
+def _label(step: int | None) -> str:
+    return BEST if step is None else f"weights: at training step {step:,}"
+
+
+def _as_text(step: int | None) -> str:
+    return "" if step is None else str(step)
+
+
 def _proposal(prompt: Any, better: Any) -> str:
     """A prompt to put into the box in place of the one that it holds, as APPLY_PROPOSAL reads it."""
     return json.dumps([prompt, better])
 
 
-def prompt_for(root: Path, name: str, prompt: Any, first: str) -> Any:
+def readable_prompt(root: Path, name: str, prompt: Any, first: str) -> Any:
     """The prompt for a run: a prompt that a user has typed stays. One that the page has set, `first` or a run's own, becomes `first`
     if the run's tokenizer can encode it, else the run's own: a run on letters alone has no tokens for spaces and capitals."""
-    if prompt != first and prompt not in map(_own_prompt, list_runs(root)):
+    if not set_by_page(root, prompt, first):
         return prompt
     run = find_run(root, name)
     try:
@@ -118,6 +148,11 @@ def prompt_for(root: Path, name: str, prompt: Any, first: str) -> Any:
     except UserError:
         return _own_prompt(run) or first
     return first
+
+
+def set_by_page(root: Path, prompt: Any, first: str) -> bool:
+    """Whether the page has put this prompt there, and not a person."""
+    return prompt == first or prompt in map(_own_prompt, list_runs(root))
 
 
 def _own_prompt(run: Run) -> str | None:

@@ -32,9 +32,9 @@ TICKED, TICKED_WITH_KEY = "() => gpt.ticked.join('\\n')", "(_, key) => [gpt.tick
 ACTIONS_ONLY = {"fn": None, "js": "() => [true, false, false].map((visible) => ({ __type__: 'update', visible }))"}
 
 
-def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> gr.Button:
+def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[gr.Button, gr.Textbox]:
     """Lay the tab out and connect it; the table is filled whenever the tab is shown. Returns the button that asks for the settings of a
-    run, which `offer_settings` connects."""
+    run, which `offer_settings` connects, and the names that are ticked, one a line."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
     question_names = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question is about
@@ -81,7 +81,7 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> gr.But
                             **QUEUED)
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **NO_PROGRESS)
-    return use
+    return use, selected
 
 
 def offer_settings(jobs: Jobs, use: gr.Button, tabs: gr.Tabs, form: list[gr.components.Component], visitor: Visitor) -> None:

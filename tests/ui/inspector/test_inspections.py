@@ -19,7 +19,7 @@ from gpt.ui.inspector.heads import habit_of
 from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from tests.says import says
-from tests.ui.conftest import matrix_of
+from tests.ui.conftest import matrix_of, unpacked
 
 BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
@@ -170,6 +170,21 @@ def test_lines_go_to_the_keys_that_hold_most_of_a_row(inspector, root):
     held = [row[k] for k, _ in keys]
     assert sum(held) >= 0.7 > sum(held[:-1])
     assert "error" in inspector.server_function(heads.lines)({"key": shown["key"], "layer": 1, "head": 1, "query": len(PROMPT)})
+
+
+@pytest.mark.parametrize("which", [0, 1, None])
+def test_what_every_token_reads_in_one_head_or_in_all_of_a_layer(inspector, root, which):
+    shown = inspector.inspect("bottles", BEST, PROMPT)
+    weights = inspect(*load_run(root / "bottles"), PROMPT).weights(1)
+    rows = unpacked(inspector.server_function(heads.reads)({"key": shown["key"], "layer": 1, "head": which})["weights"])
+    expected = weights.mean(axis=0) if which is None else weights[which]
+    np.testing.assert_allclose(rows / 255, expected[np.tril_indices(len(PROMPT))], atol=0.5 / 255 + 1e-6)
+
+
+@pytest.mark.parametrize("asked", [{"layer": 2, "head": 0}, {"layer": 0, "head": 2}, {"layer": 0, "head": "0"}, {"head": 0}])
+def test_what_is_read_in_a_head_that_is_none_is_told(inspector, asked):
+    shown = inspector.inspect("bottles", BEST, PROMPT)
+    assert "error" in inspector.server_function(heads.reads)({"key": shown["key"], **asked})
 
 
 def test_a_long_head_is_shrunk_until_all_of_it_is_asked_for(inspector, monkeypatch):

@@ -22,7 +22,7 @@ from tests.ui.conftest import unpacked
 
 BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
-SETTINGS = list(Sampling(max_new_tokens=8).__dict__.values())
+SETTINGS = [*Sampling(max_new_tokens=8).__dict__.values(), 1, False, None, 0]  # one text, beside no other
 
 
 def is_here(host: str | None) -> bool:
@@ -87,7 +87,7 @@ class TestGenerate:
     def test_text_streams(self, client, monkeypatch):
         monkeypatch.setattr("gpt.ui.tabs.generate.REDRAW_SECONDS", -1)
         job = client.submit("bottles", BEST, PROMPT, *SETTINGS, api_name="/generate")
-        last, shown = job.result(), job.outputs()
+        (last,), shown = job.result()["writings"], [view["writings"][0] for view in job.outputs()]
         assert last["done"]
         assert (last["prompt"], last["pieces"].count("\n")) == (PROMPT, 8)
         lengths = [view["pieces"].count("\n") for view in shown]
@@ -101,11 +101,11 @@ class TestGenerate:
         ("../../etc", BEST, PROMPT, "cannot name a run"), (["bottles"], BEST, PROMPT, "cannot name a run"),
     ])
     def test_a_mistake_gets_a_sentence(self, client, run, place, prompt, told):
-        assert re.search(says(told), client.predict(run, place, prompt, *SETTINGS, api_name="/generate")["error"])
+        assert re.search(says(told), client.predict(run, place, prompt, *SETTINGS, api_name="/generate")["writings"][0]["error"])
 
     def test_all_settings_out_of_range_are_told_together(self, client):
-        shown = client.predict("bottles", BEST, PROMPT, 0, -1, -1, 2, 2, 0, -1, "", api_name="/generate")
-        assert shown["error"].count(": set it to ") == 7
+        shown = client.predict("bottles", BEST, PROMPT, 0, -1, -1, 2, 2, 0, -1, "", *SETTINGS[-4:], api_name="/generate")
+        assert shown["writings"][0]["error"].count(": set it to ") == 7
 
 
 class TestAttention:

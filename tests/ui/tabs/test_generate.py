@@ -13,7 +13,7 @@ from gpt.model.sampling import Sampling
 from gpt.model.writing import write
 from gpt.runs.run import load_run
 from gpt.ui.tabs import generate
-from gpt.ui.tabs.generate import written
+from gpt.ui.tabs.generate import written_together
 from tests.says import says
 
 BEST = 99  # a place at the right end of the slider
@@ -26,9 +26,10 @@ def settings(**changes) -> dict:
 
 @pytest.fixture
 def ask(library_jobs):
-    """ask(prompt, run, place, **settings) -> everything the view shows, one after the other."""
+    """ask(prompt, run, place, **settings) -> everything the view shows of one text, one after the other."""
     def ask(prompt: str = PROMPT, run: str = "bottles", place: float = BEST, **changes) -> list[dict]:
-        return [json.loads(json.dumps(shown)) for shown in written(library_jobs, run, place, prompt, settings(**changes))]
+        views = written_together(library_jobs, [(run, place)], prompt, settings(**changes), 1)
+        return [json.loads(json.dumps(shown))["writings"][0] for shown in views]
 
     return ask
 
@@ -155,3 +156,50 @@ def test_text_held_back_until_the_end_is_no_token(ask):
     shown = next(view for seed in range(1000) if len(pieces_of(view := ask(run="bytes", max_new_tokens=tokens, seed=seed)[-1])) > tokens)
     assert pieces_of(shown)[-1]["likeliest"] == []
     assert shown["note"].startswith(f"{tokens} tokens, ")
+
+
+class TestSeveralTexts:
+    """From one prompt: with seeds that follow each other, and beside those of another run or snapshot."""
+
+    @pytest.fixture
+    def together(self, library_jobs):
+        def together(places, samples, **changes) -> list[dict]:
+            return list(written_together(library_jobs, places, PROMPT, settings(**changes), samples))
+
+        return together
+
+    def test_they_are_those_that_each_seed_writes_alone(self, together, ask):
+        last = together([("bottles", BEST)], 3, seed=5)[-1]
+        assert [writing["seed"] for writing in last["writings"]] == [5, 6, 7]
+        assert [text_of(writing) for writing in last["writings"]] == [text_of(ask(seed=seed)[-1]) for seed in (5, 6, 7)]
+        assert last["columns"] == 1
+
+    def test_two_places_write_beside_each_other_with_the_same_seeds(self, together, ask):
+        last = together([("bottles", BEST), ("bottles", 0)], 2)[-1]
+        assert last["columns"] == 2
+        assert [(writing["weights"], writing["seed"]) for writing in last["writings"]] == [
+            ("bottles, best weights", 1), ("bottles, step 0", 1), ("bottles, best weights", 2), ("bottles, step 0", 2)]
+        assert text_of(last["writings"][3]) == text_of(ask(place=0, seed=2)[-1])
+
+    def test_all_grow_at_once(self, together, monkeypatch):
+        monkeypatch.setattr(generate, "REDRAW_SECONDS", -1)
+        lengths = [[len(pieces_of(writing)) for writing in view["writings"]] for view in together([("bottles", BEST), ("bytes", BEST)], 1)]
+        assert lengths[:12] == [[n, n] for n in range(1, 13)]
+
+    def test_one_that_cannot_be_written_leaves_the_other_alone(self, together):
+        good, bad = together([("bottles", BEST), ("cups", BEST)], 1)[-1]["writings"]
+        assert good["done"]
+        assert re.search(says("no run cups"), bad["error"])
+
+    def test_the_last_seed_is_followed_by_the_first(self, together):
+        last = together([("bytes", BEST)], 2, seed=2**31 - 1, max_new_tokens=1)[-1]
+        assert [writing["seed"] for writing in last["writings"]] == [2**31 - 1, 0]
+
+    @pytest.mark.parametrize("samples", [0, 9, -1, 1.5, "2", None, True, math.nan, [2]])
+    def test_a_number_of_texts_that_is_none_is_told(self, together, samples):
+        view, = together([("bottles", BEST)], samples)
+        assert re.search(says("samples is | from 1 to 8"), view["writings"][0]["error"])
+
+    def test_what_is_wrong_with_the_settings_is_told_once(self, together):
+        view, = together([("bottles", BEST)], 3, seed=-1)
+        assert len(view["writings"]) == 1

@@ -12,7 +12,7 @@ from gpt.runs.run import RunError, find_run
 from gpt.runs.storage import load_tensors, save_tensors
 from gpt.runs.writer import RunWriter
 from gpt.ui.server.model_cache import load, snapshot_at
-from gpt.ui.tabs.run_picker import BEST, MOST_REQUESTED, RunPicker, prompt_for
+from gpt.ui.tabs.run_picker import BEST, MOST_REQUESTED, RunPicker, readable_prompt
 from tests.says import says
 
 FIRST = "A prompt of the page's own: Ŵ"  # the run `bottles` never saw most of it
@@ -98,21 +98,21 @@ class TestRunPicker:
     """The two controls are brought up to date whenever the tab is shown, and agree with each other."""
 
     def test_the_newest_run_is_offered_with_its_best_weights(self, picker):
-        run, weights, _ = picker.offer(None, None, FIRST)
+        run, weights, *_ = picker.offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
         last = len(find_run(picker.root, "bytes").snapshots())
         assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
 
     def test_a_run_and_weights_that_are_wished_for_are_taken(self, picker):
-        run, weights, _ = picker.offer("bottles", 2, FIRST)
+        run, weights, *_ = picker.offer("bottles", 2, FIRST)
         assert (run["value"], weights["value"]) == ("bottles", 2)
 
     def test_a_choice_stays_while_the_run_is_there(self, picker):
-        run, weights, _ = picker.offer("bottles", None, FIRST)
+        run, weights, *_ = picker.offer("bottles", None, FIRST)
         assert "value" not in run
         assert "value" not in weights
         rmtree(picker.root / "bottles")
-        run, _, _ = picker.offer("bottles", None, FIRST)
+        run, *_ = picker.offer("bottles", None, FIRST)
         assert (run["choices"], run["value"]) == (["bytes"], "bytes")
 
     def test_a_run_without_weights_is_not_offered(self, picker):
@@ -122,30 +122,40 @@ class TestRunPicker:
 
     def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
         with gr.Blocks(analytics_enabled=False):
-            run, weights, proposal = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
+            run, weights, _, proposal = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
         assert (run["choices"], run["value"]) == ([], None)
         assert weights == gr.skip()
         assert json.loads(proposal) == [FIRST, FIRST]
 
     def test_a_prompt_that_the_run_cannot_read_gives_way_to_the_runs_own(self, picker):
         own = find_run(picker.root, "bottles").config()["corpus"]["prompt"]
-        assert json.loads(picker.choose("bottles", FIRST)[1]) == [FIRST, own]
-        assert json.loads(picker.offer("bottles", 0, FIRST)[2]) == [FIRST, own]
-        assert json.loads(picker.choose("bytes", FIRST)[1]) == [FIRST, FIRST]
-        assert json.loads(picker.choose("bytes", own)[1]) == [own, FIRST]
+        assert json.loads(picker.choose("bottles", FIRST)[-1]) == [FIRST, own]
+        assert json.loads(picker.offer("bottles", 0, FIRST)[-1]) == [FIRST, own]
+        assert json.loads(picker.choose("bytes", FIRST)[-1]) == [FIRST, FIRST]
+        assert json.loads(picker.choose("bytes", own)[-1]) == [own, FIRST]
 
     def test_what_a_person_wrote_stays_also_where_it_cannot_be_read(self, picker):
-        assert prompt_for(picker.root, "bottles", "Ŵ, mine", FIRST) == "Ŵ, mine"
-        assert json.loads(picker.choose("bottles", "Ŵ, mine")[1]) == ["Ŵ, mine"] * 2
+        assert readable_prompt(picker.root, "bottles", "Ŵ, mine", FIRST) == "Ŵ, mine"
+        assert json.loads(picker.choose("bottles", "Ŵ, mine")[-1]) == ["Ŵ, mine"] * 2
 
     def test_a_damaged_run_beside_it_keeps_no_run_from_being_chosen(self, picker):
         (picker.root / "bytes" / "config.json").write_text("{", encoding="utf-8")
-        assert picker.choose("bottles", FIRST)[1]
+        assert picker.choose("bottles", FIRST)[-1]
 
     def test_the_slider_is_named_by_what_it_points_at(self, picker):
         steps = find_run(picker.root, "bottles").snapshots()
-        assert [picker.label("bottles", place)["label"] for place in range(len(steps) + 1)] == [
-            *(f"weights: at training step {step:,}" for step in steps), BEST]
+        labels, told = zip(*(picker.label("bottles", place) for place in range(len(steps) + 1)), strict=True)
+        assert [label["label"] for label in labels] == [*(f"weights: at training step {step:,}" for step in steps), BEST]
+        assert list(told) == [*map(str, steps), ""]
+
+    def test_a_run_is_shown_at_a_step_with_a_prompt(self, picker):
+        steps = find_run(picker.root, "bottles").snapshots()
+        run, weights, step, prompt = picker.showing("bottles", steps[1], "green")
+        assert (run["value"], weights["value"], step, prompt) == ("bottles", 1, str(steps[1]), "green")
+        assert weights["label"] == picker.label("bottles", 1)[0]["label"]
+        run, weights, step, prompt = picker.showing("bottles", None, None)
+        assert (weights["value"], weights["label"], step) == (len(steps), BEST, "")
+        assert prompt == find_run(picker.root, "bottles").config()["corpus"]["prompt"]  # it cannot read the page's own
 
     def test_another_run_begins_at_its_best_weights(self, picker):
         last = len(find_run(picker.root, "bottles").snapshots())

@@ -10,7 +10,8 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
     explorer.ask = gpt.explorerRequests(explorer, server, parts.error);
     explorer.mosaic = gpt.mosaicPane(parts.left, explorer);
     explorer.roles = gpt.rolesOf(explorer);
-    explorer.head = gpt.headPane({ pane: parts.right, words: parts.words, row: parts.row }, explorer);
+    explorer.head = gpt.headPane({ pane: parts.right, row: parts.row }, explorer);
+    explorer.prompted = gpt.promptStrip(parts.words, explorer);
     explorer.film = gpt.film(parts.film, explorer, (step) => trigger("click", { run: explorer.value.run, step }));
     explorer.panels = gpt.panelTabs(parts.tabs, parts.room, explorer);
 
@@ -30,7 +31,8 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
         explorer.selected = { layer: gpt.clamp(wanted.layer, layers), head: gpt.clamp(wanted.head, heads),
                               query: gpt.clamp(wanted.query, explorer.value.tokens.length) };
         explorer.mosaic.frame();
-        return Promise.all([explorer.head.select(), explorer.panels.select()]);
+        explorer.tell();
+        return Promise.all([explorer.head.select(), explorer.prompted.select(), explorer.panels.select()]);
     };
 
     // Show another frame of the same tokens, in place: every head stays where it is, and its old map stays until the new one is known.
@@ -45,9 +47,11 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
         explorer.film.describe();
         parts.showNext(value.next);
         explorer.mosaic.frame();
-        await Promise.all([explorer.roles.follow(), explorer.head.select(), explorer.panels.show()]);
+        explorer.tell();
+        await Promise.all([explorer.roles.follow(), explorer.head.select(), explorer.prompted.select(), explorer.panels.show()]);
     };
 
+    Object.assign(explorer, gpt.explorerPlace(explorer));
     gpt.showInspections(explorer, parts, props, watch);
 };
 
@@ -56,7 +60,7 @@ gpt.explorerParts = function (element) {
     const make = gpt.make, parts = {
         error: make("p", "gpt-error"), note: make("p", "gpt-small"), film: make("div", "gpt-film"), left: make("div", "gpt-mosaic"),
         right: make("div", "gpt-head"), sentence: gpt.live(make("p", "gpt-sentence")), next: make("p", "gpt-small"), words: make("div"),
-        row: make("div", "gpt-row"), tabs: make("div", "gpt-tabs"), room: make("div", "gpt-panel"),
+        row: make("div", "gpt-row"), copy: gpt.wrap("p", "gpt-copy", gpt.copyLink()), tabs: make("div", "gpt-tabs"), room: make("div", "gpt-panel"),
         title: gpt.wrap("div", "gpt-title", make("span", "", "All heads")),
     };
     parts.title.title = "Bright is what a head reads more of than an even spread would; heads without a clear role are paler.";
@@ -65,7 +69,7 @@ gpt.explorerParts = function (element) {
     parts.below = gpt.wrap("div", "gpt-panes", parts.words, parts.row);
     parts.showNext = (tokens) => parts.next.replaceChildren("Next token: ", ...tokens.flatMap(([label, probability], i) =>
         [i ? ", " : "", make("code", "", label), ` ${(100 * probability).toFixed(probability < 0.01 ? 2 : 0)} %`]));
-    element.replaceChildren(parts.error, parts.note, parts.film, parts.panes, parts.sentence, parts.next, parts.below, parts.tabs, parts.room);
+    element.replaceChildren(parts.error, parts.note, parts.film, parts.panes, parts.sentence, parts.next, parts.below, parts.copy, parts.tabs, parts.room);
     return parts;
 };
 
@@ -94,26 +98,29 @@ gpt.showInspections = function (explorer, parts, props, watch) {
         const again = same && shownRequest === gpt.replay.request;
         shownRequest = gpt.replay.request;
         if (explorer.value?.run !== value.run) explorer.isChosen = false;       // of another run another head may be worth a first look
-        explorer.value = value;
+        Object.assign(explorer, { value, prompt: value.prompt ?? null });
         parts.error.textContent = value.error || "";
         parts.note.textContent = value.note || "";
-        for (const part of ["film", "panes", "below", "tabs", "room"]) parts[part].hidden = !value.mosaic;
+        for (const part of ["film", "panes", "below", "copy", "tabs", "room"]) parts[part].hidden = !value.mosaic;
         if (!again) {
             parts.sentence.textContent = explorer.habit = "";
             parts.next.replaceChildren();
         }
         explorer.head.clear();
+        explorer.prompted.drop();
+        const wanted = gpt.link.take(value.number);
         if (!value.mosaic) return;
-        if (!again) explorer.selected.query = value.tokens.length - 1;
+        if (!again || wanted) explorer.selected.query = value.tokens.length - 1;
         explorer.effects = null;                                                // of other weights
         explorer.film.begin(value);
         explorer.film.describe();
         parts.showNext(value.next);
         explorer.mosaic.figure = value.mosaic;
+        if (wanted) explorer.follow(wanted);
         explorer.select({});
         explorer.mosaic.show(value.mosaic);
         explorer.roles.show();
-        explorer.panels.show();
+        if (!wanted?.panel || !explorer.panels.open(wanted.panel)) explorer.panels.show();
     });
     const update = () => show(props.value || { note: "Choose a run: its heads will appear here." });
     watch("value", update);

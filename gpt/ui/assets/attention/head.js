@@ -2,11 +2,11 @@
 
 gpt.MOST_BARS = 12;                                                  // keys of a row that are shown in numbers, the largest first
 
-gpt.headPane = function ({ pane, words: strip, row }, explorer) {
+gpt.headPane = function ({ pane, row }, explorer) {
     const name = gpt.make("span"), settings = gpt.make("span", "gpt-settings"), area = gpt.make("div"), about = gpt.make("p", "gpt-small");
     const view = gpt.select(settings, "show", [...explorer.choices.views, "lines"], "weights");
     const scale = gpt.select(settings, "colour scale", explorer.choices.scales, "square root");
-    const words = gpt.make("div", "gpt-words"), reading = gpt.make("p", "gpt-reading"), requests = gpt.requests();
+    const reading = gpt.make("p", "gpt-reading"), requests = gpt.requests();
     let whole = false, numbers = null;                               // of the map: the rows up to the diagonal, one after the other
     const full = gpt.button("Show every cell", () => {
         whole = true;
@@ -14,7 +14,6 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
     });
     gpt.live(row);
     pane.append(gpt.wrap("div", "gpt-title", name, settings), area, about, full, reading);
-    strip.append(gpt.make("p", "gpt-small", "The tokens; choose one to see what it reads."), words);
     const map = gpt.headMap(area, explorer, reading, () => numbers);
     view.onchange = scale.onchange = () => explorer.select({});
 
@@ -27,7 +26,6 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
         const read = lines ? new Map((await explorer.ask("lines", explorer.selected))?.keys) : new Map();  // position -> weight
         if (!isNewest()) return;
         numbers = gpt.unpack(answer.figure.layout.meta.weights);
-        words.replaceChildren(...gpt.tokenButtons(explorer, read));
         map.show(lines ? gpt.linesFigure(explorer, read) : answer.figure, lines);
         about.textContent = lines ? "Lines go from the selected token, right, to those that hold 70 % of its attention, left. Click a token." : answer.about;
         full.hidden = !answer.pooled;
@@ -39,6 +37,8 @@ gpt.headPane = function ({ pane, words: strip, row }, explorer) {
     };
     return {
         select,
+        view: () => view.value,
+        setView: (name) => { view.value = name; },
         clear() {                                                    // something else is about to be shown
             requests.drop();
             whole = false;
@@ -75,17 +75,6 @@ gpt.headMap = function (area, explorer, reading, numbers) {
 };
 
 gpt.numberAt = (numbers, q, k) => numbers[q * (q + 1) / 2 + k];
-
-// The tokens as text, each to be selected; those in `read`, position -> weight, are shaded.
-gpt.tokenButtons = function (explorer, read) {
-    return explorer.value.tokens.map((label, i) => {
-        const token = gpt.button(label, () => explorer.select({ query: i }), "gpt-word");
-        token.setAttribute("aria-pressed", String(i === explorer.selected.query));
-        token.title = label;
-        if (read.has(i)) token.style.setProperty("--share", read.get(i).toFixed(3));
-        return token;
-    });
-};
 
 // The selected token's row: the keys with the largest numbers as bars.
 gpt.rowBars = function (explorer, { labels, unit }, numbers) {

@@ -1,7 +1,6 @@
 // The chart of a run's loss, as its rows come: over steps, tokens or seconds, on linear or logarithmic axes.
 
 gpt.MOST_POINTS = 2000;                                              // of a line; past them, every second of the older ones is left out
-gpt.AXES = [["step", "steps"], ["tokens", "tokens"], ["seconds", "seconds of work"]];
 
 // zoomed({range, log}) is called with the range of steps that is shown (null: all), and whether their axis is logarithmic.
 gpt.lossChart = function (zoomed) {
@@ -63,24 +62,6 @@ gpt.lossChart = function (zoomed) {
         compareWith: (lines) => draw("fixed", lines, "dot"),
         mark: (lines) => draw("marked", lines, "dash"),
     };
-};
-
-// What the axes of curves show -> {element, over: the key of x, log: {x, y}: "log" or "linear", title()}. `choices` are [key, title].
-gpt.axisOptions = function (choices, changed) {
-    const element = gpt.make("div", "gpt-settings gpt-left"), axes = { element, over: choices[0][0], log: { x: "linear", y: "linear" } };
-    const over = gpt.select(element, "over", choices);
-    axes.title = () => choices.find(([key]) => key === axes.over)[1];
-    over.onchange = () => {
-        axes.over = over.value;
-        changed();
-    };
-    for (const axis of ["x", "y"]) {
-        gpt.option(element, `log ${axis}`, (on) => {
-            axes.log[axis] = on ? "log" : "linear";
-            changed();
-        });
-    }
-    return axes;
 };
 
 // The range of the x axis: the whole planned run, so that progress is seen, or as far as the rows go.

@@ -16,6 +16,9 @@ gpt.views.preview = function (element, props, { watch }) {
 
 // {question, numbers: [[value, label]], bars: [[label, {part: share}]], colours: {part: colour}, problems: [sentence], warning, command}
 gpt.views.price = function (element, props, { watch }) {
+    const command = gpt.make("p", "gpt-command"), link = gpt.wrap("p", "gpt-copy", gpt.copyLink());
+    command.tabIndex = 0;                                            // it scrolls
+    command.title = "the same from the command line";
     const show = gpt.inOrder(({ question }) => question, (value) => {
         const parts = (value.problems || []).map((problem) => gpt.make("p", "gpt-error", problem));
         if (value.numbers?.length) {
@@ -25,8 +28,9 @@ gpt.views.price = function (element, props, { watch }) {
         }
         if (value.warning) parts.push(gpt.make("p", "gpt-warning", value.warning));
         if (value.bars?.length) parts.push(gpt.priceBars(value), gpt.priceLegend(value));
-        if (value.command) parts.push(gpt.make("p", "gpt-command", value.command));
-        element.replaceChildren(...parts);
+        command.textContent = value.command || "";
+        if (value.command) parts.push(command);
+        element.replaceChildren(...parts, link);
     });
     watch("value", () => show(props.value || {}));
     show(props.value || {});

@@ -25,16 +25,17 @@ gpt.views.settings = function (element, props, { trigger, choices }) {
         show(saved, preset, run, ...values) {
             shown = { preset, run, values };
             draw();
+            gpt.link.tell("train", { preset, ...Object.fromEntries(differing().map(([name, value]) => [name, name === "corpus" ? gpt.baseName(value) : value])) });
             return gpt.settings.isRestored ? { preset, run, ...Object.fromEntries(differing().map(([name, value]) => [name, value])) } : saved;
         },
         // The form has been filled.
         restored(...inputs) {
-            allowInput();
+            restore();
             return gpt.settings.show(...inputs);
         },
         // It could not be filled: what the browser keeps stays as it is until a person changes something.
         failed(saved) {
-            allowInput();
+            restore();
             return saved;
         },
         reset(name) {
@@ -44,11 +45,14 @@ gpt.views.settings = function (element, props, { trigger, choices }) {
         },
     };
     const allowInput = () => {
-        gpt.settings.isRestored = true;
         if (form) form.inert = false;
     };
+    const restore = () => {
+        gpt.settings.isRestored = true;
+        gpt.link.begin(allowInput);                                 // which may fill it once more
+    };
     if (form) form.inert = true;
-    setTimeout(() => { if (form) form.inert = false; }, gpt.LONGEST_WAIT);
+    setTimeout(allowInput, gpt.LONGEST_WAIT);
     // "All settings" are put into the page when they are opened first.
     new MutationObserver(() => requestAnimationFrame(draw)).observe(form ?? document.body, { childList: true, subtree: true });
 };
