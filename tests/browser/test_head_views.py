@@ -128,7 +128,7 @@ def test_the_prompt_is_shaded_by_what_its_tokens_read(open_page):
     expect(page.locator("#explorer")).to_contain_text("> (position 2) reads ")
     page.locator("#explorer .gpt-sentence").first.hover()
     assert page.evaluate(SHARES) == own
-    page.get_by_label("shaded by what the selected token reads in").select_option("layer")
+    page.get_by_label("shaded by what the selected one reads in").select_option("layer")
     page.wait_for_function(f"(own) => String({SHARES}) !== own", arg=",".join(map(str, own)), timeout=PATIENT)
     words.locator("[aria-pressed=true]").press("ArrowLeft")
     expect(words.locator("[aria-pressed=true]")).to_have_text("c")

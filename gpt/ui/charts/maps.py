@@ -138,6 +138,7 @@ def head_map(matrix: np.ndarray, labels: list[str], scale: str = "linear", unit:
             "plot_bgcolor": ABSENT,
             "xaxis": {**ticks, "side": "top", "tickangle": -60, "constrain": "domain"},
             "yaxis": {**ticks, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain"},
+            "margin": {"b": 8},  # nothing stands below the map
             "meta": {"weights": packed(lower(matrix)), "labels": labels, "unit": unit},
         },
     }

@@ -13,6 +13,7 @@ gpt.attribution = function (element, explorer) {
         all = true;
         draw();
     });
+    more.hidden = true;                                              // until there is something to show
     element.append(gpt.wrap("div", "gpt-title", gpt.make("span", "", "Where the prediction comes from")), settings, sentence, bars, more);
 
     const draw = () => {

@@ -1,12 +1,12 @@
 // The prompt as a picture: its tokens, each to be selected, shaded by how much the selected one reads of them, or the one under the pointer.
 // Arrow keys move the selection.
 
-gpt.READ_BY = [["head", "this head"], ["layer", "all heads of this layer, on average"]];
+gpt.READ_BY = [["head", "this head"], ["layer", "all heads of the layer"]];
 gpt.MOST_READ = 3;                                                   // tokens that are named below, the most read first
 
 gpt.promptStrip = function (place, explorer) {
     const settings = gpt.make("div", "gpt-settings gpt-left"), words = gpt.make("div", "gpt-words"), about = gpt.make("p", "gpt-small");
-    const by = gpt.select(settings, "The prompt, shaded by what the selected token reads in", gpt.READ_BY), requests = gpt.requests();
+    const by = gpt.select(settings, "tokens shaded by what the selected one reads in", gpt.READ_BY), requests = gpt.requests();
     let tokens = null, weights = null;                               // weights: bytes, the rows up to the diagonal, one after the other
     words.setAttribute("role", "group");
     words.setAttribute("aria-label", "Tokens of the prompt. Arrow keys select one.");

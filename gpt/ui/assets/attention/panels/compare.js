@@ -53,6 +53,7 @@ gpt.compareControls = function (explorer, changed) {
         changed();
     };
     const add = gpt.button("", () => take([...without, [explorer.selected.layer, explorer.selected.head]]));
+    add.hidden = true;                                               // until there is a head to name
     element.append(chips, add);
     kind.onchange = run.onchange = step.onchange = instead.onchange = changed;
 
