@@ -48,21 +48,25 @@ class RunPicker:
     def refresh_on(self, tab: gr.Tab, request: str = "(run) => [run, null]") -> Any:
         """Bring the list of runs up to date whenever `tab` is shown. `request` is JavaScript that may request a run and a place on
         the slider: it takes the run that is chosen, and returns one, and a place or null."""
-        inputs, outputs = [self.run, self.weights, self.prompt], [self.run, self.weights, self.step, self._proposal]
-        offered = tab.select(self.offer, inputs, outputs, js=f"(run, place, prompt) => [...({request})(run), prompt]", **self._quietly)
+        inputs = [self.run, self.weights, self.weights, self.prompt]
+        offered = tab.select(self.offer, inputs, [self.run, self.weights, self.step, self._proposal],
+                             js=f"(run, place, _, prompt) => [...({request})(run), place, prompt]", **self._quietly)
         return self._settled(offered)
 
     def _settled(self, event: Any) -> Any:
         """After `event`, put the proposed prompt into its box, unless somebody has typed there meanwhile."""
         return event.then(None, [self.prompt, self._proposal], self.prompt, js=APPLY_PROPOSAL, **self._quietly)
 
-    def offer(self, chosen: str | None, place: float | None, prompt: Any) -> tuple[Any, Any, Any, str]:
-        """Keep the selected run, if it still exists, with its weights or the requested ones; else select the newest run, best weights."""
+    def offer(self, chosen: str | None, place: float | None, now: Any, prompt: Any) -> tuple[Any, Any, Any, str]:
+        """Keep the selected run, if it still exists, with its weights (the slider stands at `now`) or the requested ones; else select the
+        newest run, best weights. The slider of a run that has ended may have become shorter: the best weights stay at its end."""
         names = self._names()
         if chosen in names:
+            last = self._last(chosen)
             if place is None:
-                return gr.update(choices=names), gr.update(maximum=self._last(chosen)), gr.skip(), _proposal(prompt, prompt)
-            slider = gr.update(maximum=self._last(chosen), value=place)
+                moved = {"value": last} if isinstance(now, int | float) and now > last else {}
+                return gr.update(choices=names), gr.update(maximum=last, **moved), gr.skip(), _proposal(prompt, prompt)
+            slider = gr.update(maximum=last, value=place)
             return gr.update(choices=names, value=chosen), slider, gr.skip(), self._readable(chosen, prompt)
         if not names:
             return gr.update(choices=[], value=None), gr.skip(), gr.skip(), _proposal(prompt, prompt)

@@ -242,7 +242,9 @@ def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[st
         return {"sentence": "", "opening": "", "notes": escaped(str(error))}
     tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
     about = f" {BUILT_IN[config['corpus']].sentence}" if config["corpus"] in BUILT_IN else ""
-    sentence = (f"{text['characters'] / 1e6:.2f} million characters; {tokens} tokens to train on, {text['bytes_per_token']:.1f} bytes "
+    n = text["characters"]
+    characters = f"{n / 1e6:.2f} million" if n >= 100_000 else f"{n:,}"
+    sentence = (f"{characters} characters; {tokens} tokens to train on, {text['bytes_per_token']:.1f} bytes "
                 f"each; the last tenth is kept for validation.{about}")
     return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(text["notes"]))}
 

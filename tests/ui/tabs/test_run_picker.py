@@ -98,31 +98,37 @@ class TestRunPicker:
     """The two controls are brought up to date whenever the tab is shown, and agree with each other."""
 
     def test_the_newest_run_is_offered_with_its_best_weights(self, picker):
-        run, weights, *_ = picker.offer(None, None, FIRST)
+        run, weights, *_ = picker.offer(None, None, 0, FIRST)
         assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
         last = len(find_run(picker.root, "bytes").snapshots())
         assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
 
     def test_a_run_and_weights_that_are_wished_for_are_taken(self, picker):
-        run, weights, *_ = picker.offer("bottles", 2, FIRST)
+        run, weights, *_ = picker.offer("bottles", 2, 0, FIRST)
         assert (run["value"], weights["value"]) == ("bottles", 2)
 
     def test_a_choice_stays_while_the_run_is_there(self, picker):
-        run, weights, *_ = picker.offer("bottles", None, FIRST)
+        run, weights, *_ = picker.offer("bottles", None, 0, FIRST)
         assert "value" not in run
         assert "value" not in weights
         rmtree(picker.root / "bottles")
-        run, *_ = picker.offer("bottles", None, FIRST)
+        run, *_ = picker.offer("bottles", None, 0, FIRST)
         assert (run["choices"], run["value"]) == (["bytes"], "bytes")
+
+    def test_the_best_weights_stay_at_the_end_of_a_slider_that_has_become_shorter(self, picker):
+        last = len(find_run(picker.root, "bottles").snapshots())
+        assert picker.offer("bottles", None, last + 30, FIRST)[1] == gr.update(maximum=last, value=last)
+        for place in (last, 0, None, "x", [99]):
+            assert picker.offer("bottles", None, place, FIRST)[1] == gr.update(maximum=last)
 
     def test_a_run_without_weights_is_not_offered(self, picker):
         with RunWriter(picker.root / "new") as writer:
             writer.write_status(state="starting", step=0, steps=0)
-        assert picker.offer(None, None, FIRST)[0]["choices"] == ["bytes", "bottles"]
+        assert picker.offer(None, None, 0, FIRST)[0]["choices"] == ["bytes", "bottles"]
 
     def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
         with gr.Blocks(analytics_enabled=False):
-            run, weights, _, proposal = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, FIRST)
+            run, weights, _, proposal = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, 1, FIRST)
         assert (run["choices"], run["value"]) == ([], None)
         assert weights == gr.skip()
         assert json.loads(proposal) == [FIRST, FIRST]
@@ -130,7 +136,7 @@ class TestRunPicker:
     def test_a_prompt_that_the_run_cannot_read_gives_way_to_the_runs_own(self, picker):
         own = find_run(picker.root, "bottles").config()["corpus"]["prompt"]
         assert json.loads(picker.choose("bottles", FIRST)[-1]) == [FIRST, own]
-        assert json.loads(picker.offer("bottles", 0, FIRST)[-1]) == [FIRST, own]
+        assert json.loads(picker.offer("bottles", 0, 0, FIRST)[-1]) == [FIRST, own]
         assert json.loads(picker.choose("bytes", FIRST)[-1]) == [FIRST, FIRST]
         assert json.loads(picker.choose("bytes", own)[-1]) == [own, FIRST]
 

@@ -157,7 +157,7 @@ def test_a_run_is_named_after_its_text(jobs, library_jobs, config):
 
 def test_the_preview_says_how_much_there_is_to_learn(jobs, config, text):
     told = preview_of(jobs, config)
-    assert told["sentence"] == (f"{len(text) / 1e6:.2f} million characters; {int(0.9 * len(text)):,} tokens to train on, 1.0 bytes each; "
+    assert told["sentence"] == (f"{len(text):,} characters; {int(0.9 * len(text)):,} tokens to train on, 1.0 bytes each; "
                                 "the last tenth is kept for validation.")
     assert told["opening"] == text[:280]
     assert told["notes"] == ""

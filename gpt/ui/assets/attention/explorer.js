@@ -9,6 +9,7 @@ gpt.views.explorer = function (element, props, { watch, trigger, server, choices
     const explorer = { choices, title: parts.title, value: null, selected: { layer: 0, head: 0, query: 0 }, isChosen: false };
     explorer.ask = gpt.explorerRequests(explorer, server, parts.error);
     explorer.mosaic = gpt.mosaicPane(parts.left, explorer);
+    parts.left.append(parts.key);
     explorer.roles = gpt.rolesOf(explorer);
     explorer.head = gpt.headPane({ pane: parts.right, row: parts.row }, explorer);
     explorer.prompted = gpt.promptStrip(parts.words, explorer);
@@ -62,6 +63,8 @@ gpt.explorerParts = function (element) {
         right: make("div", "gpt-head"), sentence: gpt.live(make("p", "gpt-sentence")), next: make("p", "gpt-small"), words: make("div"),
         row: make("div", "gpt-row"), copy: gpt.wrap("p", "gpt-copy", gpt.copyLink()), tabs: make("div", "gpt-tabs"), room: make("div", "gpt-panel"),
         title: gpt.wrap("div", "gpt-title", make("span", "", "All heads")),
+        key: make("p", "gpt-small", "A letter and a share say what a head mostly does; paler heads have no clear role. Which ones matter to the loss: "
+            + "What it does, Try every head."),
     };
     parts.title.title = "Bright is what a head reads more of than an even spread would; heads without a clear role are paler.";
     parts.left.append(parts.title);
@@ -122,7 +125,7 @@ gpt.showInspections = function (explorer, parts, props, watch) {
         explorer.roles.show();
         if (!wanted?.panel || !explorer.panels.open(wanted.panel)) explorer.panels.show();
     });
-    const update = () => show(props.value || { note: "Choose a run: its heads will appear here." });
+    const update = () => show(props.value || { note: "The heads of the chosen run appear here." });
     watch("value", update);
     update();
 };
