@@ -20,6 +20,11 @@ gpt.link = {
         gpt.link._timer ??= setTimeout(gpt.link.write, gpt.link._written + gpt.LINK_PAUSE - performance.now());  // at once, if that is over
     },
 
+    // `tab` was chosen, perhaps a while ago, and what was chosen since is shown: this runs late where there is much to do.
+    choose(tab) {
+        setTimeout(() => gpt.link.at(document.querySelector("#tabs [role=tab][aria-selected=true]")?.dataset.tabId ?? tab));
+    },
+
     // Another tab is shown: a place of its own in the browser's history.
     at(tab) {
         if (tab === gpt.link.tab) return;

@@ -23,7 +23,7 @@ class Links:
 
     def follow(self, tab: gr.Tab) -> None:
         """Let the address say that `tab` is shown."""
-        tab.select(None, js=f"() => window.gpt?.link?.at('{tab.id}')")
+        tab.select(None, js=f"() => window.gpt?.link?.choose('{tab.id}')")
 
     def connect(self, jobs: Jobs, visitor: Visitor, form: list[gr.components.Component], pickers: dict[str, RunPicker],
                 selected: gr.Textbox) -> None:
