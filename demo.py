@@ -1,5 +1,14 @@
 """`python demo.py`: serves the page on which a GPT is trained, read and taken apart."""
 
+if __name__ == "__main__":
+    from gpt.terminal import begin
+
+    begin("python demo.py")
+    from gpt.ui.proxies import prepare
+
+    prepare()  # before Gradio is imported
+
+import os
 import signal
 import threading
 import webbrowser
@@ -10,7 +19,9 @@ from starlette.middleware import Middleware
 
 from gpt.escape import escaped
 from gpt.estimate.price import machine_speed
+from gpt.runs.temporary import own_folder
 from gpt.training.device import choose_device
+from gpt.ui import proxies
 from gpt.ui.charts.component import CSS, script_tags, serve_assets
 from gpt.ui.charts.theme import theme
 from gpt.ui.server import options
@@ -23,11 +34,10 @@ from gpt.ui.tabs import attention, downloads, generate, runs, train
 from gpt.ui.tabs.links import Links
 from gpt.ui.tabs.visitor import Visitor
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 
 def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
     """The whole page: four tabs over one folder of runs."""
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(own_folder() / "gradio"))  # Gradio's own choice would be the same for all users
     serve_assets()
     with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(60, 600)) as page:  # uploads and zips: ten minutes
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, watch it learn to write, and see what each of its attention heads does.",
@@ -57,13 +67,13 @@ def main(argv: list[str] | None = None) -> None:
     jobs = Jobs(chosen.checkpoints, Caps() if chosen.public else None, chosen.password)
     quota = DiskQuota(jobs, round(chosen.limit_gb * 1e9))
     ended = threading.Event()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, which says that the terminal has gone
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: ended.set())
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     for address in other_pages(jobs.root):
         print(escaped(f"Another page over this folder of runs is at {address}"), flush=True)
     page = launch(jobs, chosen.host, chosen.port, quota, auth, share=chosen.share)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, which says that the terminal has gone
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: ended.set())  # until here there was no run to save
     addresses = " and ".join(filter(None, (page.local_url, page.share_url)))
     print(f"The page is at {addresses} (Ctrl+C ends it)", flush=True)
     if chosen.open:
@@ -90,10 +100,12 @@ def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = No
     page, caps = build(jobs, quota or DiskQuota(jobs, 0)), jobs.access.caps
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
-    page.launch(server_name=host, server_port=port, prevent_thread_lock=True, share=share, quiet=True, theme=theme(), css=CSS,
+    proxies.prepare((*proxies.OWN, host))
+    name = f"[{host}]" if ":" in host else host  # an IPv6 address as addresses hold it
+    page.launch(server_name=name, server_port=port, prevent_thread_lock=True, share=share, quiet=True, theme=theme(), css=CSS,
                 head=script_tags(), auth=auth, run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
                 ssr_mode=False, footer_links=[], app_kwargs={"middleware": [
-                    Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*LOOPBACK, host})]})
+                    Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*proxies.OWN, host})]})
     return page
 
 

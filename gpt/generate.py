@@ -1,5 +1,10 @@
 """`python -m gpt.generate --run stories --prompt "Once there was"`: continue a prompt with the model of a trained run, in the terminal."""
 
+if __name__ == "__main__":
+    from gpt.terminal import begin
+
+    begin("python -m gpt.generate")
+
 import sys
 
 from gpt.cli import Parser, user_errors_exit

@@ -1,8 +1,15 @@
 """`python -m gpt.pretrain`: train from the command line; the run folder is the same kind that the page reads."""
 
-import os
+if __name__ == "__main__":
+    from gpt.terminal import begin
+
+    begin("python -m gpt.pretrain")
+
+import contextlib
 import signal
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -16,7 +23,9 @@ from gpt.estimate.price import settings_to_lower, training_bytes
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, new_name
 from gpt.runs.session import Session
+from gpt.terminal import end_at_once, throw_output_away, unheard_signals_call
 from gpt.training.device import prefer_to_be_killed
+from gpt.training.trainer import Event
 
 
 def make_parser() -> Parser:
@@ -62,61 +71,101 @@ def main(argv: list[str] | None = None) -> None:
     prefer_to_be_killed()
     with user_errors_exit(parser):
         session = session_from_flags(options)
-        stop_on_signals(session)
-        follow(session)
+        with stopped_by_signals(session):
+            follow(session)
 
 
-def stop_on_signals(session: Session) -> None:
-    """The first Ctrl+C or SIGTERM saves and ends the run; the second ends the process at once, with exit code 130."""
-    def at_once(*_) -> None:
+@contextlib.contextmanager
+def stopped_by_signals(session: Session) -> Iterator[None]:
+    """Ctrl+C, SIGTERM or a closed terminal saves and ends the run. A second one, or one before training begins, when there is nothing to
+    save, ends the process at once, with exit code 130."""
+    requested, heard = False, threading.Event()
+
+    def at_once() -> None:
         session.end_at_once()
         run = session.writer
         goes_on = f"--run {run.name} --resume goes on from its last save" if run.path.exists() else "nothing had begun"
-        print(f"python -m gpt.pretrain: stopped at once; {goes_on}", file=sys.stderr, flush=True)
-        os._exit(130)
+        end_at_once(f"python -m gpt.pretrain: stopped at once; {goes_on}")
 
-    def first(*_) -> None:
+    def stop(*_) -> None:
+        nonlocal requested
+        heard.set()
+        if requested or not session.trains:
+            at_once()
+        requested = True
         session.stop()
-        for stop_signal in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(stop_signal, at_once)
 
-    for stop_signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop_signal, first)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        if number in (signal.SIGINT, signal.SIGTERM) or before[number] != signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, stop)
+    with unheard_signals_call(lambda: None if session.trains else at_once(), heard):
+        yield
+    for number in numbers:
+        signal.signal(number, before[number])
 
 
 def follow(session: Session) -> None:
-    """Show the session's events as a progress bar with a line for each evaluation; all lines also go to log.txt.
+    """Train, and show how it goes. An error while something is shown ends the run, with that reason in its folder; output that nobody
+    reads any more does not."""
+    progress, events = Progress(session), session.events()
+    for event in events:
+        try:
+            progress.show(event)
+        except Exception as error:
+            events.throw(error)
+    progress.close()
 
-    Control characters in the model's text are escaped, so that they cannot affect the terminal."""
-    bar = None
 
-    def say(line: str) -> None:
+class Progress:
+    """A bar of the steps with a line for each evaluation, sample and warning; all lines also go to log.txt. Control characters in the
+    model's text are escaped, so that they cannot affect the terminal."""
+
+    def __init__(self, session: Session):
+        self.session, self._bar = session, None
+
+    def show(self, event: Event) -> None:
+        with self._output_may_be_gone():
+            if self._bar is None:
+                steps = self.session.trainer.steps or None
+                self._bar = tqdm(total=steps, initial=self.session.trainer.step, unit="step", disable=None)
+                self._say(describe(self.session))
+            row = event.row
+            if event.kind == "step":
+                self._bar.total = self.session.trainer.steps or None  # it may be extended
+                self._bar.update()
+                if row:
+                    self._bar.set_postfix(loss=f"{row['loss']:.3f}", tokens_per_second=f"{row['tokens_per_second']:,.0f}")
+            elif event.kind == "evaluation":
+                self._say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  "
+                          f"{row['seconds']:.1f} s")
+            else:  # a sample, a warning, or a head that has formed
+                self._say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
+
+    def close(self) -> None:
+        """End the bar, and say how the run went, if it was evaluated."""
+        with self._output_may_be_gone():
+            if self._bar is not None:
+                self._bar.close()
+            evaluations = [row for row in self.session.writer.rows()[0] if "val_loss" in row]
+            if evaluations:
+                last = evaluations[-1]
+                self._say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
+                          f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {self.session.writer.path}")
+
+    def _say(self, line: str) -> None:
         line = escaped(line)
+        self.session.writer.append_log(line)
         tqdm.write(line)
-        session.writer.append_log(line)
+        sys.stdout.flush()
 
-    for event in session.events():
-        if bar is None:
-            bar = tqdm(total=session.trainer.steps or None, initial=session.trainer.step, unit="step", disable=None)
-            say(describe(session))
-        row = event.row
-        if event.kind == "step":
-            bar.total = session.trainer.steps or None  # it may be extended
-            bar.update()
-            if row:
-                bar.set_postfix(loss=f"{row['loss']:.3f}", tokens_per_second=f"{row['tokens_per_second']:,.0f}")
-        elif event.kind == "evaluation":
-            say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  "
-                f"{row['seconds']:.1f} s")
-        else:  # a sample, a warning, or a head that has formed
-            say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
-    if bar is not None:
-        bar.close()
-    evaluations = [row for row in session.writer.rows()[0] if "val_loss" in row]
-    if evaluations:  # none if the run stopped before its first evaluation
-        last = evaluations[-1]
-        say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
-            f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {session.writer.path}")
+    @contextlib.contextmanager
+    def _output_may_be_gone(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:  # a closed terminal, or the end of a pipe: log.txt has every line
+            throw_output_away()
 
 
 if __name__ == "__main__":

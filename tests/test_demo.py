@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from demo import main
@@ -15,7 +16,7 @@ from gpt.runs.locks import start_time
 from gpt.ui.server import options
 from gpt.ui.server.options import has_desktop, is_loopback
 from gpt.ui.server.pages import noted, other_pages
-from tests.serving import PROJECT, free_port, served
+from tests.serving import PROJECT, free_port, serve, served
 from tests.sessions import until
 
 
@@ -35,6 +36,30 @@ def test_a_bad_address_is_told_in_one_line(capsys, flags, told):
     assert caught.value.code == 2
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_ipv6_proxies_and_a_gradio_folder_of_another_user_are_lived_with(tmp_path):
+    """The real command, where http_proxy, a SOCKS proxy and an exception that httpx does not understand are named."""
+    (tmp_path / "gradio").touch()  # nothing can be written below it
+    port = free_port()
+    demo = serve(tmp_path / "runs", port, "--host", "[::1]", forked=False, http_proxy="http://127.0.0.1:9",
+                 ALL_PROXY="socks5://127.0.0.1:9", no_proxy="fe80::/10", TMPDIR=str(tmp_path))
+    try:
+        with httpx.Client(trust_env=False, base_url=f"http://[::1]:{port}") as http:
+            assert http.get("/").status_code == 200
+            answer = http.post("/gradio_api/upload", files={"files": ("a.txt", b"some text")})
+        assert answer.status_code == 200
+        assert Path(answer.json()[0]).read_bytes() == b"some text"
+    finally:
+        demo.terminate()
+        assert demo.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]", "127.0.0.1", "localhost"])
+def test_an_address_is_taken_as_it_is_written(host):
+    chosen, _ = options.parse(["--host", host])
+    assert chosen.host == host.strip("[]")
+    assert chosen.port is None or ":" in host
 
 
 def test_a_port_in_use_is_told(capsys):

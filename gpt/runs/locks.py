@@ -1,5 +1,6 @@
 """Whether a process is alive: it holds a file lock until it ends. A process id alone proves nothing, since the system reuses ids."""
 
+import errno
 import os
 import threading
 from collections.abc import Sequence
@@ -19,23 +20,27 @@ _CHECK_LOCK = threading.Lock()
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the exclusive lock on `path`. Simultaneous checks do not disturb each other, and need no write access."""
+    """Whether a process holds the exclusive lock on `path`. Simultaneous checks do not disturb each other, and need no write access.
+    False where the file may not be read, or its file system has no locks: then no process of this machine can hold one."""
     if fcntl is None:
         return _is_held_without_fcntl(path)
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:  # some network drives
+        return error.errno == errno.ENOSYS and _is_held_without_fcntl(path)
     finally:
         os.close(descriptor)
     return False
 
 
 def _is_held_without_fcntl(path: Path) -> bool:
+    """By trying to take the lock. Where the system knows no locks, filelock makes do with files that exist as long as one is held."""
     if not path.exists():
         return False
     with _CHECK_LOCK:  # one prober at a time, or two would take each other for the holder

@@ -207,7 +207,7 @@ class Run:
     def _json(self, name: str) -> dict[str, Any] | None:
         try:
             value = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError, json.JSONDecodeError, UnicodeDecodeError):
             return None
         return value if isinstance(value, dict) else None
 
@@ -216,7 +216,7 @@ def list_runs(root: Path | str) -> list[Run]:
     """All runs below `root`, newest first."""
     modified = {}
     for path in Path(root).glob("*/status.json"):
-        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # deleted meanwhile, or another user's
             if not path.parent.name.startswith("."):
                 modified[path.parent] = path.stat().st_mtime
     return [Run(path) for path in sorted(modified, key=modified.get, reverse=True)]
@@ -316,10 +316,12 @@ def _is_status(status: dict[str, Any]) -> bool:
 
 @contextlib.contextmanager
 def damage_as_run_error(path: Path) -> Iterator[None]:
-    """Turn an error while `path` is read into a RunError that says it is damaged."""
+    """Turn an error while `path` is read into a RunError that says what is wrong: it may not be read, or it is damaged."""
     try:
         yield
-    except (OSError, LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror or error})") from error
+    except (LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
         if ran_out_of_memory(error):
             raise
         raise RunError(f"{path} is damaged or belongs to another CONFIG ({type(error).__name__}): "

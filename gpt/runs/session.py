@@ -3,7 +3,6 @@
 import contextlib
 import math
 import platform
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from gpt.interpret.probes import Probes, make_probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.recorder import Recorder, Stop
 from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
+from gpt.runs.temporary import own_folder
 from gpt.runs.writer import RunWriter
 from gpt.training.device import choose_device, describe_device, ran_out_of_memory
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
@@ -32,8 +32,8 @@ LENGTHS = {"max_steps", "epoch", "max_minutes"}  # settings that say how long a 
 
 
 def machine_lock() -> filelock.FileLock:
-    """Held by whoever trains: two runs on one machine would only slow each other down."""
-    return filelock.FileLock(Path(tempfile.gettempdir()) / "gpt2-from-scratch.lock")
+    """Held by a run that trains: two runs of one user would only slow each other down. Other users have locks of their own."""
+    return filelock.FileLock(own_folder() / "training.lock")
 
 
 class Session:
@@ -58,7 +58,8 @@ class Session:
             self.config["precision"] = self.writer.config()["precision"]
         self.device = choose_device(self.config["device"])
         self._stop = Stop()
-        self._trains = False
+        self._owns_folder = False  # from when it holds its lock
+        self.trains = False  # from its first step on
 
     def _resumed_config(self) -> dict[str, Any]:
         changeable = [field.name for field in FIELDS if field.changeable]
@@ -92,10 +93,11 @@ class Session:
             except filelock.Timeout:
                 raise RunError("another run is training on this machine: wait for it or stop it") from None
             except OSError as error:
-                raise RunError(f"the file {machine_lock().lock_file} cannot be opened ({error.strerror}), which another user has left "
-                               "there: let them remove it") from None
+                raise RunError(f"{machine_lock().lock_file} cannot be locked ({error.strerror}): set TMPDIR to a folder on a disk of this "
+                               "machine") from None
             stack.enter_context(self.writer)
             self._check_folder()
+            self._owns_folder = True
             with self._failures_reported():
                 begin = {} if self.resumes else {"step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}
                 self.writer.write_status(state="starting", error=None, **begin)
@@ -142,12 +144,13 @@ class Session:
 
     def end_at_once(self) -> None:
         """Write into the folder that the run was stopped at once: work since the last save is lost. The process should then exit."""
-        self._end("stopped", f"stopped at once; it goes on from step {self.writer.saved_step()} when it is resumed")
+        if self._owns_folder:
+            self._end("stopped", f"stopped at once; it goes on from step {self.writer.saved_step()} when it is resumed")
 
     def _end(self, state: str, reason: str) -> None:
         """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
-        if self.resumes or self._trains:  # a finished run that could not be extended is finished as before
-            state = "done" if self._was_done and not self._trains else state
+        if self.resumes or self.trains:  # a finished run that could not be extended is finished as before
+            state = "done" if self._was_done and not self.trains else state
             self.writer.try_to_write_status(state=state, error=reason, eta_seconds=None)
         else:
             self.writer.discard()
@@ -244,7 +247,7 @@ class Session:
 
     def _train(self) -> Iterator[Event]:
         trainer, recorder = self.trainer, self.recorder
-        self._trains = True
+        self.trains = True
         recorder.update_status(state="running")
         yield from recorder.new_events()
         for event in trainer.events():

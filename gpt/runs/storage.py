@@ -64,8 +64,11 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> N
     tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
     written = json.dumps(state)
     with moved_into_place(path) as new:
+        new.touch()
+        mode = new.stat().st_mode  # what the umask allows; save_file lets nobody but the owner read
         try:
             save_file(tensors, new, {"state": written, "sha256": checksum(tensors, written)})
+            new.chmod(mode)
         except SafetensorError as error:  # how it tells that the disk is full
             number = re.search(r"os error (\d+)", str(error))
             code = int(number.group(1)) if number else errno.EIO
@@ -75,6 +78,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> N
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     """(tensors, state) of a file that `save_tensors` wrote. Raises DamagedFile, or OSError if it cannot be read."""
+    with open(path, "rb"):  # safe_open calls every file that it may not read one that is not there
+        pass
     try:
         with safe_open(path, "pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no mapping

@@ -1,5 +1,13 @@
 """`python -m gpt.ui.report --run a-run --to report.html`: a run as one HTML page that opens with no network."""
 
+if __name__ == "__main__":
+    from gpt.terminal import begin
+
+    begin("python -m gpt.ui.report")
+    from gpt.ui.proxies import prepare
+
+    prepare()  # before Gradio is imported
+
 from pathlib import Path
 
 from gpt.cli import Parser, user_errors_exit

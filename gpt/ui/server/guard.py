@@ -37,6 +37,7 @@ CALLS = ("run", "api", "call", "call/v2")  # Gradio's ways to call an endpoint b
 POSTS = ("/login", *(f"{API}/{name}" for name in ("upload", "component_server", "cancel", "reset", "queue/join")))
 UNUSED = tuple(f"{API}/{name}" for name in ("proxy=", "stream/", "custom_component/", "deep_link", "dev/", "monitoring", "file/"))
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
 ENDPOINTS = re.compile(rb"window\.gradio_api_info = .*?;</script>", re.DOTALL)  # in Gradio's page
 
 
@@ -77,7 +78,7 @@ class Guard:
 
     def check_address(self, method: str, path: str, headers: Headers) -> None:
         """Raise Refused for what this page never asks of its server."""
-        if self.hosts is not None and urlsplit(f"//{headers.get('host', '')}").hostname not in self.hosts:
+        if self.hosts is not None and host_and_port(f"//{headers.get('host', '')}")[0] not in self.hosts:
             raise Refused(403, "this page is one person's own: open it as localhost, or start it with --auth or --public")
         if path.startswith(f"{API}/file=") and not self.may_serve(path.removeprefix(f"{API}/file=")):
             raise Refused(403, "this page hands out no files but its own scripts, and the zips and reports of runs")
@@ -87,9 +88,9 @@ class Guard:
             return
         if path not in POSTS and not path.startswith(tuple(f"{API}/{way}/" for way in CALLS)):
             raise Refused(404, "nothing can be posted to that address")
-        origin, here = headers.get("origin"), (headers.get("host"), headers.get("x-forwarded-host"))
-        if headers.get("sec-fetch-site") == "cross-site" or (origin is not None and urlsplit(origin).netloc not in here):
-            raise Refused(403, "another site has sent this request: open the page itself")
+        if headers.get("sec-fetch-site") == "cross-site" or not comes_from_here(headers):
+            raise Refused(403, "another site has sent this request: open the page itself; a proxy in front of it must pass on the header "
+                               "Host, or set X-Forwarded-Host to what the browser asked for")
         if self.locked and path != "/login" and not self.is_logged_in(headers):
             raise Refused(401, "log in first: open the page")
 
@@ -184,6 +185,27 @@ class Guard:
         if not (isinstance(value, dict) and value.get("meta") == {"_type": "gradio.FileData"} and isinstance(value.get("path"), str)):
             return False
         return self.is_stored(value["path"])
+
+
+def comes_from_here(headers: Headers) -> bool:
+    """Whether a request was sent by a page of the host that it is sent to, as its browser says (Fetch Standard, header Origin). Each
+    proxy on the way may add the host that it was asked for. One that leaves the port out may serve the page at any; a browser itself
+    always gives it, so that another user's page at another port of this machine is another site."""
+    if "origin" not in headers:
+        return True
+    origin, origin_port = host_and_port(headers["origin"])
+    names = ",".join([*headers.getlist("host"), *headers.getlist("x-forwarded-host")]).split(",")
+    return origin is not None and any(host == origin and port in (None, origin_port)
+                                      for host, port in (host_and_port(f"//{name.strip()}") for name in names))
+
+
+def host_and_port(address: str) -> tuple[str | None, int | None]:
+    """The host in an address, in small letters, and its port or that of its scheme; None for what is not there."""
+    try:
+        split = urlsplit(address)
+        return split.hostname, split.port or DEFAULT_PORTS.get(split.scheme)
+    except ValueError:  # half a bracket, or a port that is no number
+        return None, None
 
 
 def parts(value: Any) -> Iterator[Any]:

@@ -13,10 +13,12 @@ import filelock
 from gpt.config import CONFIG, PRESETS, as_flags, validate
 from gpt.runs.run import FINAL_STATES, Run, RunError, check_command, check_name, find_run, list_runs
 from gpt.runs.session import machine_lock
+from gpt.runs.temporary import own_folder
 from gpt.training.device import choose_device
 from gpt.ui.server.access import Access, Caps
 
 PROJECT = Path(__file__).resolve().parents[3]  # the folder from which `python -m gpt.pretrain` runs
+CHILD_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # its last words go into a file, not to a terminal
 
 
 def training_arguments(config: dict, preset: str, run: str, root: Path) -> list[str]:
@@ -38,7 +40,7 @@ def _root_flag(root: Path) -> list[str]:
 def launch_lock() -> filelock.FileLock:
     """Held by a server while its training process starts. That process acquires the machine's lock itself, but only after it has
     loaded Python and PyTorch; until then this lock keeps other servers from starting one too."""
-    return filelock.FileLock(Path(tempfile.gettempdir()) / "gpt2-from-scratch.launch.lock", thread_local=False)
+    return filelock.FileLock(own_folder() / "launch.lock", thread_local=False)
 
 
 class Jobs:
@@ -107,7 +109,7 @@ class Jobs:
                 self._stderr.truncate()
                 self._at_launch = {run.name: _fingerprint(run) for run in list_runs(self.root)}
                 self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                               stderr=self._stderr, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+                                               stderr=self._stderr, start_new_session=True, env=os.environ | CHILD_ENVIRONMENT)
             except OSError as error:
                 lock.release()
                 raise RunError(f"the training process cannot be started ({error.strerror}): make room in memory and on the disk") from error

@@ -10,6 +10,8 @@ from gpt.cli import Parser
 from gpt.runs.run import DEFAULT_ROOT
 from gpt.ui.server.access import SHORTEST_SECRET
 
+PORTS = range(7860, 7960)  # those that Gradio tries
+
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, tuple[str, str] | None]:
     """The options, and the (name, password) of --auth or None. Ends with one sentence if the page cannot be served so, or would be open
@@ -32,7 +34,8 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, tuple[str, str] |
     options = parser.parse_args(argv)
     if not 0 <= options.limit_gb < 1e6:
         parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
-    _check_address(parser, options.host, options.port)
+    options.host = options.host.removeprefix("[").removesuffix("]")  # as addresses say it
+    options.port = _checked_port(parser, options.host, options.port)
     auth = _check_access(parser, options)
     if options.open is None:
         options.open = has_desktop()
@@ -56,15 +59,33 @@ def _check_access(parser: Parser, options: argparse.Namespace) -> tuple[str, str
     return (name.strip(), word) if options.auth is not None else None
 
 
-def _check_address(parser: Parser, host: str, port: int | None) -> None:
-    """End with one sentence if nothing can be served at this address."""
+def _checked_port(parser: Parser, host: str, port: int | None) -> int | None:
+    """The port to listen on, or None if Gradio may choose one, which it can for IPv4 alone. Ends with one sentence if nothing can be
+    served at this address."""
     if port is not None and not 1 <= port <= 65535:
         parser.error(f"--port is {port}: choose one from 1 to 65535")
     try:
-        with socket.create_server((host, port or 0)):
-            pass
+        _listen(host, port or 0)
     except OSError as error:
         parser.error(f"the page cannot be served at {host}{f':{port}' if port else ''} ({error.strerror}): choose another --host or --port")
+    if port or ":" not in host:
+        return port
+    return next((port for port in PORTS if _is_free(host, port) and _is_free("127.0.0.1", port)), None)  # Gradio asks for both
+
+
+def _listen(host: str, port: int) -> None:
+    """Listen at an address for a moment. Raises OSError if that cannot be."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    with socket.create_server((host, port), family=family):
+        pass
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        _listen(host, port)
+    except OSError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
 
 import demo
 from gpt.ui.server import guard
@@ -99,10 +100,30 @@ def test_a_page_of_another_origin_cannot_post(http, origin):
     assert "another site" in sentence(answer)
 
 
-def test_the_page_itself_may_post_also_from_behind_a_proxy(http, page):
-    for headers in ({"origin": page.local_url.rstrip("/")}, {"origin": "https://page.example", "x-forwarded-host": "page.example"}):
-        answer = http.post(f"{API}/call/stop", json={"data": [""]}, headers=headers)
-        assert answer.status_code == 200
+@pytest.mark.parametrize("headers", [
+    {}, {"origin": "https://page.example", "x-forwarded-host": "page.example"},
+    {"origin": "http://lab.example:8080", "x-forwarded-host": "lab.example, lab.example"},
+    {"origin": "http://Lab.example", "x-forwarded-host": "inner, lab.example:80"},
+    {"origin": "http://[2001:db8::1]:8080", "x-forwarded-host": "[2001:db8::1]"},
+])
+def test_the_page_itself_may_post_also_from_behind_a_proxy(http, page, headers):
+    answer = http.post(f"{API}/call/stop", json={"data": [""]}, headers={"origin": page.local_url.rstrip("/"), **headers})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(("host", "origin", "here"), [
+    ("lab.example", "http://lab.example:8080", True), ("lab.example", "https://lab.example", True),
+    ("lab.example:80", "http://lab.example", True), ("lab.example:7860", "http://lab.example:8080", False),
+    ("lab.example", "http://lab.example.evil.example", False), ("lab.example, evil.example", "http://lab.example", True),
+    ("[::1]:7860", "http://[::1]:7860", True), ("[::1", "http://[::1", False), ("lab.example:x", "http://lab.example:x", False),
+    ("", "null", False), ("", "", False), ("", "file://", False)])
+def test_hosts_are_compared_and_ports_where_the_browser_s_own_is_known(host, origin, here):
+    assert guard.comes_from_here(Headers({"host": host, "origin": origin})) is here
+
+
+def test_a_refusal_names_the_header_that_a_proxy_must_set(http):
+    answer = http.post(f"{API}/api/stop", json={"data": [""]}, headers={"origin": "http://lab.example"})
+    assert re.search(says("Host", "X-Forwarded-Host"), sentence(answer))
 
 
 def test_calls_that_pass_the_queue_by_are_few_at_once(http, page, monkeypatch):

@@ -1,0 +1,150 @@
+"""What commands do in terminals of all kinds: characters that cannot be shown, output that nobody reads, Ctrl+C at any time."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gpt.pretrain
+from gpt.config import CONFIG, as_flags
+from gpt.generate import main as generate
+from gpt.pretrain import main
+from gpt.runs.run import Run
+from gpt.terminal import begin
+from tests.forkserver import PROJECT
+from tests.sessions import until
+
+
+@pytest.fixture
+def flags(tiny, tmp_path) -> list[str]:
+    """Flags that train the tiny CONFIG, as the run `a`, on a text with snowmen."""
+    (tmp_path / "snow.txt").write_text("snow ☃ and more\n" * 200, encoding="utf-8")
+    changes = {name: value for name, value in tiny.items() if value != CONFIG[name] and name != "vocab_size"}
+    return [*as_flags(changes), "--checkpoints", str(tmp_path / "runs"), "--run", "a", "--corpus", str(tmp_path / "snow.txt")]
+
+
+def command(words: list[str], **options) -> subprocess.Popen:
+    """A command of this project, really started, with its output in pipes."""
+    env = os.environ | {"PYTHONIOENCODING": "utf-8"} | options.pop("env", {})
+    return subprocess.Popen([sys.executable, *words], cwd=PROJECT, env=env,
+                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
+
+
+def test_what_the_terminal_cannot_show_is_replaced(flags, tmp_path):
+    out, err = command(["-m", "gpt.pretrain", *flags], env={"PYTHONIOENCODING": "cp1252"}).communicate(timeout=300)
+    run = Run(tmp_path / "runs" / "a")
+    assert (run.status()["state"], err) == ("done", b"")
+    assert b"snow ?" in out
+    assert "snow ☃" in run.log(1000)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp437", "utf-8"])
+def test_a_prompt_is_shown_as_far_as_the_terminal_can(trained, monkeypatch, encoding):
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    begin("python -m gpt.generate")
+    print("snow ☃", flush=True)
+    generate(["--checkpoints", str(trained.parent), "--run", "bottles", "--prompt", "green", "--max_new_tokens", "1"])
+    shown.flush()
+    assert shown.buffer.getvalue().startswith("snow ☃".encode(encoding, errors="replace") + b"\ngreen")
+
+
+def test_output_that_nobody_reads_any_more_ends_no_run(flags, tmp_path):
+    training = command(["-m", "gpt.pretrain", *flags])
+    assert training.stdout.readline()
+    training.stdout.close()
+    assert training.stderr.read() == b""
+    assert training.wait(timeout=300) == 0
+    run = Run(tmp_path / "runs" / "a")
+    assert run.status()["state"] == "done"
+    assert "bits per byte" in run.log(1)
+
+
+def test_a_command_without_output_works(flags, tmp_path):
+    words = ["sh", "-c", '"$@" >&- 2>&-', "sh", sys.executable, "-m", "gpt.pretrain", *flags]
+    assert subprocess.run(words, cwd=PROJECT, timeout=300, check=False).returncode == 0
+    assert Run(tmp_path / "runs" / "a").status()["state"] == "done"
+
+
+def test_an_error_while_something_is_shown_is_the_reason_of_the_end(flags, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpt.pretrain, "describe", lambda session: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(flags)
+    status = Run(tmp_path / "runs" / "a").status()
+    assert status["state"] == "failed"
+    assert status["error"].startswith("ZeroDivisionError")
+
+
+@pytest.mark.parametrize("words", [["-m", "gpt.pretrain"], ["-m", "gpt.generate", "--run", "a", "--prompt", "x"], ["demo.py"],
+                                   ["-m", "gpt.ui.report", "--run", "a", "--to", "report.html"]])
+def test_ctrl_c_while_pytorch_is_imported_ends_in_one_line(words, tmp_path):
+    words = [*words, "--checkpoints", str(tmp_path / "runs")]
+    process = command(words)
+    until(lambda: "libtorch" in Path(f"/proc/{process.pid}/maps").read_text())
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    name = " ".join(["python", *words[:2 if words[0] == "-m" else 1]])
+    assert (process.returncode, out, err.decode()) == (130, b"", f"{name}: ended by Ctrl+C\n")
+    assert not (tmp_path / "runs").exists()
+
+
+LEARNING = """
+import hashlib, sys, gpt.data.tokenizer, gpt.pretrain
+def learn(text, vocab_size):
+    print("learning", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)  # a minute or more inside a library that does not return to Python
+gpt.data.tokenizer.train_bpe = learn
+gpt.pretrain.main(sys.argv[1:])
+"""
+
+
+def test_ctrl_c_while_tokens_are_learned_is_heard_and_leaves_nothing(flags, tmp_path):
+    process = command(["-c", LEARNING, *flags, "--tokenizer", "bpe", "--vocab_size", "512"])
+    assert process.stdout.readline() == b"learning\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err.decode()) == (130, b"", "python -m gpt.pretrain: stopped at once; nothing had begun\n")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_ctrl_c_while_a_resumed_run_learns_its_text_again_leaves_it_as_it_was(flags, tmp_path, capsys):
+    main([*flags, "--max_steps", "4"])
+    process = command(["-c", LEARNING.replace("gpt.data.tokenizer.train_bpe", "gpt.data.dataset.TokenizedText.encode").replace(
+        "(text, vocab_size)", "(*_)"), "--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume", "--max_steps", "8"])
+    assert process.stdout.readline() == b"learning\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "--run a --resume goes on from its last save" in err.decode()
+    run = Run(tmp_path / "runs" / "a")
+    assert (run.status()["state"], run.saved_step()) == ("done", 4)
+
+
+def test_a_closed_terminal_saves_the_run(flags, tmp_path):
+    process = command(["-m", "gpt.pretrain", *flags, "--max_steps", "100000"], start_new_session=True)
+    run = Run(tmp_path / "runs" / "a")
+    until(lambda: (run.path / "status.json").exists() and run.status()["step"] > 0)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=60)[1] == b""
+    assert (process.returncode, run.status()["state"]) == (0, "stopped")
+    assert run.saves()
+
+
+def test_handlers_of_signals_are_given_back(flags):
+    before = signal.getsignal(signal.SIGINT)
+    main(flags)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_prompt_s_controls_are_shown_and_not_obeyed(flags, tmp_path, capsys):
+    main([*flags, "--tokenizer", "byte"])
+    capsys.readouterr()
+    generate(["--checkpoints", str(tmp_path / "runs"), "--run", "a", "--prompt", "a\x1b[2J", "--max_new_tokens", "1"])
+    assert "\x1b" not in capsys.readouterr().out
