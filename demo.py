@@ -21,6 +21,7 @@ from gpt.escape import escaped
 from gpt.estimate.price import machine_speed
 from gpt.runs.temporary import own_folder
 from gpt.training.device import choose_device
+from gpt.training.limits import use_allowed_cores
 from gpt.ui import proxies
 from gpt.ui.charts.component import CSS, script_tags, serve_assets
 from gpt.ui.charts.theme import theme
@@ -67,6 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     jobs = Jobs(chosen.checkpoints, Caps() if chosen.public else None, chosen.password)
     quota = DiskQuota(jobs, round(chosen.limit_gb * 1e9))
     ended = threading.Event()
+    use_allowed_cores()
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     for address in other_pages(jobs.root):
         print(escaped(f"Another page over this folder of runs is at {address}"), flush=True)

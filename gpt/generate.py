@@ -14,6 +14,7 @@ from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import write
 from gpt.runs.run import DEFAULT_ROOT, find_run, load_run
+from gpt.training.limits import use_allowed_cores
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     options = vars(parser.parse_args(argv))
     with user_errors_exit(parser):
         folder, step, prompt = find_run(options.pop("checkpoints"), options.pop("run")).path, options.pop("step"), options.pop("prompt")
+        use_allowed_cores()
         model, tokenizer = load_run(folder, step)
         pieces = write(model, tokenizer, prompt, Sampling(**options))
         first = next(pieces)  # an invalid prompt raises an error here, before anything is printed

@@ -25,6 +25,7 @@ from gpt.runs.run import DEFAULT_ROOT, new_name
 from gpt.runs.session import Session
 from gpt.terminal import end_at_once, throw_output_away, unheard_signals_call
 from gpt.training.device import prefer_to_be_killed
+from gpt.training.limits import memory_limit
 from gpt.training.trainer import Event
 
 
@@ -56,8 +57,10 @@ def session_from_flags(options: dict[str, Any]) -> Session:
 
 def describe(session: Session) -> str:
     """What is trained, on which device, and whether the memory is enough. The progress bar shows the time after a few steps."""
-    run, needed, free = session.writer.config(), training_bytes(session.config), free_bytes(session.device)
-    memory = f"; about {needed / 1e9:.1f} GB of memory"
+    run, free = session.writer.config(), free_bytes(session.device)
+    needed = training_bytes(session.config, run["tokenizer"]["train_tokens"] + run["tokenizer"]["validation_tokens"])
+    limit = memory_limit() if session.device.type == "cpu" else None
+    memory = f"; about {needed / 1e9:.1f} GB of memory" + (f" (allowed: {limit / 1e9:.1f} GB)" if limit else "")
     if needed > free:
         memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(settings_to_lower(session.config))}"
     return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "

@@ -4,13 +4,13 @@ import functools
 import itertools
 import time
 
-import psutil
 import torch
 
 from gpt.config import CONFIG
 from gpt.data.dataset import TokenizedText
 from gpt.model.gpt2 import GPT2
 from gpt.training.device import choose_device
+from gpt.training.limits import free_memory
 from gpt.training.trainer import Trainer
 
 _TINY = {"n_heads": 1, "emb_dim": 8, "context_length": 8, "batch": 1, "vocab_size": 16}
@@ -79,5 +79,5 @@ def fresh_seconds(device: str) -> float:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that training could still take on this machine: the GPU's, or what is available without swapping."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    """Memory that training could still take on this machine: the GPU's, or what is available without swapping, and is allowed."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()

@@ -19,6 +19,8 @@ from gpt.training.trainer import TOKENS_AT_ONCE, planned_steps, tokens_per_step
 
 # Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of new processes; tests/estimate/test_price.py checks the total to within 20 %.
 PROCESS_BYTES = 360e6  # resident memory before a model is built: Python, PyTorch, its optimizers and kernels
+READING_BYTES = 40  # per token of the text, while it is tokenised: the text itself, its ids in a list, and the tensor made of it
+HELD_BYTES = 12  # per token, from then on
 HEAP = 1.15  # bytes that malloc holds per byte of short-lived tensors: 1.08 to 1.24, because freed memory is fragmented
 MEMORY_SETTINGS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # memory depends on them; least harmful to lower first
 
@@ -26,15 +28,17 @@ MEMORY_SETTINGS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size
 @dataclass(frozen=True)
 class Estimate:
     """`parameters` and `flops` (per token, forward and backward) are given by part of the model. `training_bytes` is the peak memory
-    of training (on a GPU, only what PyTorch takes there), `free_bytes` what is free. `flops_per_step` are floating point operations.
-    `steps` is 0 if only max_minutes ends the run. `seconds` is the time of the whole run; max_minutes limits it, but not the time of
-    one step or one evaluation. `settings_to_lower` are the settings to lower if memory is short."""
+    of training (on a GPU, only what PyTorch takes there), `reading_bytes` what tokenising the text takes, `free_bytes` what is free.
+    `flops_per_step` are floating point operations. `steps` is 0 if only max_minutes ends the run. `seconds` is the time of the whole run;
+    max_minutes limits it, but not the time of one step or one evaluation. `settings_to_lower` are the settings to lower if memory is
+    short."""
 
     parameters: dict[str, int]
     flops: dict[str, float]
     weight_bytes: float
     optimizer_bytes: float
     training_bytes: float
+    reading_bytes: float
     free_bytes: int
     flops_per_step: float
     steps: int
@@ -101,11 +105,19 @@ def optimizer_bytes(config: dict) -> float:
     return 4 * OPTIMIZERS[config["optimizer"]].state_numbers(config)
 
 
-def training_bytes(config: dict) -> float:
-    """Peak memory of training: weights, optimizer state, and the largest additional memory of any phase of a step. On a CPU it is
-    the resident memory of the whole process, on a GPU the memory that PyTorch allocates there."""
+def training_bytes(config: dict, n_tokens: float = 0) -> float:
+    """Peak memory of training on a text of `n_tokens` tokens: weights, optimizer state, and the largest additional memory of any phase of
+    a step. On a CPU it is the resident memory of the whole process, on a GPU the memory that PyTorch allocates there."""
     device = choose_device(config["device"])
-    return peak_bytes(config, device.type == "cuda", choose_precision(config["precision"], device)[0])
+    if device.type == "cuda":
+        return peak_bytes(config, True, choose_precision(config["precision"], device)[0]) + 8 * n_tokens
+    trained = peak_bytes(config, False, choose_precision(config["precision"], device)[0]) + HELD_BYTES * n_tokens
+    return max(trained, process_bytes(config) + READING_BYTES * n_tokens)
+
+
+def process_bytes(config: dict) -> float:
+    """Resident memory of the process on a CPU before the text and the model."""
+    return PROCESS_BYTES + TOKENIZERS[config["tokenizer"]].learning_bytes
 
 
 def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
@@ -118,8 +130,7 @@ def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
     update = gradients + 4 * OPTIMIZERS[config["optimizer"]].update_numbers(config)
     if on_gpu:
         return weights + state + max(backward, evaluation_bytes(config), update)
-    process = PROCESS_BYTES + TOKENIZERS[config["tokenizer"]].learning_bytes
-    return process + weights + state + max(backward, heap * evaluation_bytes(config) + update)
+    return process_bytes(config) + weights + state + max(backward, heap * evaluation_bytes(config) + update)
 
 
 def settings_to_lower(config: dict) -> tuple[str, ...]:
@@ -206,6 +217,7 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
     on_gpu = chosen.type == "cuda"
     steps = planned_steps(config, n_train_tokens)
     n_validation = n_train_tokens * VALIDATION_SHARE / (1 - VALIDATION_SHARE)
+    n_tokens = n_train_tokens + n_validation
     evaluated = min(config["eval_tokens"] or n_validation, n_validation)
     first = evaluation_work(config, min(evaluated, TOKENS_AT_ONCE), on_gpu)
     step, evaluation = step_work(config, on_gpu), evaluation_work(config, evaluated, on_gpu)
@@ -214,6 +226,6 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
     if limit := 60 * config["max_minutes"]:
         seconds = min(seconds, limit) if steps else limit
     parameters = count_parameters(config)
-    return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config), training_bytes(config),
-                    free_bytes(chosen), flops_per_step(config), steps, seconds, seconds_of(step, speed), seconds_of(evaluation, speed),
-                    settings_to_lower(config))
+    return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config),
+                    training_bytes(config, n_tokens), READING_BYTES * n_tokens, free_bytes(chosen), flops_per_step(config), steps, seconds,
+                    seconds_of(step, speed), seconds_of(evaluation, speed), settings_to_lower(config))

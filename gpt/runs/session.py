@@ -26,6 +26,7 @@ from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, l
 from gpt.runs.temporary import own_folder
 from gpt.runs.writer import RunWriter
 from gpt.training.device import choose_device, describe_device, ran_out_of_memory
+from gpt.training.limits import use_allowed_cores
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 
 LENGTHS = {"max_steps", "epoch", "max_minutes"}  # settings that say how long a run is
@@ -56,6 +57,7 @@ class Session:
         self.config = dict(self._resumed_config() if self.resumes else validate(config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
+        use_allowed_cores()
         self.device = choose_device(self.config["device"])
         self._stop = Stop()
         self._owns_folder = False  # from when it holds its lock

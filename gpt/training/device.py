@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from gpt.errors import UserError
+from gpt.training.limits import allowed_cores
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -21,7 +22,12 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    """What trains, in a few words: "NVIDIA H200", or "CPU, 1 thread (of 8 cores, 1.5 are allowed)"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads, cores, allowed = torch.get_num_threads(), os.cpu_count() or 1, allowed_cores()
+    limit = f" (of {cores} cores, {allowed:g} {'is' if allowed == 1 else 'are'} allowed)" if allowed < cores else ""
+    return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}{limit}"
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -47,10 +53,17 @@ def prefer_to_be_killed() -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def check_compiler() -> None:
-    """Raise UserError if torch.compile would find no C++ compiler to build its kernels with."""
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++", "cl")):
-        raise UserError("compile needs a C++ compiler, and there is none here: install g++ or set compile to false")
+@contextlib.contextmanager
+def working_compiler() -> Iterator[None]:
+    """Turn the error of a compiler that is missing or does not work, met by torch.compile inside the block, into a UserError."""
+    try:
+        yield
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        if ran_out_of_memory(error):
+            raise
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise UserError(f"compile does not work here ({reason}): set compile to false, or install a C++ compiler that works, such as g++") \
+            from error
 
 
 def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:

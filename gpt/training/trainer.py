@@ -14,7 +14,7 @@ from gpt.data.dataset import TokenizedText, WindowSampler
 from gpt.errors import UserError
 from gpt.model.flops import model_flops_utilisation
 from gpt.model.gpt2 import GPT2, evaluating
-from gpt.training.device import check_compiler, choose_precision
+from gpt.training.device import choose_precision, working_compiler
 from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
 
 MOST_ROWS = 1000  # approximate number of training rows of a whole run
@@ -66,8 +66,6 @@ class Trainer:
         self.text = text.to(self.device)
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"])
         self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config)
-        if config["compile"]:
-            check_compiler()
         self._loss = torch.compile(model.loss) if config["compile"] else model.loss
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
@@ -79,7 +77,15 @@ class Trainer:
         self._rate = 0.0
         self._ends = False
         self._evaluated = 0  # the step of the last evaluation
+        if config["compile"]:
+            self._compile()
         torch.manual_seed(config["seed"])
+
+    def _compile(self) -> None:
+        """Compile now what would be compiled in the first step. Raises UserError if that cannot be."""
+        self.model.train()
+        with working_compiler(), self._autocast():
+            self._loss(*self.batches(0))
 
     def events(self) -> Iterator[Event]:
         """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""

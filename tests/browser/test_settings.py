@@ -1,5 +1,7 @@
 """The form of the Train tab: what is in sight, sliders, what differs from the preset, the search."""
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -123,9 +125,24 @@ def test_a_preset_is_still_that_preset_after_a_reload(open_page, preset):
     choose_preset(page, preset)
     before = command(page).inner_text()
     assert not any(f"--{name} " in before for name in PRESETS[preset].changes)
+    expect(page).to_have_url(re.compile(f"preset={preset}$"), timeout=PATIENT)  # the address follows a moment later
     page.reload()
     wait_until_ready(page)
     expect(command(page)).to_have_text(before, timeout=PATIENT)
+
+
+def test_a_preset_whose_values_have_not_come_yet_is_not_kept(open_page):
+    page = open_page()
+    kept = page.evaluate("""() => {
+        const values = (name) => gpt.settings.presets[name].values, states = [];
+        for (const [preset, of] of [["quick", "quick"], ["induction", "quick"], ["induction", "induction"]]) {
+            states.push(gpt.settings.show("as before", preset, "", ...values(of)));
+            if (gpt.link._timer) gpt.link.write();
+            states.push(new URLSearchParams(location.hash.slice(1)).get("preset"));
+        }
+        return states;
+    }""")
+    assert kept == [{"preset": "quick", "run": ""}, "quick", "as before", "quick", {"preset": "induction", "run": ""}, "induction"]
 
 
 def test_an_empty_box_is_told_and_starts_nothing(open_page):

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import gpt.estimate.price
 from gpt.config import CONFIG, PRESETS, as_flags, validate
+from gpt.data.tokenizer import make_tokenizer
 from gpt.estimate.calibration import PROBES, free_bytes, probe_seconds
 from gpt.estimate.price import (
     Work,
@@ -116,6 +117,19 @@ def peak_memory_of_a_run(config: dict, root) -> int:
 def test_memory_is_told_within_a_fifth(changes, tmp_path, text_file):
     config = {**CONFIG, "corpus": text_file, "tokenizer": "byte", "precision": "float32", "device": "cpu", "warmup": 0, **changes}
     assert training_bytes(config) == pytest.approx(peak_memory_of_a_run(config, str(tmp_path)), rel=0.2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is told by Linux")
+@pytest.mark.parametrize("tokenizer", ["char", "gpt2"])
+def test_the_memory_of_a_text_is_told_too(tokenizer, tmp_path, text):
+    path = tmp_path / "long.txt"
+    path.write_text(text * 4000, encoding="utf-8")  # 9 million characters
+    config = {**CONFIG, "corpus": str(path), "tokenizer": tokenizer, "precision": "float32", "device": "cpu", "n_layers": 1, "emb_dim": 8,
+              "n_heads": 1, "context_length": 16, "batch": 1, "max_steps": 1, "warmup": 0, "eval_tokens": 64, "head_scores": 0}
+    n_tokens = len(make_tokenizer(tokenizer, text, text, 256).encode(text)) * 4000
+    told = training_bytes(config, n_tokens)
+    assert told > 1.2 * training_bytes(config)
+    assert told == pytest.approx(peak_memory_of_a_run(config, str(tmp_path)), rel=0.2)
 
 
 def test_a_gpu_keeps_half_the_bytes_of_what_is_multiplied_and_holds_no_process(tiny):

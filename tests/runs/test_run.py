@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -295,3 +296,18 @@ class TestYoungerFields:
         about = json.loads((saved.path / "config.json").read_text())
         (saved.path / "config.json").write_text(json.dumps(about | {"table_version": version}))
         assert saved.config()["config"].keys() <= CONFIG.keys()
+
+
+def test_a_run_killed_before_its_config_was_written_is_shown_everywhere(tmp_path):
+    """The folder as a process leaves it that was killed while it read its text."""
+    path = tmp_path / "a"
+    (path / "snapshots").mkdir(parents=True)
+    (path / ".lock").touch()
+    (path / "status.json").write_text(json.dumps({"state": "starting", "step": 0, "steps": 0, "error": None, "pid": 9**7, "began": 1.0}))
+    run = Run(path)
+    assert run.status()["state"] == "failed"
+    assert re.search(says("before the first step", "begin it again"), run.status()["error"])
+    assert run.never_began()
+    assert (run.rows(), run.snapshots(), run.saves(), run.log()) == (([], 0), [], [], "")
+    with pytest.raises(RunError, match=says("no readable config.json")):
+        run.config()

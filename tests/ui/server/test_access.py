@@ -29,7 +29,8 @@ GONE = (HERE[0], 0.0)  # a process that had our number before us
 def cost(**changes) -> Estimate:
     """The price of a small CONFIG, with some of its numbers changed."""
     price = {"parameters": {"embedding": 10, "attention": 10, "feed-forward": 20, "head": 0}, "flops": {}, "weight_bytes": 160.0,
-             "optimizer_bytes": 320.0, "training_bytes": 1e8, "free_bytes": 10**12, "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
+             "optimizer_bytes": 320.0, "training_bytes": 1e8, "reading_bytes": 1e6, "free_bytes": 10**12,
+             "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
              "step_seconds": 0.5, "evaluation_seconds": 0.5,
              "settings_to_lower": ("batch", "n_layers")}
     return Estimate(**{**price, **changes})

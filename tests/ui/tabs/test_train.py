@@ -85,8 +85,17 @@ def test_a_config_too_large_for_this_machine_is_told_with_the_remedy(jobs, confi
     monkeypatch.setattr("gpt.estimate.price.free_bytes", lambda device: 200_000_000)
     told = price_of(jobs, "quick", "a", {**config, "batch": 1024, "precision": "float32", "device": "cpu"})
     needed = next(number for number, label in told["numbers"] if label == "to train")
-    assert told["warning"] == (f"This needs about {needed} of memory, and this machine has 200 MB free: "
-                               "lower batch or context_length.")
+    assert re.search(says(needed, "200 MB", "free here", "lower batch or context_length"), told["warning"])
+    monkeypatch.setattr("gpt.ui.tabs.train.memory_limit", lambda: 900_000_000)
+    told = price_of(jobs, "quick", "a", {**config, "batch": 1024, "device": "cpu"})
+    assert "200 MB of the 900 MB allowed is free here" in told["warning"]
+
+
+@pytest.mark.usefixtures("known_speed")
+def test_a_text_too_large_for_this_machine_is_told_with_the_remedy(config, jobs, monkeypatch):
+    monkeypatch.setattr("gpt.estimate.price.free_bytes", lambda device: 500_000_000)
+    monkeypatch.setattr(train.texts, "preview", lambda *_: {"train_tokens": 18_000_000, "exact": False, "vocab_size": 60})
+    assert re.search(says("MB", "500 MB", "shorter text"), price_of(jobs, "quick", "a", {**config, "device": "cpu"})["warning"])
 
 
 @pytest.mark.usefixtures("known_speed")

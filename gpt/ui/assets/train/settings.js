@@ -7,6 +7,7 @@ gpt.LONGEST_WAIT = 5000;                                             // ms for t
 gpt.views.settings = function (element, props, { trigger, choices }) {
     const form = element.closest(".gpt-form");
     let shown = null;                                                // {preset, run, values} that were shown last
+    let whole = null;                                                // the same, when the values were last those of a whole form
     const differing = () => choices.fields.map(({ name }, i) => [name, shown.values[i], choices.presets[shown.preset]?.values[i]])
         .filter(([, value, usual]) => value !== usual);
     const draw = () => {
@@ -20,11 +21,14 @@ gpt.views.settings = function (element, props, { trigger, choices }) {
         document.querySelectorAll(".gpt-changed-settings").forEach((place) => place.update?.([...changed].filter((name) => name !== "corpus")));
     };
     gpt.settings = {
-        draw, toReset: "", isRestored: false,
+        draw, presets: choices.presets, toReset: "", isRestored: false,
         // Returns what the browser keeps of the form: nothing new until it has been filled with what was kept.
         show(saved, preset, run, ...values) {
             shown = { preset, run, values };
             draw();
+            const isHalfway = whole && whole.preset !== preset && values.every((value, i) => value === whole.values[i]) && differing().length > 0;
+            if (isHalfway) return saved;                             // a preset was chosen, and its values are still to come
+            whole = shown;
             gpt.link.tell("train", { preset, ...Object.fromEntries(differing().map(([name, value]) => [name, name === "corpus" ? gpt.baseName(value) : value])) });
             return gpt.settings.isRestored ? { preset, run, ...Object.fromEntries(differing().map(([name, value]) => [name, value])) } : saved;
         },
