@@ -150,7 +150,7 @@ FIELDS = (
     _training("precision", "auto", "Number format of the matrix products; auto takes the fastest safe one and says why.", choices=("auto", "float32", "bfloat16", "float16")),
     _training("compile", False, "Let torch.compile fuse the step: half a minute at the start for steps that are a tenth faster on a CPU, so it pays "
               "in runs of several minutes; needs a C++ compiler."),
-    _training("device", "auto", "Where to train; auto takes the GPU when there is one.", choices=("auto", "cpu", "cuda")),
+    _training("device", "auto", "Where to train; auto takes the GPU when there is one.", choices=("auto", "cpu", "cuda", "mps", "xpu")),
     _training("eval_every", 100, "Steps between two evaluations on the validation text, each with a sample.", 1, 1_000_000, 10, changeable=True),
     _training("eval_tokens", 16384, "Most tokens of the validation text to evaluate on, before the first step 4,096; 0 is all of it.", 0, 1_000_000_000, 1024),
     _training("snapshots", 12, "Snapshots of the weights kept for looking back, at steps spaced evenly on a log scale.", 0, 100, 1, changeable=True),

@@ -18,13 +18,12 @@ from gpt.cli import Parser, user_errors_exit
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
 from gpt.errors import UserError
 from gpt.escape import escaped
-from gpt.estimate.calibration import free_bytes
 from gpt.estimate.price import settings_to_lower, training_bytes
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, new_name
 from gpt.runs.session import Session
 from gpt.terminal import end_at_once, throw_output_away, unheard_signals_call
-from gpt.training.device import prefer_to_be_killed
+from gpt.training.device import free_bytes, prefer_to_be_killed
 from gpt.training.limits import memory_limit
 from gpt.training.trainer import Event
 

@@ -1,4 +1,4 @@
-"""The speed of this machine, measured with a few tiny training steps, and its free memory."""
+"""The speed of this machine, measured with a few tiny training steps."""
 
 import functools
 import itertools
@@ -10,7 +10,6 @@ from gpt.config import CONFIG
 from gpt.data.dataset import TokenizedText
 from gpt.model.gpt2 import GPT2
 from gpt.training.device import choose_device
-from gpt.training.limits import free_memory
 from gpt.training.trainer import Trainer
 
 _TINY = {"n_heads": 1, "emb_dim": 8, "context_length": 8, "batch": 1, "vocab_size": 16}
@@ -32,9 +31,9 @@ FRESH_NUMBERS = 2**23  # 32 MiB: from this size on, glibc's malloc takes each te
 def probe_seconds(device: str, precision: str) -> list[tuple[dict, float]]:
     """Each of PROBES with the seconds of its fastest step, measured by training on this machine; measured once per process."""
     measured, begin = [], time.perf_counter()
-    with torch.random.fork_rng():  # the caller's random number generator is not changed
+    with torch.random.fork_rng(devices=[]):  # the caller's random number generator is not changed; a run seeds that of its GPU itself
         for probe in PROBES:
-            larger = GPU_TIMES if device == "cuda" and probe["emb_dim"] > _TINY["emb_dim"] else 1
+            larger = GPU_TIMES if device != "cpu" and probe["emb_dim"] > _TINY["emb_dim"] else 1
             config = {**probe, "emb_dim": larger * probe["emb_dim"], "batch": larger * probe["batch"],
                       "device": device, "precision": precision}
             measured.append((config, _fastest_step(config)))
@@ -50,8 +49,8 @@ def _fastest_step(config: dict) -> float:
     device = choose_device(config["device"])
     ends = []
     for event in Trainer({**config, "max_steps": 10**6, "eval_every": 10**6}, GPT2(config).to(device), text).events():
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
         if event.kind == "step":
             ends.append(time.perf_counter())
             if len(ends) > 2 and ends[-1] - ends[0] > PROBE_SECONDS:
@@ -76,8 +75,3 @@ def fresh_seconds(device: str) -> float:
         tensor = torch.empty(FRESH_NUMBERS)
         times.append(fill(tensor) - fill(tensor))
     return max(min(times), 0.0) / FRESH_NUMBERS
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that training could still take on this machine: the GPU's, or what is available without swapping, and is allowed."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()

@@ -9,11 +9,11 @@ import torch
 
 from gpt.data.corpus import VALIDATION_SHARE
 from gpt.data.tokenizer import TOKENIZERS
-from gpt.estimate.calibration import FRESH_NUMBERS, free_bytes, fresh_seconds, probe_seconds
+from gpt.estimate.calibration import FRESH_NUMBERS, fresh_seconds, probe_seconds
 from gpt.model.flops import count_parameters, flops_by_part, flops_per_token
 from gpt.model.gpt2 import LOGITS_AT_ONCE, padded_vocab_size
 from gpt.model.sampling import SAMPLE_TOKENS
-from gpt.training.device import choose_device, choose_precision
+from gpt.training.device import choose_device, choose_precision, free_bytes
 from gpt.training.optimizer import OPTIMIZERS
 from gpt.training.trainer import TOKENS_AT_ONCE, planned_steps, tokens_per_step
 
@@ -109,7 +109,7 @@ def training_bytes(config: dict, n_tokens: float = 0) -> float:
     """Peak memory of training on a text of `n_tokens` tokens: weights, optimizer state, and the largest additional memory of any phase of
     a step. On a CPU it is the resident memory of the whole process, on a GPU the memory that PyTorch allocates there."""
     device = choose_device(config["device"])
-    if device.type == "cuda":
+    if device.type != "cpu":
         return peak_bytes(config, True, choose_precision(config["precision"], device)[0]) + 8 * n_tokens
     trained = peak_bytes(config, False, choose_precision(config["precision"], device)[0]) + HELD_BYTES * n_tokens
     return max(trained, process_bytes(config) + READING_BYTES * n_tokens)
@@ -193,7 +193,7 @@ def evaluation_work(config: dict, tokens: float, on_gpu: bool) -> Work:
 def _speed(device: str, precision: str) -> Work:
     """The rates that fit the probes' times best (least squares of relative errors); negative rates are set to 0."""
     measured = probe_seconds(device, precision)
-    shares = torch.tensor([step_work(config, device == "cuda")[:-1] for config, _ in measured], dtype=torch.float64)
+    shares = torch.tensor([step_work(config, device != "cpu")[:-1] for config, _ in measured], dtype=torch.float64)
     shares /= torch.tensor([seconds for _, seconds in measured], dtype=torch.float64)[:, None]
     scale = shares.amax(dim=0)  # kinds of work differ by powers of ten
     solved = torch.linalg.lstsq(shares / scale, torch.ones(len(measured), 1, dtype=torch.float64)).solution[:, 0] / scale
@@ -214,7 +214,7 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
     """The price of training `config` on `n_train_tokens` tokens on this machine. `config` must be valid."""
     config = {**config, "device": device}
     chosen, speed = choose_device(device), machine_speed(device, config["precision"])
-    on_gpu = chosen.type == "cuda"
+    on_gpu = chosen.type != "cpu"
     steps = planned_steps(config, n_train_tokens)
     n_validation = n_train_tokens * VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     n_tokens = n_train_tokens + n_validation

@@ -179,7 +179,7 @@ def affordable_windows(model: GPT2, windows: Tensor) -> Tensor:
 
 
 def _effect(windows: Tensor, before: Tensor, after: Tensor) -> Effect:
-    return Effect(windows[:, 1:].cpu().numpy(), before.double().cpu().numpy(), after.double().cpu().numpy())
+    return Effect(windows[:, 1:].cpu().numpy(), before.cpu().double().numpy(), after.cpu().double().numpy())
 
 
 def _losses(model: GPT2, x: Tensor, targets: Tensor) -> Tensor:

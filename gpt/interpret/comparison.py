@@ -103,7 +103,7 @@ def token_losses(inspection: Inspection) -> np.ndarray:
     trace = inspection.trace
     with enough_memory("shorten the prompt"):
         logits = trace.model.unembed(trace.streams[-1, 0, :-1])  # (T - 1, V)
-        return F.cross_entropy(logits.float(), trace.ids[0, 1:], reduction="none").double().cpu().numpy()
+        return F.cross_entropy(logits.float(), trace.ids[0, 1:], reduction="none").cpu().double().numpy()
 
 
 def pieces(a: Inspection, b: Inspection) -> list[SharedPiece]:

@@ -18,8 +18,10 @@ from typing import BinaryIO
 import filelock
 
 from gpt.runs.run import Run, RunError, check_name, list_runs
+from gpt.runs.storage import replace
 from gpt.words import listed
 
+WINDOWS = os.name == "nt"
 LOCK_SECONDS = 1.0  # a process that only checks whether a run is alive releases its lock sooner
 CHUNK_BYTES = 1 << 20
 SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
@@ -72,11 +74,14 @@ def rename(run: Run, name: str) -> Run:
     if os.path.lexists(target):
         raise name_taken
     try:
-        with locked(run):
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(locked(run))
             if run.path.is_symlink():
                 target.symlink_to(os.readlink(run.path))
                 run.path.unlink()
             else:
+                if WINDOWS:
+                    lock.close()  # no folder can be renamed there that holds an open file, not even that of the lock
                 _move(run.path, target)
     except FileExistsError:
         raise name_taken from None
@@ -87,6 +92,9 @@ def rename(run: Run, name: str) -> Run:
 
 def _move(folder: Path, target: Path) -> None:
     """Rename a folder, but never onto another one: of two processes, only one can create the target. Raises OSError."""
+    if WINDOWS:
+        replace(folder, target)  # refused there if the target exists
+        return
     target.mkdir()
     try:
         folder.rename(target)  # replaces a folder that is empty, and no other
@@ -112,11 +120,9 @@ def delete(run: Run) -> None:
 
 def _remove_folder(folder: Path) -> None:
     """Like shutil.rmtree, but what is gone already is no error."""
-    def gone_or_raise(_function, _path, error) -> None:
-        if not isinstance(error[1], FileNotFoundError):
-            raise error[1]
-
-    shutil.rmtree(folder, onerror=gone_or_raise)
+    while folder.exists():
+        with contextlib.suppress(FileNotFoundError):  # somebody else removes it too
+            shutil.rmtree(folder)
 
 
 def _gone(run: Run) -> RunError:
@@ -151,7 +157,7 @@ def _open_consistently(run: Run, opened: contextlib.ExitStack) -> list[tuple[str
         with contextlib.ExitStack() as attempt:
             try:
                 files = _open_all(run.path.resolve(strict=True), attempt)
-            except FileNotFoundError:
+            except FileNotFoundError:  # or a file was removed
                 if run.path.exists():
                     continue
                 raise _gone(run) from None
@@ -163,17 +169,18 @@ def _open_consistently(run: Run, opened: contextlib.ExitStack) -> list[tuple[str
 
 
 def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
-    """Open every file relative to its folder's descriptor, which stays valid if the folder is renamed meanwhile.
-    Links are left out. Raises FileNotFoundError if a file is removed between listing and opening it."""
-    files = []
-    for parent, folders, names, descriptor in os.fwalk(top, onerror=_raise):
+    """Open every file of a folder but links. Raises FileNotFoundError if meanwhile a file is removed, or another folder takes its place."""
+    files, before = [], top.stat()
+    for parent, folders, names in os.walk(top, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVER))
         for name in sorted(names):
-            if name in (".lock", "control") or name.endswith(LEFTOVER):
+            path = Path(parent) / name
+            if name in (".lock", "control") or name.endswith(LEFTOVER) or not stat.S_ISREG(path.lstat().st_mode):
                 continue
-            if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
-                source = opened.enter_context(os.fdopen(os.open(name, os.O_RDONLY, dir_fd=descriptor), "rb"))
-                files.append(((Path(parent) / name).relative_to(top).as_posix(), source, os.fstat(source.fileno())))
+            source = opened.enter_context(path.open("rb"))
+            files.append((path.relative_to(top).as_posix(), source, os.fstat(source.fileno())))
+    if not os.path.samestat(before, top.stat()):
+        raise FileNotFoundError(top)
     return files
 
 

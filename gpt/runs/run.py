@@ -28,7 +28,7 @@ from gpt.errors import UserError
 from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.locks import is_held, same_process, start_time
-from gpt.runs.storage import load_tensors, write_atomically
+from gpt.runs.storage import load_tensors, replace, write_atomically
 from gpt.training.device import enough_memory, ran_out_of_memory
 
 DEFAULT_ROOT = "checkpoints"
@@ -189,11 +189,11 @@ class Run:
         if self.is_alive():
             raise RunError(f"run {self.name} is still training: stop it first")
         aside = self.path.with_name(f".{self.name}.{os.getpid()}-{threading.get_ident()}.deleted")
-        self.path.rename(aside)  # one atomic step: a process that starts to train it finds no folder, never half of one
+        replace(self.path, aside)  # one atomic step: a process that starts to train it finds no folder, never half of one
         try:
             shutil.rmtree(aside)
         except OSError:
-            aside.rename(self.path)
+            replace(aside, self.path)
             raise
 
     def check_unfinished(self) -> None:

@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-REPLACE_SECONDS, REPLACE_PAUSE = 3.0, 0.02
+REPLACE_SECONDS = 3.0 if os.name == "nt" else 0.0  # for which a refused replacement is tried again
+REPLACE_PAUSE = 0.02
 
 
 class DamagedFile(ValueError):
@@ -61,7 +62,7 @@ def append_line(path: Path, line: bytes) -> None:
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> None:
     """Write tensors, and with them a `state` of plain JSON values, with a checksum over both. Raises OSError."""
-    tensors = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     written = json.dumps(state)
     with moved_into_place(path) as new:
         new.touch()
@@ -123,8 +124,8 @@ def join_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def replace(source: Path, target: Path) -> None:
-    """os.replace, tried again for REPLACE_SECONDS where it is refused: Windows replaces no file that somebody has open, and readers of a
-    run's files are done in a moment. Raises OSError."""
+    """os.replace, tried again for REPLACE_SECONDS where it is refused: Windows replaces no file that somebody has open, and no folder with
+    one in it, and readers of a run's files are done in a moment. Raises OSError."""
     deadline = time.monotonic() + REPLACE_SECONDS
     while True:
         try:

@@ -11,23 +11,37 @@ from pathlib import Path
 import torch
 
 from gpt.errors import UserError
-from gpt.training.limits import allowed_cores
+from gpt.training.limits import allowed_cores, free_memory
 
 
 def choose_device(wanted: str) -> torch.device:
-    """`auto`, `cpu` or `cuda` -> a device. Raises UserError if cuda is requested but not available."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda was asked for, but PyTorch finds no CUDA GPU here: set device to auto or cpu")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+    """`auto`, `cpu`, or a kind of GPU (`cuda`: NVIDIA and AMD, `mps`: Apple, `xpu`: Intel) -> a device; auto takes a GPU of any kind.
+    Raises UserError if the kind that is requested is not available."""
+    found = torch.accelerator.current_accelerator(check_available=True) if wanted != "cpu" else None
+    if wanted not in ("auto", "cpu") and (found is None or found.type != wanted):
+        here = f"only {found.type}" if found else "no GPU"
+        raise UserError(f"device {wanted} was asked for, but PyTorch finds {here} here: set device to auto or cpu")
+    return torch.device(found.type if found else "cpu")
 
 
 def describe_device(device: torch.device) -> str:
     """What trains, in a few words: "NVIDIA H200", or "CPU, 1 thread (of 8 cores, 1.5 are allowed)"."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU"
+    if device.type != "cpu":
+        return torch.get_device_module(device).get_device_name()
     threads, cores, allowed = torch.get_num_threads(), os.cpu_count() or 1, allowed_cores()
     limit = f" (of {cores} cores, {allowed:g} {'is' if allowed == 1 else 'are'} allowed)" if allowed < cores else ""
     return f"CPU, {threads} {'thread' if threads == 1 else 'threads'}{limit}"
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that could still be taken on a device: what is available without swapping and is allowed, or what its GPU has left."""
+    if device.type == "cpu":
+        return free_memory()
+    if device.type == "mps":  # it shares the machine's memory
+        return min(free_memory(), torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return torch.get_device_module(device).mem_get_info()[0]
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -74,6 +88,8 @@ def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bfloat16", "bfloat16: this GPU has units for it"
         return "float16", "float16: this GPU has no bfloat16 units"
+    if device.type != "cpu":
+        return "float32", "float32: nobody has measured another format on this kind of GPU"
     gain = bfloat16_gain()
     if gain < 2:
         return "float32", f"float32: bfloat16 products are {_times(gain)} here"

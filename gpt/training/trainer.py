@@ -135,20 +135,21 @@ class Trainer:
     def evaluation(self, at_most: int = 0) -> Event:
         """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap. It uses the first
         `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit)."""
-        nats, tokens, n_bytes = 0.0, 0, 0
+        losses, tokens, n_bytes = [], 0, 0
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
             for ids, targets in evaluation_batches(self.validation_tokens(at_most), context_length, at_once):
-                nats += self.model.loss(ids, targets, reduction="sum").double()
+                losses.append(self.model.loss(ids, targets, reduction="sum"))
                 n_bytes += self.text.byte_lengths[targets].sum()
                 tokens += targets.numel()
-        val_loss = float(nats) / tokens
+        nats = sum(torch.stack(losses).cpu().tolist())  # in float64, which not every GPU has
+        val_loss = nats / tokens
         if not math.isfinite(val_loss):
             raise self._diverged()
         self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
         return Event("evaluation", {**self.position(), "val_loss": val_loss,
-                                    "bits_per_byte": float(nats) / math.log(2) / int(n_bytes)})
+                                    "bits_per_byte": nats / math.log(2) / int(n_bytes)})
 
     def validation_tokens(self, at_most: int = 0) -> Tensor:
         """(M,) tokens that an evaluation reads; all but the first are predicted."""
@@ -223,8 +224,8 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything needed to resume the run exactly, except the model's weights."""
         generators = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.device.type != "cpu":
+            generators[self.device.type] = torch.get_device_module(self.device).get_rng_state()
         return {"step": self.step, "evaluated": self._evaluated, "best_loss": self.best_loss, "seconds": self.clock.seconds(),
                 "generators": generators, "pending": self._pending, "scaler": self.scaler.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
@@ -234,8 +235,8 @@ class Trainer:
         self.clock = Clock(state["seconds"])
         self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in state["pending"]]
         torch.set_rng_state(state["generators"]["cpu"])
-        if self.device.type == "cuda" and "cuda" in state["generators"]:
-            torch.cuda.set_rng_state(state["generators"]["cuda"], self.device)
+        if self.device.type != "cpu" and self.device.type in state["generators"]:
+            torch.get_device_module(self.device).set_rng_state(state["generators"][self.device.type])
         self.scaler.load_state_dict(state["scaler"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import gpt.estimate.price
 from gpt.config import CONFIG, PRESETS, as_flags, validate
 from gpt.data.tokenizer import make_tokenizer
-from gpt.estimate.calibration import PROBES, free_bytes, probe_seconds
+from gpt.estimate.calibration import PROBES, probe_seconds
 from gpt.estimate.price import (
     Work,
     estimate,
@@ -34,6 +34,7 @@ from gpt.model.flops import (
     peak_flops,
 )
 from gpt.model.gpt2 import GPT2
+from gpt.training.device import free_bytes
 from gpt.training.optimizer import OPTIMIZERS, orthogonalise
 
 

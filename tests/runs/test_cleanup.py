@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -261,21 +262,39 @@ class TestZip:
         assert len(found) > 1
 
     def test_a_file_that_vanishes_while_it_is_opened_is_left_out(self, saved, monkeypatch):
-        real, gone = os.open, []
+        real, gone = Path.open, []
 
-        def open_and_lose(name, flags, *mode, **options):
-            if name == "step-000005.safetensors" and not gone:
-                gone.append(name)
-                (saved.path / "snapshots" / name).unlink()
-            return real(name, flags, *mode, **options)
+        def open_and_lose(path, *given, **options):
+            if path.parent.name == "snapshots" and not gone:
+                gone.append(path.name)
+                path.unlink()
+            return real(path, *given, **options)
 
-        monkeypatch.setattr("gpt.runs.cleanup.os.open", open_and_lose)
+        monkeypatch.setattr(Path, "open", open_and_lose)
         file = io.BytesIO()
         write_zip(Run(saved.path), file)
         names = zipfile.ZipFile(file).namelist()
         assert gone
         assert "saved/snapshots/step-000005.safetensors" not in names
         assert len(names) == len(set(names)) == 7
+
+    def test_files_of_two_runs_are_never_mixed(self, saved, monkeypatch):
+        real, moved = Path.open, []
+
+        def open_and_swap(path, *given, **options):
+            opened = real(path, *given, **options)
+            if not moved:  # after the first file the run is renamed, and another one gets its name
+                moved.append(path.name)
+                other = shutil.copytree(saved.path, saved.path.with_name("other"))
+                (other / path.name).write_bytes(b"of the other run")
+                saved.path.rename(saved.path.with_name("aside"))
+                other.rename(saved.path)
+            return opened
+
+        monkeypatch.setattr(Path, "open", open_and_swap)
+        file = io.BytesIO()
+        write_zip(Run(saved.path), file)
+        assert zipfile.ZipFile(file).read(f"saved/{moved[0]}") == b"of the other run"
 
     def test_a_log_that_grows_is_cut_where_it_was(self, saved, monkeypatch):
         real = cleanup._open_consistently

@@ -122,7 +122,7 @@ def without_locks(monkeypatch, number: int) -> None:
     monkeypatch.setattr(fcntl, "flock", refusing)
 
 
-def test_a_drive_whose_files_cannot_be_locked_works(tmp_path, tiny, text_file, monkeypatch):
+def test_a_drive_whose_files_cannot_be_locked_works(temporary, tmp_path, tiny, text_file, monkeypatch):
     without_locks(monkeypatch, errno.ENOSYS)
     warnings.simplefilter("ignore")
     session = Session(tmp_path / "runs", "a", {**tiny, "corpus": text_file, "max_steps": 10**6, "eval_every": 10**6})

@@ -8,31 +8,11 @@ import torch
 import gpt.training.device
 from gpt.errors import UserError
 from gpt.runs.session import Session
-from gpt.training.device import bfloat16_gain, choose_device, choose_precision, describe_device
+from gpt.training.device import bfloat16_gain, choose_precision, describe_device
 from tests.says import says
 from tests.sessions import finish
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
-
-
-@pytest.fixture
-def cuda_is(monkeypatch):
-    """Pretend that there is, or is not, a CUDA GPU."""
-    return lambda present: monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
-
-
-@pytest.mark.parametrize(("wanted", "present", "device"), [
-    ("cpu", True, CPU), ("cpu", False, CPU), ("auto", True, CUDA), ("auto", False, CPU), ("cuda", True, CUDA),
-])
-def test_the_device_is_the_one_asked_for_or_the_best(cuda_is, wanted, present, device):
-    cuda_is(present)
-    assert choose_device(wanted) == device
-
-
-def test_cuda_asked_for_and_absent_is_told_with_the_remedy(cuda_is):
-    cuda_is(False)
-    with pytest.raises(UserError, match=says("CUDA", "device", "auto", "cpu")):
-        choose_device("cuda")
 
 
 @pytest.mark.parametrize("wanted", ["float32", "bfloat16", "float16"])

@@ -13,9 +13,8 @@ import psutil
 import pytest
 import torch
 
-from gpt.estimate.calibration import free_bytes
 from gpt.training import limits
-from gpt.training.device import describe_device
+from gpt.training.device import describe_device, free_bytes
 from gpt.training.limits import allowed_cores, free_memory, memory_limit, use_allowed_cores
 
 MB = 1_000_000

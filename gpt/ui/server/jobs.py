@@ -1,5 +1,6 @@
 """Training as a child process: the page starts it with the very command line it shows, and reads the run folder."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from gpt.runs.temporary import own_folder
 from gpt.training.device import choose_device
 from gpt.ui.server.access import Access, Caps
 
+WINDOWS = os.name == "nt"
 PROJECT = Path(__file__).resolve().parents[3]  # the folder from which `python -m gpt.pretrain` runs
+# Ctrl+C in the page's terminal is not for the child.
+OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
 CHILD_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # its last words go into a file, not to a terminal
 
 
@@ -109,7 +113,7 @@ class Jobs:
                 self._stderr.truncate()
                 self._at_launch = {run.name: _fingerprint(run) for run in list_runs(self.root)}
                 self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                               stderr=self._stderr, start_new_session=True, env=os.environ | CHILD_ENVIRONMENT)
+                                               stderr=self._stderr, **OWN_GROUP, env=os.environ | CHILD_ENVIRONMENT)
             except OSError as error:
                 lock.release()
                 raise RunError(f"the training process cannot be started ({error.strerror}): make room in memory and on the disk") from error
@@ -183,7 +187,11 @@ class Jobs:
         """Stop the child and wait until it has saved; end it at once if that takes longer than `seconds`."""
         if self._child is None or self._child.poll() is not None:
             return
-        self._child.terminate()
+        if WINDOWS:  # where terminate() would not let it save
+            with contextlib.suppress(RunError):
+                Run(self.root / self._name).request("stop")
+        else:
+            self._child.terminate()
         try:
             self._child.wait(seconds)
         except subprocess.TimeoutExpired:
