@@ -42,6 +42,14 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     return value
 
 
+def while_it_moves(condition: Callable[[], Any], position: Callable[[], Any], seconds: float = 60) -> None:
+    """Wait until `condition()` is true, however long that takes, as long as `position()` changes; fails `seconds` after it last did."""
+    at = position()
+    while not condition():
+        until(lambda at=at: condition() or position() != at, seconds)
+        at = position()
+
+
 def same_weights(one: Path, other: Path) -> bool:
     one, other = load_tensors(one)[0], load_tensors(other)[0]
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

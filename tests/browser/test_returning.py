@@ -75,7 +75,7 @@ def fill(page: Page, settings: dict) -> None:
 
 def train(page: Page, server: Server, **settings: int) -> None:
     """Let the server begin a training, as if another page had asked for it, and wait until this page shows it."""
-    assert press_train(server.url, "", {**CONFIG, **LONG, **settings}) is None
+    assert press_train(server.url, "", {**CONFIG, **LONG, "precision": "float32", **settings}) is None
     expect(state(page)).to_have_text("Running", timeout=PATIENT)
     wait_for_points(page, 3)
 

@@ -137,7 +137,7 @@ def test_a_preset_whose_values_have_not_come_yet_is_not_kept(open_page):
         const values = (name) => gpt.settings.presets[name].values, states = [];
         for (const [preset, of] of [["quick", "quick"], ["induction", "quick"], ["induction", "induction"]]) {
             states.push(gpt.settings.show("as before", preset, "", ...values(of)));
-            if (gpt.link._timer) gpt.link.write();
+            if (gpt.link.address.timer) gpt.link.write();
             states.push(new URLSearchParams(location.hash.slice(1)).get("preset"));
         }
         return states;

@@ -12,12 +12,12 @@ gpt.link = {
     isOpening: true,                                                 // until begin() has seen to the link that the page was opened with
     wanted: null,                                                    // what Attention is to select when its next inspection is shown
     isWithoutPrompt: false,
-    _timer: null, _written: 0, _hash: "",                            // when the address was written last, and what was written or opened
+    address: { hash: "", writtenAt: 0, timer: null },                // as it was written or opened last; a timer where it is about to be written
 
     tell(tab, place) {
         gpt.link.places[tab] = place;
         if (tab !== gpt.link.tab || gpt.link.isOpening) return;
-        gpt.link._timer ??= setTimeout(gpt.link.write, gpt.link._written + gpt.LINK_PAUSE - performance.now());  // at once, if that is over
+        gpt.link.address.timer ??= setTimeout(gpt.link.write, gpt.link.address.writtenAt + gpt.LINK_PAUSE - performance.now());  // at once, if that is over
     },
 
     // `tab` was chosen, perhaps a while ago, and what was chosen since is shown: this runs late where there is much to do.
@@ -28,7 +28,7 @@ gpt.link = {
     // Another tab is shown: a place of its own in the browser's history.
     at(tab) {
         if (tab === gpt.link.tab) return;
-        if (gpt.link._timer) gpt.link.write();
+        if (gpt.link.address.timer) gpt.link.write();
         gpt.link.tab = tab;
         if (gpt.link.isOpening) return;
         gpt.link.say("");
@@ -36,15 +36,15 @@ gpt.link = {
     },
 
     write(how = "replaceState") {
-        clearTimeout(gpt.link._timer);
-        gpt.link._timer = null;
-        if (gpt.link.isOpening || location.hash !== gpt.link._hash) return;  // somebody has gone elsewhere, which is about to be opened
+        clearTimeout(gpt.link.address.timer);
+        gpt.link.address.timer = null;
+        if (gpt.link.isOpening || location.hash !== gpt.link.address.hash) return;  // somebody has gone elsewhere, which is about to be opened
         const place = gpt.link.places[gpt.link.tab] ?? {}, { prompt, ...rest } = place;
         const fragment = [place, rest, {}].map(gpt.fragmentOf).find((text) => text.length <= gpt.link.longest);
         gpt.link.isWithoutPrompt = Boolean(prompt) && fragment !== gpt.fragmentOf(place);
         if (how === "pushState" || `#${fragment}` !== location.hash) history[how](history.state, "", `#${fragment}`);
-        gpt.link._written = performance.now();
-        gpt.link._hash = location.hash;
+        gpt.link.address.writtenAt = performance.now();
+        gpt.link.address.hash = location.hash;
     },
 
     // Called once the form is filled: open the link that the page was opened with, if there is one, and call ready().
@@ -74,8 +74,8 @@ gpt.fragmentOf = function (place) {
     return new URLSearchParams(pairs).toString();
 };
 
-// choices: {version, longest: characters of a link}. Triggers "click" with the fragment to open, as {fragment}. The answer: {sentence: what the link lacks here, tab: the one to show, null if
-// none, and what Attention is to select: layer, head, token, view, panel}.
+// choices: {version, longest: characters of a link}. Triggers "click" with {fragment}, the one to open. The answer: {sentence: what the link
+// lacks here, tab: the one to show, or null, and what Attention is to select: layer, head, token, view, panel}.
 gpt.views.link = function (element, props, { trigger, choices }) {
     const sentence = gpt.live(gpt.make("p", "gpt-warning"));
     element.replaceChildren(sentence);
@@ -83,16 +83,16 @@ gpt.views.link = function (element, props, { trigger, choices }) {
     gpt.link.say = (text) => {
         sentence.textContent = text;
     };
-    let asked = null;                                                // the fragment that Python is asked about
+    let requested = null;                                            // the fragment that Python is asked about
     gpt.link.open = () => {
         gpt.link.isOpening = true;
-        gpt.link._hash = location.hash;
-        if (asked === null) trigger("click", { fragment: asked = location.hash.slice(1) });
+        gpt.link.address.hash = location.hash;
+        if (requested === null) trigger("click", { fragment: requested = location.hash.slice(1) });
     };
     // Whether a person has gone on to another link meanwhile: then that one is opened.
     const isOvertaken = () => {
-        const overtaken = asked !== location.hash.slice(1);
-        asked = null;
+        const overtaken = requested !== location.hash.slice(1);
+        requested = null;
         if (overtaken) gpt.link.open();
         return overtaken;
     };
@@ -120,7 +120,7 @@ gpt.views.link = function (element, props, { trigger, choices }) {
     };
     addEventListener("popstate", () => {
         if (location.hash.length > 1) gpt.link.open();
-        else gpt.link._hash = location.hash;                        // taken out by hand: it comes back with the next change
+        else gpt.link.address.hash = location.hash;                        // taken out by hand: it comes back with the next change
     });
 };
 
@@ -134,7 +134,7 @@ gpt.openTab = function (tab) {
 // A button that copies the address.
 gpt.copyLink = function () {
     const button = gpt.button("Copy link", async () => {
-        if (gpt.link._timer) gpt.link.write();
+        if (gpt.link.address.timer) gpt.link.write();
         const isCopied = await gpt.copy(location.href);
         button.textContent = !isCopied ? "Copy it from the address bar" : gpt.link.isWithoutPrompt ? "Copied, without the long prompt" : "Copied";
         setTimeout(() => { button.textContent = "Copy link"; }, 2000);
