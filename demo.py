@@ -1,25 +1,30 @@
 """`python demo.py`: serves the page on which a GPT is trained, read and taken apart."""
 
 if __name__ == "__main__":
-    from gpt.terminal import begin
+    from gpt.terminal import prepare_terminal
 
-    begin("python demo.py")
-    from gpt.ui.proxies import prepare
+    prepare_terminal("python demo.py")
+    from gpt.ui.proxies import prepare_proxies
 
-    prepare()  # before Gradio is imported
+    prepare_proxies()  # before Gradio is imported
 
+import argparse
 import os
+import queue
 import signal
-import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
+from gpt.cli import Parser, user_errors_exit
 from gpt.escape import escaped
 from gpt.estimate.price import machine_speed
 from gpt.runs.temporary import own_folder
+from gpt.terminal import end_at_once
 from gpt.training.device import choose_device
 from gpt.training.limits import use_allowed_cores
 from gpt.ui import proxies
@@ -65,24 +70,29 @@ def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
 
 def main(argv: list[str] | None = None) -> None:
     chosen, auth = options.parse(argv)
+    with user_errors_exit(Parser(prog="python demo.py")):
+        serve(chosen, auth)
+
+
+def serve(chosen: argparse.Namespace, auth: tuple[str, str] | None) -> None:
+    """Serve the page until a signal comes. Raises UserError if there is no place for temporary files."""
     jobs = Jobs(chosen.checkpoints, Caps() if chosen.public else None, chosen.password)
     quota = DiskQuota(jobs, round(chosen.limit_gb * 1e9))
-    ended = threading.Event()
+    on_signals(lambda: (jobs.close(), end_at_once("python demo.py: ended by Ctrl+C")))  # a page that is still open may begin a run already
     use_allowed_cores()
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     for address in other_pages(jobs.root):
         print(escaped(f"Another page over this folder of runs is at {address}"), flush=True)
     page = launch(jobs, chosen.host, chosen.port, quota, auth, share=chosen.share)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, which says that the terminal has gone
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: ended.set())  # until here there was no run to save
+    ended = queue.SimpleQueue()  # what a handler of signals may write to at any time
+    on_signals(lambda: ended.put(True))
     addresses = " and ".join(filter(None, (page.local_url, page.share_url)))
     print(f"The page is at {addresses} (Ctrl+C ends it)", flush=True)
     if chosen.open:
         webbrowser.open(page.local_url)
     with noted(jobs.root, page.local_url):
         packed = Path(page.GRADIO_CACHE) / PACKED
-        while not ended.wait(CHECK_SECONDS):
+        while not is_ended(ended):
             quota.enforce()
             downloads.remove_old(packed)
     if chosen.keep_training:
@@ -96,18 +106,33 @@ def main(argv: list[str] | None = None) -> None:
     page.close(verbose=False)
 
 
+def on_signals(act: Callable[[], Any]) -> None:
+    """Call `act` when Ctrl+C is pressed, or the process is asked to end, or its terminal has gone (Windows has no SIGHUP)."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: act())
+
+
+def is_ended(ended: queue.SimpleQueue) -> bool:
+    """Whether the page is to end; waits for it for CHECK_SECONDS."""
+    try:
+        return ended.get(timeout=CHECK_SECONDS)
+    except queue.Empty:
+        return False
+
+
 def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = None, auth: tuple[str, str] | None = None,
            share: bool = False) -> gr.Blocks:
     """Serve the page and return at once. Without `quota` the runs may take any room."""
     page, caps = build(jobs, quota or DiskQuota(jobs, 0)), jobs.access.caps
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
-    proxies.prepare((*proxies.OWN, host))
+    proxies.prepare_proxies((*proxies.LOOPBACK, host))
     name = f"[{host}]" if ":" in host else host  # an IPv6 address as addresses hold it
     page.launch(server_name=name, server_port=port, prevent_thread_lock=True, share=share, quiet=True, theme=theme(), css=CSS,
                 head=script_tags(), auth=auth, run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
                 ssr_mode=False, footer_links=[], app_kwargs={"middleware": [
-                    Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*proxies.OWN, host})]})
+                    Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*proxies.LOOPBACK, host})]})
     return page
 
 

@@ -1,9 +1,9 @@
 """`python -m gpt.control pause --run a-run`: send a command to a run that is training in any process on this machine."""
 
 if __name__ == "__main__":
-    from gpt.terminal import begin
+    from gpt.terminal import prepare_terminal
 
-    begin("python -m gpt.control")
+    prepare_terminal("python -m gpt.control")
 
 from gpt.cli import Parser, user_errors_exit
 from gpt.runs.run import COMMANDS, DEFAULT_ROOT, find_run

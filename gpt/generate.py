@@ -1,9 +1,9 @@
 """`python -m gpt.generate --run stories --prompt "Once there was"`: continue a prompt with the model of a trained run, in the terminal."""
 
 if __name__ == "__main__":
-    from gpt.terminal import begin
+    from gpt.terminal import prepare_terminal
 
-    begin("python -m gpt.generate")
+    prepare_terminal("python -m gpt.generate")
 
 import sys
 
@@ -14,6 +14,7 @@ from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import write
 from gpt.runs.run import DEFAULT_ROOT, find_run, load_run
+from gpt.terminal import output_may_end
 from gpt.training.limits import use_allowed_cores
 
 
@@ -35,10 +36,11 @@ def main(argv: list[str] | None = None) -> None:
             print(f"the prompt has {n_tokens} tokens, and the model sees {model.context_length}: it reads the last ones", file=sys.stderr)
         if note := note_on_last_blank(tokenizer, prompt):
             print(note, file=sys.stderr)
-        print(escaped(prompt + first.text), end="", flush=True)
-        for piece in pieces:
-            print(escaped(piece.text), end="", flush=True)
-        print()
+        with output_may_end(sys.stdout):
+            print(escaped(prompt + first.text), end="", flush=True)
+            for piece in pieces:
+                print(escaped(piece.text), end="", flush=True)
+            print(flush=True)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,29 @@
 """`python -m gpt.pretrain`: train from the command line; the run folder is the same kind that the page reads."""
 
 if __name__ == "__main__":
-    from gpt.terminal import begin
+    from gpt.terminal import prepare_terminal
 
-    begin("python -m gpt.pretrain")
+    prepare_terminal("python -m gpt.pretrain")
 
 import contextlib
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 from tqdm import tqdm
 
 from gpt.cli import Parser, user_errors_exit
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
+from gpt.data.tokenizer import TOKENIZERS
 from gpt.errors import UserError
 from gpt.escape import escaped
-from gpt.estimate.price import settings_to_lower, training_bytes
+from gpt.estimate.price import reading_bytes, settings_to_lower, tokens_of_file, training_bytes
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, new_name
 from gpt.runs.session import Session
-from gpt.terminal import end_at_once, throw_output_away, unheard_signals_call
+from gpt.terminal import SignalHandler, call_if_not_handled, end_at_once, output_may_end
 from gpt.training.device import free_bytes, prefer_to_be_killed
 from gpt.training.limits import memory_limit
 from gpt.training.trainer import Event
@@ -55,16 +56,27 @@ def session_from_flags(options: dict[str, Any]) -> Session:
 
 
 def describe(session: Session) -> str:
-    """What is trained, on which device, and whether the memory is enough. The progress bar shows the time after a few steps."""
-    run, free = session.writer.config(), free_bytes(session.device)
-    needed = training_bytes(session.config, run["tokenizer"]["train_tokens"] + run["tokenizer"]["validation_tokens"])
+    """What is trained, and on which device. The progress bar shows the time after a few steps."""
+    run = session.writer.config()
+    text = run["tokenizer"]
+    memory = training_bytes(session.config, text["train_tokens"] + text["validation_tokens"])
     limit = memory_limit() if session.device.type == "cpu" else None
-    memory = f"; about {needed / 1e9:.1f} GB of memory" + (f" (allowed: {limit / 1e9:.1f} GB)" if limit else "")
-    if needed > free:
-        memory += f", but {free / 1e9:.1f} GB are free here: lower {' or '.join(settings_to_lower(session.config))}"
-    return (f"{run['parameters']:,} parameters, {run['tokenizer']['train_tokens']:,} training tokens of {run['tokenizer']['n_vocab']:,} "
-            f"kinds, {run['device']}; {run['precision_reason']}{memory}; saved every {SAVE_SECONDS:.0f} s, or more rarely if "
-            "that takes long")
+    return (f"{run['parameters']:,} parameters, {text['train_tokens']:,} training tokens of {text['n_vocab']:,} kinds, {run['device']}; "
+            f"{run['precision_reason']}; about {memory / 1e9:.1f} GB of memory{f' ({limit / 1e9:.1f} GB are allowed)' if limit else ''}; "
+            f"saved every {SAVE_SECONDS:.0f} s, or more rarely if that takes long")
+
+
+def memory_warning(session: Session) -> str:
+    """A sentence if the memory that is free will not be enough, with what to do about it; else "". To be asked before the text is read."""
+    on_gpu, n_tokens = session.device.type != "cpu", tokens_of_file(session.config)
+    config = {**session.config, "vocab_size": getattr(TOKENIZERS[session.config["tokenizer"]], "n_vocab", session.config["vocab_size"])}
+    needed = training_bytes(config, n_tokens)
+    free = free_bytes(session.device) + (0 if on_gpu else psutil.Process().memory_info().rss)  # which `needed` counts too
+    if needed <= free:
+        return ""
+    is_text = reading_bytes(n_tokens, on_gpu) > needed / 2
+    remedy = "give a shorter text" if is_text else f"lower {' or '.join(settings_to_lower(config))}"
+    return f"this needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB is free here: {remedy}"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -81,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
 def stopped_by_signals(session: Session) -> Iterator[None]:
     """Ctrl+C, SIGTERM or a closed terminal saves and ends the run. A second one, or one before training begins, when there is nothing to
     save, ends the process at once, with exit code 130."""
-    requested, heard = False, threading.Event()
+    handler = SignalHandler()
 
     def at_once() -> None:
         session.end_at_once()
@@ -90,11 +102,9 @@ def stopped_by_signals(session: Session) -> Iterator[None]:
         end_at_once(f"python -m gpt.pretrain: stopped at once; {goes_on}")
 
     def stop(*_) -> None:
-        nonlocal requested
-        heard.set()
-        if requested or not session.trains:
+        handler.handled += 1
+        if handler.handled > 1 or not session.trains:
             at_once()
-        requested = True
         session.stop()
 
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
@@ -102,15 +112,19 @@ def stopped_by_signals(session: Session) -> Iterator[None]:
     for number in numbers:
         if number in (signal.SIGINT, signal.SIGTERM) or before[number] != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, stop)
-    with unheard_signals_call(lambda: None if session.trains else at_once(), heard):
-        yield
-    for number in numbers:
-        signal.signal(number, before[number])
+    try:
+        with call_if_not_handled(lambda: None if session.trains else at_once(), handler):
+            yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
 
 
 def follow(session: Session) -> None:
     """Train, and show how it goes. An error while something is shown ends the run, with that reason in its folder; output that nobody
-    reads any more does not."""
+    reads any more does not. Before the text is read, a line says so if the memory will not be enough."""
+    if sentence := memory_warning(session):
+        print(sentence, file=sys.stderr, flush=True)
     progress, events = Progress(session), session.events()
     for event in events:
         try:
@@ -128,46 +142,39 @@ class Progress:
         self.session, self._bar = session, None
 
     def show(self, event: Event) -> None:
-        with self._output_may_be_gone():
-            if self._bar is None:
-                steps = self.session.trainer.steps or None
-                self._bar = tqdm(total=steps, initial=self.session.trainer.step, unit="step", disable=None)
-                self._say(describe(self.session))
-            row = event.row
-            if event.kind == "step":
-                self._bar.total = self.session.trainer.steps or None  # it may be extended
+        trainer, row = self.session.trainer, event.row
+        if self._bar is None:
+            self._bar = tqdm(total=trainer.steps or None, initial=trainer.step, unit="step", disable=None)
+            self._say(describe(self.session))
+        if event.kind == "step":
+            with output_may_end(sys.stderr):
+                self._bar.total = trainer.steps or None  # it may be extended
                 self._bar.update()
                 if row:
                     self._bar.set_postfix(loss=f"{row['loss']:.3f}", tokens_per_second=f"{row['tokens_per_second']:,.0f}")
-            elif event.kind == "evaluation":
-                self._say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  "
-                          f"{row['seconds']:.1f} s")
-            else:  # a sample, a warning, or a head that has formed
-                self._say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
+        elif event.kind == "evaluation":
+            self._say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  "
+                      f"{row['seconds']:.1f} s")
+        else:  # a sample, a warning, or a head that has formed
+            self._say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
 
     def close(self) -> None:
         """End the bar, and say how the run went, if it was evaluated."""
-        with self._output_may_be_gone():
-            if self._bar is not None:
+        if self._bar is not None:
+            with output_may_end(sys.stderr):
                 self._bar.close()
-            evaluations = [row for row in self.session.writer.rows()[0] if "val_loss" in row]
-            if evaluations:
-                last = evaluations[-1]
-                self._say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
-                          f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {self.session.writer.path}")
+        evaluations = [row for row in self.session.writer.rows()[0] if "val_loss" in row]
+        if evaluations:
+            last = evaluations[-1]
+            self._say(f"validation loss {last['val_loss']:.4f}, {last['bits_per_byte']:.4f} bits per byte, "
+                      f"{last['tokens'] / last['seconds']:,.0f} tokens per second, {self.session.writer.path}")
 
     def _say(self, line: str) -> None:
         line = escaped(line)
         self.session.writer.append_log(line)
-        tqdm.write(line)
-        sys.stdout.flush()
-
-    @contextlib.contextmanager
-    def _output_may_be_gone(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:  # a closed terminal, or the end of a pipe: log.txt has every line
-            throw_output_away()
+        with output_may_end(sys.stdout):
+            tqdm.write(line)
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

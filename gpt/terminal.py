@@ -1,4 +1,5 @@
-"""What a command does before it imports PyTorch, which takes seconds: Ctrl+C ends it in one line, and no character ends it.
+"""What a command does before it imports PyTorch, which takes seconds: from then on Ctrl+C ends it in one line, and a character that the
+terminal cannot show ends nothing.
 
 Only the standard library is imported here, so that this is ready a few hundredths of a second after the start.
 """
@@ -9,21 +10,26 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 INTERRUPTED = 130  # exit code of a program that Ctrl+C ended: 128 + SIGINT, as in shells
-HEARD_SECONDS = 0.5  # a signal that Python has not handled by then came while a library's code ran
+HANDLED_SECONDS = 0.5  # a signal whose handler has not run by then came while a library's code ran
 
 
-def begin(name: str) -> None:
-    """Prepare the terminal for the command `name`: a character that it cannot show becomes "?", output that is closed is thrown away,
-    and Ctrl+C ends the command at once."""
+def prepare_terminal(name: str) -> None:
+    """Prepare the terminal for the command `name`: a character that it cannot show becomes "?", output that is closed is discarded, and
+    Ctrl+C ends the command at once."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # a stream that is closed: no other file may get its number
+        pass
+    os.close(descriptor)
     for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # closed, or a program without a console on Windows
+        if getattr(sys, stream) is None:  # it was closed, or this is a program without a console on Windows
             setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
         getattr(sys, stream).reconfigure(errors="replace")
-    signal.signal(signal.SIGINT, lambda *_: end_at_once(f"{name}: ended by Ctrl+C"))
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a script
+        signal.signal(signal.SIGINT, lambda *_: end_at_once(f"{name}: ended by Ctrl+C"))
 
 
 def end_at_once(line: str) -> NoReturn:
@@ -33,27 +39,40 @@ def end_at_once(line: str) -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-def throw_output_away() -> None:
-    """From here on nothing is printed: the terminal, or whoever read the output, has gone."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+@contextlib.contextmanager
+def output_may_end(stream: TextIO) -> Iterator[None]:
+    """Leave the block when whoever reads `stream` has gone: a terminal that was closed, the end of a pipe. What is written later is
+    discarded."""
+    try:
+        yield
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class SignalHandler:
+    """Counts how often the handler of a signal was called; see `call_if_not_handled`."""
+
+    handled = 0
 
 
 @contextlib.contextmanager
-def unheard_signals_call(act: Callable[[], None], heard: threading.Event) -> Iterator[None]:
-    """Within the block, call `act` in another thread for each signal whose handler does not set `heard` soon: Python runs handlers only
-    between two of its own instructions, so never while the main thread is inside a library for long. The system's own handler runs at
-    once, and writes a byte into the socket that is given to it here."""
+def call_if_not_handled(act: Callable[[], None], handler: SignalHandler) -> Iterator[None]:
+    """Within the block, call `act` in another thread for each signal whose handler does not run soon: Python runs handlers only between
+    two of its own instructions, so never while the main thread is inside a library for long. The system's own handler runs at once, and
+    writes a byte into the socket that is given to it here."""
     reader, writer = socket.socketpair()
     writer.setblocking(False)
 
     def watch() -> None:
+        came = 0
         while reader.recv(1):
-            if not heard.wait(HEARD_SECONDS):
+            came, deadline = came + 1, time.monotonic() + HANDLED_SECONDS
+            while handler.handled < came and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if handler.handled < came:
                 act()
-            heard.clear()
 
     before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     thread = threading.Thread(target=watch, daemon=True)

@@ -2,11 +2,13 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 import gpt.pretrain
@@ -14,9 +16,11 @@ from gpt.config import CONFIG, as_flags
 from gpt.generate import main as generate
 from gpt.pretrain import main
 from gpt.runs.run import Run
-from gpt.terminal import begin
+from gpt.runs.session import Session
+from gpt.terminal import prepare_terminal
 from tests.forkserver import PROJECT
-from tests.sessions import until
+from tests.says import says
+from tests.sessions import finish, until
 
 
 @pytest.fixture
@@ -48,7 +52,7 @@ def test_a_prompt_is_shown_as_far_as_the_terminal_can(trained, monkeypatch, enco
     monkeypatch.setattr(sys, "stdout", shown)
     monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
     monkeypatch.setattr(signal, "signal", lambda *_: None)
-    begin("python -m gpt.generate")
+    prepare_terminal("python -m gpt.generate")
     print("snow ☃", flush=True)
     generate(["--checkpoints", str(trained.parent), "--run", "bottles", "--prompt", "green", "--max_new_tokens", "1"])
     shown.flush()
@@ -56,18 +60,23 @@ def test_a_prompt_is_shown_as_far_as_the_terminal_can(trained, monkeypatch, enco
 
 
 def test_output_that_nobody_reads_any_more_ends_no_run(flags, tmp_path):
-    training = command(["-m", "gpt.pretrain", *flags])
+    training = command(["-m", "gpt.pretrain", *flags, "--max_steps", "100000"])
     assert training.stdout.readline()
     training.stdout.close()
-    assert training.stderr.read() == b""
-    assert training.wait(timeout=300) == 0
     run = Run(tmp_path / "runs" / "a")
-    assert run.status()["state"] == "done"
+    until(lambda: (run.path / "status.json").exists() and run.status()["step"] > 50)  # after many evaluations, each with a line
+    training.send_signal(signal.SIGTERM)
+    assert training.stderr.read() == b""
+    assert training.wait(timeout=60) == 0
+    assert run.status()["state"] == "stopped"
     assert "bits per byte" in run.log(1)
+    generating = command(["-m", "gpt.generate", "--checkpoints", str(tmp_path / "runs"), "--run", "a", "--prompt", "snow"])
+    generating.stdout.close()
+    assert generating.communicate(timeout=60)[1] == b""
 
 
-def test_a_command_without_output_works(flags, tmp_path):
-    words = ["sh", "-c", '"$@" >&- 2>&-', "sh", sys.executable, "-m", "gpt.pretrain", *flags]
+def test_a_command_with_all_its_streams_closed_works(flags, tmp_path):
+    words = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "gpt.pretrain", *flags]
     assert subprocess.run(words, cwd=PROJECT, timeout=300, check=False).returncode == 0
     assert Run(tmp_path / "runs" / "a").status()["state"] == "done"
 
@@ -127,7 +136,8 @@ def test_ctrl_c_while_a_resumed_run_learns_its_text_again_leaves_it_as_it_was(fl
 
 
 def test_a_closed_terminal_saves_the_run(flags, tmp_path):
-    process = command(["-m", "gpt.pretrain", *flags, "--max_steps", "100000"], start_new_session=True)
+    process = command(["-m", "gpt.pretrain", *flags, "--max_steps", "100000"], start_new_session=True,
+                      preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # these tests may run under nohup
     run = Run(tmp_path / "runs" / "a")
     until(lambda: (run.path / "status.json").exists() and run.status()["step"] > 0)
     process.send_signal(signal.SIGHUP)
@@ -136,11 +146,35 @@ def test_a_closed_terminal_saves_the_run(flags, tmp_path):
     assert run.saves()
 
 
-def test_handlers_of_signals_are_given_back(flags):
+def test_handlers_of_signals_are_given_back_also_after_an_error(flags, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     main(flags)
     assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(SystemExit):
+        main([*flags, "--corpus", "/nowhere", "--run", "b"])
+    assert signal.getsignal(signal.SIGINT) is before
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_ctrl_c_after_the_end_changes_nothing(config, tmp_path):
+    session = Session(tmp_path, "a", config)
+    run = finish(session)
+    session.end_at_once()
+    assert run.status()["state"] == "done"
+    session = Session(tmp_path, "b", config)
+    session.end_at_once()  # before it holds the folder
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_short_memory_is_reported_before_the_text_is_read(flags, tmp_path, monkeypatch, capsys):
+    main(flags)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("gpt.pretrain.free_bytes", lambda device: 100_000_000 - psutil.Process().memory_info().rss)
+    main([*flags, "--run", "b", "--batch", "1024", "--max_steps", "1"])
+    assert re.search(says("GB of memory", "0.1 GB is free here", "lower batch"), capsys.readouterr().err)
+    monkeypatch.setattr("gpt.pretrain.tokens_of_file", lambda config: 50_000_000)
+    main([*flags, "--run", "c"])
+    assert "give a shorter text" in capsys.readouterr().err
 
 
 def test_a_prompt_s_controls_are_shown_and_not_obeyed(flags, tmp_path, capsys):

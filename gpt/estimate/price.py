@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -112,7 +113,20 @@ def training_bytes(config: dict, n_tokens: float = 0) -> float:
     if device.type != "cpu":
         return peak_bytes(config, True, choose_precision(config["precision"], device)[0]) + 8 * n_tokens
     trained = peak_bytes(config, False, choose_precision(config["precision"], device)[0]) + HELD_BYTES * n_tokens
-    return max(trained, process_bytes(config) + READING_BYTES * n_tokens)
+    return max(trained, process_bytes(config) + reading_bytes(n_tokens, False))
+
+
+def reading_bytes(n_tokens: float, on_gpu: bool) -> float:
+    """What tokenising a text takes of the memory in which it is trained."""
+    return 0.0 if on_gpu else READING_BYTES * n_tokens
+
+
+def tokens_of_file(config: dict) -> float:
+    """About how many tokens the text has if it is a file, before it is read; 0 for another text."""
+    try:
+        return os.path.getsize(config["corpus"]) / TOKENIZERS[config["tokenizer"]].bytes_per_token
+    except OSError:
+        return 0.0
 
 
 def process_bytes(config: dict) -> float:
@@ -227,5 +241,5 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
         seconds = min(seconds, limit) if steps else limit
     parameters = count_parameters(config)
     return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config),
-                    training_bytes(config, n_tokens), READING_BYTES * n_tokens, free_bytes(chosen), flops_per_step(config), steps, seconds,
-                    seconds_of(step, speed), seconds_of(evaluation, speed), settings_to_lower(config))
+                    training_bytes(config, n_tokens), reading_bytes(n_tokens, on_gpu), free_bytes(chosen), flops_per_step(config), steps,
+                    seconds, seconds_of(step, speed), seconds_of(evaluation, speed), settings_to_lower(config))

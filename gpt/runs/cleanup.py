@@ -80,8 +80,8 @@ def rename(run: Run, name: str) -> Run:
                 target.symlink_to(os.readlink(run.path))
                 run.path.unlink()
             else:
-                if WINDOWS:
-                    lock.close()  # no folder can be renamed there that holds an open file, not even that of the lock
+                if WINDOWS or (run.path / ".lock").stat().st_size:  # a lock without flock is a file that would move too; see locks.py
+                    lock.close()  # and on Windows no folder can be renamed that holds an open file
                 _move(run.path, target)
     except FileExistsError:
         raise name_taken from None
@@ -120,9 +120,11 @@ def delete(run: Run) -> None:
 
 def _remove_folder(folder: Path) -> None:
     """Like shutil.rmtree, but what is gone already is no error."""
-    while folder.exists():
+    for _ in range(10):
         with contextlib.suppress(FileNotFoundError):  # somebody else removes it too
             shutil.rmtree(folder)
+        if not folder.exists():
+            return
 
 
 def _gone(run: Run) -> RunError:
@@ -170,7 +172,7 @@ def _open_consistently(run: Run, opened: contextlib.ExitStack) -> list[tuple[str
 
 def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, BinaryIO, os.stat_result]]:
     """Open every file of a folder but links. Raises FileNotFoundError if meanwhile a file is removed, or another folder takes its place."""
-    files, before = [], top.stat()
+    files, before = [], _identity(top)
     for parent, folders, names in os.walk(top, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVER))
         for name in sorted(names):
@@ -179,9 +181,15 @@ def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, Binary
                 continue
             source = opened.enter_context(path.open("rb"))
             files.append((path.relative_to(top).as_posix(), source, os.fstat(source.fileno())))
-    if not os.path.samestat(before, top.stat()):
+    if _identity(top) != before:
         raise FileNotFoundError(top)
     return files
+
+
+def _identity(folder: Path) -> list[int]:
+    """Numbers that another folder of the same name does not have, even if the system gives it the number of one that was deleted."""
+    about = folder.stat()
+    return [about.st_dev, about.st_ino, (folder / "config.json").stat().st_ino if (folder / "config.json").exists() else 0]
 
 
 def _raise(error: OSError) -> None:

@@ -21,7 +21,8 @@ _CHECK_LOCK = threading.Lock()
 
 def is_held(path: Path) -> bool:
     """Whether a process holds the exclusive lock on `path`. Simultaneous checks do not disturb each other, and need no write access.
-    False where the file may not be read, or its file system has no locks: then no process of this machine can hold one."""
+    False where the file may not be read, or its file system has no locks at all. Some network drives and Windows have others than flock:
+    there the check takes the lock for a moment."""
     if fcntl is None:
         return _is_held_without_fcntl(path)
     try:
@@ -40,8 +41,9 @@ def is_held(path: Path) -> bool:
 
 
 def _is_held_without_fcntl(path: Path) -> bool:
-    """By trying to take the lock. Where the system knows no locks, filelock makes do with files that exist as long as one is held."""
-    if not path.exists():
+    """By trying to take the lock. Without flock, filelock makes do with a file that exists as long as the lock is held and names its
+    holder; an empty one was left by a system that has flock."""
+    if not path.exists() or (fcntl is not None and not path.stat().st_size):
         return False
     with _CHECK_LOCK:  # one prober at a time, or two would take each other for the holder
         try:

@@ -88,7 +88,8 @@ class Run:
     def _sudden_end(self, step: int) -> str:
         """Why a process may have ended that could not write it itself."""
         if not (self.path / "config.json").exists():
-            return "its process ended before the first step: it was killed, the machine went down, or memory ran out; begin it again"
+            return ("its process ended before the first step: it was killed, the machine went down, or memory ran out; begin it again, in "
+                    "the last case with a shorter text, or a lower batch or n_layers")
         resuming = f"goes on from step {self.saved_step()}" if self.saves() else "begins again, since nothing was saved yet"
         return (f"its process ended without a word at step {step}: it was killed, the machine went down, or memory ran out (then start a "
                 f"new run with a lower batch or context_length); resuming it {resuming}")

@@ -37,6 +37,11 @@ def machine_lock() -> filelock.FileLock:
     return filelock.FileLock(own_folder() / "training.lock")
 
 
+def no_lock(error: OSError) -> RunError:
+    """What to say when the machine's lock cannot be taken for another reason than that somebody holds it."""
+    return RunError(f"{machine_lock().lock_file} cannot be locked ({error.strerror}): set TMPDIR to a folder on a disk of this machine")
+
+
 class Session:
     """Trains one run from its beginning, or from where it was left, and writes its folder.
 
@@ -60,7 +65,7 @@ class Session:
         use_allowed_cores()
         self.device = choose_device(self.config["device"])
         self._stop = Stop()
-        self._owns_folder = False  # from when it holds its lock
+        self._owns_folder = False  # as long as it holds its lock
         self.trains = False  # from its first step on
 
     def _resumed_config(self) -> dict[str, Any]:
@@ -95,16 +100,19 @@ class Session:
             except filelock.Timeout:
                 raise RunError("another run is training on this machine: wait for it or stop it") from None
             except OSError as error:
-                raise RunError(f"{machine_lock().lock_file} cannot be locked ({error.strerror}): set TMPDIR to a folder on a disk of this "
-                               "machine") from None
+                raise no_lock(error) from None
             stack.enter_context(self.writer)
             self._check_folder()
             self._owns_folder = True
+            stack.callback(self._give_folder_back)
             with self._failures_reported():
                 begin = {} if self.resumes else {"step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}
                 self.writer.write_status(state="starting", error=None, **begin)
                 self._prepare()
                 yield from self._train()
+
+    def _give_folder_back(self) -> None:
+        self._owns_folder = False
 
     def _check_folder(self) -> None:
         """Raise RunError if, while this process was getting ready, somebody deleted, renamed or began the run."""

@@ -79,7 +79,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: Any = None) -> N
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     """(tensors, state) of a file that `save_tensors` wrote. Raises DamagedFile, or OSError if it cannot be read."""
-    with open(path, "rb"):  # safe_open calls every file that it may not read one that is not there
+    with open(path, "rb"):  # raises what is wrong; safe_open says of a file that it may not read that it does not exist
         pass
     try:
         with safe_open(path, "pt") as file:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +16,11 @@ from gpt.training.limits import allowed_cores, free_memory
 def choose_device(wanted: str) -> torch.device:
     """`auto`, `cpu`, or a kind of GPU (`cuda`: NVIDIA and AMD, `mps`: Apple, `xpu`: Intel) -> a device; auto takes a GPU of any kind.
     Raises UserError if the kind that is requested is not available."""
-    found = torch.accelerator.current_accelerator(check_available=True) if wanted != "cpu" else None
-    if wanted not in ("auto", "cpu") and (found is None or found.type != wanted):
-        here = f"only {found.type}" if found else "no GPU"
+    gpu = torch.accelerator.current_accelerator(check_available=True) if wanted != "cpu" else None
+    if wanted not in ("auto", "cpu") and (gpu is None or gpu.type != wanted):
+        here = f"only {gpu.type}" if gpu else "no GPU"
         raise UserError(f"device {wanted} was asked for, but PyTorch finds {here} here: set device to auto or cpu")
-    return torch.device(found.type if found else "cpu")
+    return torch.device(gpu.type if gpu else "cpu")
 
 
 def describe_device(device: torch.device) -> str:
@@ -41,6 +40,8 @@ def free_bytes(device: torch.device) -> int:
         return free_memory()
     if device.type == "mps":  # it shares the machine's memory
         return min(free_memory(), torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    if device.type == "xpu":  # not all of Intel's tell what other programs take
+        return torch.xpu.get_device_properties().total_memory - torch.xpu.memory_reserved()
     return torch.get_device_module(device).mem_get_info()[0]
 
 
@@ -72,12 +73,12 @@ def working_compiler() -> Iterator[None]:
     """Turn the error of a compiler that is missing or does not work, met by torch.compile inside the block, into a UserError."""
     try:
         yield
-    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-        if ran_out_of_memory(error):
+    except Exception as error:
+        if ran_out_of_memory(error) or not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = str(error).strip().partition("\n")[0][:200]
-        raise UserError(f"compile does not work here ({reason}): set compile to false, or install a C++ compiler that works, such as g++") \
-            from error
+        raise UserError(f"compile does not work here ({reason}): set compile to false, or install a compiler that works, on a CPU such as "
+                        "g++") from error
 
 
 def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
@@ -89,7 +90,7 @@ def choose_precision(wanted: str, device: torch.device) -> tuple[str, str]:
             return "bfloat16", "bfloat16: this GPU has units for it"
         return "float16", "float16: this GPU has no bfloat16 units"
     if device.type != "cpu":
-        return "float32", "float32: nobody has measured another format on this kind of GPU"
+        return "float32", "float32: nobody has tried this project on this kind of GPU (device cpu is tested)"
     gain = bfloat16_gain()
     if gain < 2:
         return "float32", f"float32: bfloat16 products are {_times(gain)} here"

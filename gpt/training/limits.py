@@ -26,7 +26,7 @@ def groups(kind: str) -> Iterator[Path]:
                 yield from (group for group in (folder, *folder.parents) if group.is_relative_to(top))
 
 
-def number(path: Path) -> int | None:
+def read_integer(path: Path) -> int | None:
     """The number in a file, or None if it holds another word, such as "max", or there is none."""
     try:
         return int(path.read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ def memory_limits() -> Iterator[tuple[int, int]]:
     for group in groups("memory"):
         for limit_name, used_name, cached_name in (("memory.max", "memory.current", "inactive_file"),
                                                    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")):
-            limit, used = number(group / limit_name), number(group / used_name)
+            limit, used = read_integer(group / limit_name), read_integer(group / used_name)
             if limit is not None and used is not None and limit < psutil.virtual_memory().total:
                 with contextlib.suppress(OSError):
                     rows = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
@@ -65,7 +65,7 @@ def allowed_cores() -> float:
         with contextlib.suppress(OSError, ValueError):
             quota, period = map(int, (group / "cpu.max").read_text(encoding="utf-8").split())  # version 2
             quotas.append(quota / period)
-        quota, period = number(group / "cpu.cfs_quota_us"), number(group / "cpu.cfs_period_us")  # version 1; -1: no limit
+        quota, period = read_integer(group / "cpu.cfs_quota_us"), read_integer(group / "cpu.cfs_period_us")  # version 1; -1: no limit
         if quota is not None and period and quota > 0:
             quotas.append(quota / period)
     return min(quotas)

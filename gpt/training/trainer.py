@@ -82,10 +82,13 @@ class Trainer:
         torch.manual_seed(config["seed"])
 
     def _compile(self) -> None:
-        """Compile now what would be compiled in the first step. Raises UserError if that cannot be."""
+        """Compile now, forward and backward, what would be compiled in the first step. Raises UserError if that cannot be."""
         self.model.train()
-        with working_compiler(), self._autocast():
-            self._loss(*self.batches(0))
+        with working_compiler():
+            with self._autocast():
+                loss = self._loss(*self.batches(0))
+            loss.backward()
+        self.model.zero_grad(set_to_none=True)
 
     def events(self) -> Iterator[Event]:
         """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""

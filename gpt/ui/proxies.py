@@ -1,7 +1,7 @@
 """Proxies that the environment names, made such that Gradio can live with them.
 
-Gradio makes an HTTP client while it is imported, and asks for its own page when it has begun to serve it. The client dies of a proxy or an
-exception that httpx does not understand, and no proxy can reach this machine's own address.
+Gradio makes an HTTP client while it is imported, and asks for its own page when it has begun to serve it. The client cannot be made where
+`http_proxy` or `no_proxy` holds something that httpx does not understand, and no proxy can reach this machine's own address.
 """
 
 import contextlib
@@ -12,16 +12,16 @@ from urllib.request import getproxies
 
 import httpx
 
-OWN = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def prepare(own: Iterable[str] = OWN) -> None:
+def prepare_proxies(own: Iterable[str] = LOOPBACK) -> None:
     """Let the hosts `own` be asked without a proxy, and leave out what httpx does not understand: of proxies with a line about it."""
     given = getproxies()
-    exceptions = given.pop("no", "").split(",")
+    no_proxy_hosts = given.pop("no", "").split(",")
     if not given.keys() & {"http", "https", "all"}:
         return
-    understood = [host for host in map(str.strip, exceptions) if host and is_understood(no_proxy=host)]
+    understood = [host for host in map(str.strip, no_proxy_hosts) if host and is_understood(no_proxy=host)]
     _set("no", ",".join(dict.fromkeys([*understood, *own])))
     for scheme in given.keys() & {"http", "https", "all"}:
         address = given[scheme].strip()
@@ -30,8 +30,8 @@ def prepare(own: Iterable[str] = OWN) -> None:
         if is_understood(all_proxy=address):
             _set(scheme, address)
         else:
-            print(f"{scheme}_proxy names a proxy of an unknown kind ({address.partition('://')[0][:20]}): the page does without it",
-                  file=sys.stderr)
+            kind = f"{address.partition('://')[0]}://" if "://" in address else "no scheme"  # no more of it: it may hold a password
+            print(f"{scheme}_proxy names a proxy that is not understood ({kind[:20]}): the page does without it", file=sys.stderr)
             _set(scheme, None)
 
 

@@ -286,7 +286,7 @@ def test_a_run_that_is_stopped_while_it_is_extended_in_a_pause_is_extended_once(
 def test_a_run_killed_before_its_first_step_is_begun_again_under_its_name(tmp_path, config):
     with RunWriter(tmp_path / "a") as writer:
         writer.write_status(state="starting", step=0, steps=0)
-    assert Run(tmp_path / "a").status()["error"].endswith("begin it again")
+    assert Run(tmp_path / "a").status()["error"].endswith("a lower batch or n_layers")
     assert finish(Session(tmp_path, "a", config)).status()["state"] == "done"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")

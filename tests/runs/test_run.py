@@ -82,7 +82,7 @@ def test_a_run_whose_process_is_gone_reads_as_failed(tmp_path):
     with RunWriter(tmp_path / "gone") as writer:
         writer.write_status(state="running", step=3, steps=10, eta_seconds=5.0)
     assert Run(tmp_path / "gone").never_began()
-    assert Run(tmp_path / "gone").status()["error"].endswith("memory ran out; begin it again")
+    assert Run(tmp_path / "gone").status()["error"].endswith("a lower batch or n_layers")
     (tmp_path / "gone" / "config.json").write_text("{}")
     status = Run(tmp_path / "gone").status()
     assert not Run(tmp_path / "gone").is_alive()
@@ -306,7 +306,7 @@ def test_a_run_killed_before_its_config_was_written_is_shown_everywhere(tmp_path
     (path / "status.json").write_text(json.dumps({"state": "starting", "step": 0, "steps": 0, "error": None, "pid": 9**7, "began": 1.0}))
     run = Run(path)
     assert run.status()["state"] == "failed"
-    assert re.search(says("before the first step", "begin it again"), run.status()["error"])
+    assert re.search(says("before the first step", "begin it again", "lower batch"), run.status()["error"])
     assert run.never_began()
     assert (run.rows(), run.snapshots(), run.saves(), run.log()) == (([], 0), [], [], "")
     with pytest.raises(RunError, match=says("no readable config.json")):

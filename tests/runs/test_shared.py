@@ -4,6 +4,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import warnings
@@ -18,6 +21,7 @@ from gpt.runs.run import Run, RunError, list_runs, load_run
 from gpt.runs.session import Session, machine_lock
 from gpt.runs.temporary import own_folder
 from gpt.ui.server.jobs import launch_lock
+from tests.forkserver import PROJECT
 from tests.says import says
 from tests.sessions import finish, until
 
@@ -35,13 +39,13 @@ def another_user() -> Iterator[None]:
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch) -> Path:
-    """A temporary folder that everybody may write into, as /tmp."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    folder.chmod(0o1777)
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+def temporary(monkeypatch) -> Iterator[Path]:
+    """A temporary folder that everybody may write into, as /tmp. It is not below pytest's, which other users may not enter."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o1777)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+        monkeypatch.undo()
 
 
 def test_locks_lie_in_a_folder_that_only_this_user_can_read(temporary):
@@ -51,16 +55,39 @@ def test_locks_lie_in_a_folder_that_only_this_user_can_read(temporary):
         assert Path(lock.lock_file).parent == own_folder()
 
 
+HOLDING = """
+import os, sys
+from gpt.runs.session import machine_lock
+os.setuid(int(sys.argv[1]))  # who may not be allowed to read this project
+with machine_lock().acquire(timeout=0):
+    print("training", flush=True)
+    sys.stdin.read()
+"""
+
+
 @is_root
-def test_two_users_train_at_the_same_time(temporary, tmp_path, config):
-    own_folder()
-    theirs = temporary / own_folder().name.replace(str(os.getuid()), str(NOBODY))
-    theirs.mkdir()
-    (theirs / "training.lock").touch()
-    with machine_lock().acquire(timeout=0):
-        os.chown(own_folder(), NOBODY, NOBODY)  # the name that is ours belongs to another user, who trains
-        (own_folder() / "x").touch()
-        assert finish(Session(tmp_path / "runs", "a", config)).status()["state"] == "done"
+@pytest.mark.parametrize("took_our_name", [False, True])
+def test_two_users_train_at_the_same_time(temporary, tmp_path, config, took_our_name):
+    if took_our_name:
+        os.chown(own_folder(), NOBODY, NOBODY)
+        assert own_folder().name.endswith("-1")
+    environment = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(PROJECT)}
+    other = subprocess.Popen([sys.executable, "-c", HOLDING, str(NOBODY)], cwd=PROJECT, env=environment, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"training\n"
+    assert finish(Session(tmp_path / "runs", "a", config)).status()["state"] == "done"
+    assert other.poll() is None
+    other.communicate(timeout=60)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="every user has a temporary folder there")
+def test_a_folder_that_others_could_read_or_that_is_never_ours_is_not_taken(temporary, monkeypatch):
+    own_folder().chmod(0o755)
+    assert own_folder().name.endswith("-1")
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(UserError, match=says("other users", "TMPDIR")):
+        own_folder()
+    assert len(list(temporary.iterdir())) == 2
 
 
 @pytest.mark.parametrize("what", ["file", "link"])
@@ -94,25 +121,23 @@ def test_what_a_run_writes_may_be_read_as_the_umask_says(tmp_path, config, umask
 
 
 @is_root
-def test_a_run_of_another_user_that_may_not_be_read_is_told_so_and_hides_no_other(trained, tmp_path, config):
-    tmp_path.chmod(0o755)
-    root = tmp_path / "runs"
-    for name in ("open", "closed", "weights"):
-        finish(Session(root, name, config))
-    (root / "closed").chmod(0o700)
-    (root / "weights" / "best.safetensors").chmod(0o600)
-    for folder in tmp_path.parents:
-        if folder.owner() == "root" and folder.stat().st_mode & 0o005 != 0o005 and len(folder.parts) > 2:
-            folder.chmod(0o755)
-    with another_user():
-        assert {run.name for run in list_runs(root)} == {"open", "weights"}
-        assert {run.status()["state"] for run in list_runs(root)} == {"done"}
-        assert load_run(root / "open")
-        with pytest.raises(RunError, match=says("best.safetensors", "cannot be read", "Permission denied")):
-            load_run(root / "weights")
-        for change in (lambda run: rename(run, "other"), delete):
-            with pytest.raises(RunError, match=says("open", "Permission denied")):
-                change(Run(root / "open"))
+def test_a_run_of_another_user_that_may_not_be_read_is_reported_and_hides_no_other(config):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own may be read by their user alone
+        os.chmod(folder, 0o755)
+        root = Path(folder) / "runs"
+        for name in ("open", "closed", "weights"):
+            finish(Session(root, name, config))
+        (root / "closed").chmod(0o700)
+        (root / "weights" / "best.safetensors").chmod(0o600)
+        with another_user():
+            assert {run.name for run in list_runs(root)} == {"open", "weights"}
+            assert {run.status()["state"] for run in list_runs(root)} == {"done"}
+            assert load_run(root / "open")
+            with pytest.raises(RunError, match=says("best.safetensors", "cannot be read", "Permission denied")):
+                load_run(root / "weights")
+            for change in (lambda run: rename(run, "other"), delete):
+                with pytest.raises(RunError, match=says("open", "Permission denied")):
+                    change(Run(root / "open"))
 
 
 def without_locks(monkeypatch, number: int) -> None:
@@ -137,7 +162,19 @@ def test_a_drive_whose_files_cannot_be_locked_works(temporary, tmp_path, tiny, t
     thread.join(60)
     assert run.status()["state"] == "stopped"
     assert not run.is_alive()
-    assert rename(run, "b").status()["state"] == "stopped"
+    renamed = rename(rename(run, "b"), "c")
+    assert renamed.status()["state"] == "stopped"
+    assert not renamed.is_alive()
+    delete(renamed)
+
+
+def test_a_run_copied_to_a_drive_without_locks_is_not_taken_for_one_that_trains(temporary, trained, tmp_path, monkeypatch):
+    copied = Run(shutil.copytree(trained, tmp_path / "a"))
+    assert (copied.path / ".lock").exists()
+    without_locks(monkeypatch, errno.ENOSYS)
+    assert not copied.is_alive()
+    assert copied.status()["state"] == "done"
+    delete(copied)
 
 
 @pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL])

@@ -30,7 +30,7 @@ def proxied(url: str) -> bool:
                                      " http://127.0.0.1:9 "])
 def test_this_machine_is_asked_directly_and_others_through_the_proxy(monkeypatch, name, address):
     monkeypatch.setenv(name, address)
-    proxies.prepare()
+    proxies.prepare_proxies()
     for own in ("http://127.0.0.1:7860/", "http://localhost:7860/", "http://[::1]:7860/", "https://localhost/"):
         assert not proxied(own)
     assert proxied("https://example.org/" if name == "https_proxy" else "http://example.org/")
@@ -41,16 +41,17 @@ def test_this_machine_is_asked_directly_and_others_through_the_proxy(monkeypatch
 def test_exceptions_of_all_forms_are_lived_with(monkeypatch, exceptions):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", exceptions)
-    proxies.prepare()
+    proxies.prepare_proxies()
     assert not proxied("http://127.0.0.1:7860/")
     assert proxied("http://example.org/")
     assert proxied("http://intern.example/") is ("intern" not in exceptions)
 
 
-@pytest.mark.parametrize("address", ["socks4://127.0.0.1:9", "ftp://x", "direct://", "http://x:abc"])
-def test_a_proxy_of_an_unknown_kind_is_left_out_with_a_line_that_holds_no_password(monkeypatch, capsys, address):
-    monkeypatch.setenv("ALL_PROXY", address.replace("//", "//anna:secret@"))
-    proxies.prepare()
+@pytest.mark.parametrize("address", ["socks4://anna:secret@x:9", "ftp://anna:secret@x", "direct://secret", "http://anna:secret@x:abc",
+                                     "anna:secret@x:80a"])
+def test_a_proxy_that_is_not_understood_is_left_out_with_a_line_that_holds_no_password(monkeypatch, capsys, address):
+    monkeypatch.setenv("ALL_PROXY", address)
+    proxies.prepare_proxies()
     assert not proxied("http://example.org/")
     err = capsys.readouterr().err
     assert err.count("\n") == 1
@@ -61,13 +62,13 @@ def test_a_proxy_of_an_unknown_kind_is_left_out_with_a_line_that_holds_no_passwo
 def test_where_there_are_none_nothing_changes(monkeypatch):
     monkeypatch.setenv("no_proxy", "fe80::/10")
     before = dict(os.environ)
-    proxies.prepare()
+    proxies.prepare_proxies()
     assert dict(os.environ) == before
 
 
 def test_the_page_s_own_address_is_excepted_too(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    proxies.prepare((*proxies.OWN, "192.168.7.7"))
-    proxies.prepare((*proxies.OWN, "192.168.7.7"))
+    proxies.prepare_proxies((*proxies.LOOPBACK, "192.168.7.7"))
+    proxies.prepare_proxies((*proxies.LOOPBACK, "192.168.7.7"))
     assert not proxied("http://192.168.7.7:7860/")
     assert getproxies()["no"].split(",").count("192.168.7.7") == 1

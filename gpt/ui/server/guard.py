@@ -84,13 +84,13 @@ class Guard:
             raise Refused(403, "this page hands out no files but its own scripts, and the zips and reports of runs")
         if path.startswith(UNUSED):
             raise Refused(404, "this page has nothing at that address")
+        if not comes_from_here(headers) and (method == "POST" or self.hosts is not None):
+            raise Refused(403, "another site has sent this request: open the page itself; a proxy in front of it must pass on the header "
+                               "Host, or set X-Forwarded-Host to what the browser asked for")
         if method != "POST":
             return
         if path not in POSTS and not path.startswith(tuple(f"{API}/{way}/" for way in CALLS)):
             raise Refused(404, "nothing can be posted to that address")
-        if headers.get("sec-fetch-site") == "cross-site" or not comes_from_here(headers):
-            raise Refused(403, "another site has sent this request: open the page itself; a proxy in front of it must pass on the header "
-                               "Host, or set X-Forwarded-Host to what the browser asked for")
         if self.locked and path != "/login" and not self.is_logged_in(headers):
             raise Refused(401, "log in first: open the page")
 
@@ -188,9 +188,11 @@ class Guard:
 
 
 def comes_from_here(headers: Headers) -> bool:
-    """Whether a request was sent by a page of the host that it is sent to, as its browser says (Fetch Standard, header Origin). Each
-    proxy on the way may add the host that it was asked for. One that leaves the port out may serve the page at any; a browser itself
-    always gives it, so that another user's page at another port of this machine is another site."""
+    """Whether a request was sent by the page that it is sent to, as its browser says: in the header Sec-Fetch-Site (over HTTPS, and to this
+    machine itself), and in Origin (Fetch Standard), whose host must be the one that is asked for. Each proxy on the way may add the host
+    that it was asked for, and may leave out the port."""
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return False
     if "origin" not in headers:
         return True
     origin, origin_port = host_and_port(headers["origin"])

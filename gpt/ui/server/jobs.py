@@ -13,7 +13,7 @@ import filelock
 
 from gpt.config import CONFIG, PRESETS, as_flags, validate
 from gpt.runs.run import FINAL_STATES, Run, RunError, check_command, check_name, find_run, list_runs
-from gpt.runs.session import machine_lock
+from gpt.runs.session import machine_lock, no_lock
 from gpt.runs.temporary import own_folder
 from gpt.training.device import choose_device
 from gpt.ui.server.access import Access, Caps
@@ -59,7 +59,7 @@ class Jobs:
         self._name: str | None = None
         self._at_launch: dict[str, tuple] = {}  # what each run's status.json was when the process was started
         self._ended: dict[str, tuple] = {}  # the same of runs that have ended: a file that is still the same need not be read again
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the page
+        self._stderr = tempfile.TemporaryFile(dir=own_folder())  # noqa: SIM115 - lives as long as the page
 
     def start(self, config: dict, preset: str, name: str) -> None:
         """Start a new run. Raises UserError, and starts nothing, if it cannot be trained or something trains already."""
@@ -108,6 +108,8 @@ class Jobs:
             except filelock.Timeout:
                 lock.release()
                 raise RunError("another program is training on this machine: wait for it, or stop it first") from None
+            except OSError as error:
+                raise no_lock(error) from None
             try:
                 self._stderr.seek(0)
                 self._stderr.truncate()
@@ -187,7 +189,7 @@ class Jobs:
         """Stop the child and wait until it has saved; end it at once if that takes longer than `seconds`."""
         if self._child is None or self._child.poll() is not None:
             return
-        if WINDOWS:  # where terminate() would not let it save
+        if WINDOWS and not self.starting():  # where terminate() would not let it save
             with contextlib.suppress(RunError):
                 Run(self.root / self._name).request("stop")
         else:

@@ -34,7 +34,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, tuple[str, str] |
     options = parser.parse_args(argv)
     if not 0 <= options.limit_gb < 1e6:
         parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
-    options.host = options.host.removeprefix("[").removesuffix("]")  # as addresses say it
+    options.host = options.host.removeprefix("[").removesuffix("]")  # as a browser shows an IPv6 address
     options.port = _checked_port(parser, options.host, options.port)
     auth = _check_access(parser, options)
     if options.open is None:
@@ -70,7 +70,8 @@ def _checked_port(parser: Parser, host: str, port: int | None) -> int | None:
         parser.error(f"the page cannot be served at {host}{f':{port}' if port else ''} ({error.strerror}): choose another --host or --port")
     if port or ":" not in host:
         return port
-    return next((port for port in PORTS if _is_free(host, port) and _is_free("127.0.0.1", port)), None)  # Gradio asks for both
+    free = next((port for port in PORTS if _is_free(host, port) and _is_free("127.0.0.1", port)), None)  # Gradio asks for both
+    return free or parser.error(f"no port from {PORTS[0]} to {PORTS[-1]} is free at {host}: choose one with --port")
 
 
 def _listen(host: str, port: int) -> None:

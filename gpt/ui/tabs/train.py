@@ -15,6 +15,7 @@ from gpt.escape import escaped
 from gpt.estimate.price import Estimate, estimate
 from gpt.runs.cleanup import size
 from gpt.runs.run import find_run, new_name
+from gpt.training.device import choose_device
 from gpt.training.limits import memory_limit
 from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
@@ -298,18 +299,18 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor
                     [size(cost.optimizer_bytes), "of optimizer state"], [size(cost.training_bytes), "to train"], [steps, "steps"],
                     [f"about {training_status.duration(cost.seconds)}", "here"]],
         "colours": PART_COLOURS, "bars": [["parameters", shares(cost.parameters)], ["arithmetic", shares(cost.flops)]],
-        "warning": memory_warning(cost),
+        "warning": memory_warning(cost, choose_device(config["device"]).type == "cpu"),
         "command": shlex.join(["python", *words]),
     }
 
 
-def memory_warning(cost: Estimate) -> str:
+def memory_warning(cost: Estimate, on_cpu: bool) -> str:
     """A sentence where the memory is short, with what to do about it; else ""."""
     if cost.fits:
         return ""
     remedy = ("give a shorter text, which takes most of it" if cost.reading_bytes > cost.training_bytes / 2
               else f"lower {' or '.join(cost.settings_to_lower)}")
-    limit = memory_limit()
+    limit = memory_limit() if on_cpu else None
     allowed = f" of the {size(limit)} allowed" if limit else ""
     return f"This needs about {size(cost.training_bytes)} of memory, and {size(cost.free_bytes)}{allowed} is free here: {remedy}."
 

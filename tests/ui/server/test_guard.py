@@ -121,6 +121,18 @@ def test_hosts_are_compared_and_ports_where_the_browser_s_own_is_known(host, ori
     assert guard.comes_from_here(Headers({"host": host, "origin": origin})) is here
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_at_another_port_of_this_machine_cannot_forge_the_header_of_a_proxy(http, site):
+    forged = {"origin": "http://localhost:8080", "x-forwarded-host": "localhost:8080", "sec-fetch-site": site}
+    assert http.post(f"{API}/api/stop", json={"data": [""]}, headers=forged).status_code == 403
+    assert http.get("/config", headers=forged).status_code == 403
+
+
+def test_another_site_reads_nothing_of_a_page_of_one_s_own(http, page):
+    assert http.get("/config", headers={"origin": "http://evil.example"}).status_code == 403
+    assert http.get("/config", headers={"origin": page.local_url.rstrip("/")}).status_code == 200
+
+
 def test_a_refusal_names_the_header_that_a_proxy_must_set(http):
     answer = http.post(f"{API}/api/stop", json={"data": [""]}, headers={"origin": "http://lab.example"})
     assert re.search(says("Host", "X-Forwarded-Host"), sentence(answer))

@@ -7,7 +7,7 @@ gpt.LONGEST_WAIT = 5000;                                             // ms for t
 gpt.views.settings = function (element, props, { trigger, choices }) {
     const form = element.closest(".gpt-form");
     let shown = null;                                                // {preset, run, values} that were shown last
-    let whole = null;                                                // the same, when the values were last those of a whole form
+    let lastComplete = null;                                         // the same, when the values were last those of the preset that is chosen
     const differing = () => choices.fields.map(({ name }, i) => [name, shown.values[i], choices.presets[shown.preset]?.values[i]])
         .filter(([, value, usual]) => value !== usual);
     const draw = () => {
@@ -26,9 +26,9 @@ gpt.views.settings = function (element, props, { trigger, choices }) {
         show(saved, preset, run, ...values) {
             shown = { preset, run, values };
             draw();
-            const isHalfway = whole && whole.preset !== preset && values.every((value, i) => value === whole.values[i]) && differing().length > 0;
+            const isHalfway = lastComplete && lastComplete.preset !== preset && values.every((value, i) => value === lastComplete.values[i]) && differing().length > 0;
             if (isHalfway) return saved;                             // a preset was chosen, and its values are still to come
-            whole = shown;
+            lastComplete = shown;
             gpt.link.tell("train", { preset, ...Object.fromEntries(differing().map(([name, value]) => [name, name === "corpus" ? gpt.baseName(value) : value])) });
             return gpt.settings.isRestored ? { preset, run, ...Object.fromEntries(differing().map(([name, value]) => [name, value])) } : saved;
         },
