@@ -128,7 +128,7 @@ def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = No
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
     proxies.prepare_proxies((*proxies.LOOPBACK, host))
-    name = f"[{host}]" if ":" in host else host  # an IPv6 address as addresses hold it
+    name = f"[{host}]" if ":" in host else host  # as a browser shows an IPv6 address
     page.launch(server_name=name, server_port=port, prevent_thread_lock=True, share=share, quiet=True, theme=theme(), css=CSS,
                 head=script_tags(), auth=auth, run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
                 ssr_mode=False, footer_links=[], app_kwargs={"middleware": [

@@ -84,7 +84,8 @@ class Guard:
             raise Refused(403, "this page hands out no files but its own scripts, and the zips and reports of runs")
         if path.startswith(UNUSED):
             raise Refused(404, "this page has nothing at that address")
-        if not comes_from_here(headers) and (method == "POST" or self.hosts is not None):
+        is_followed_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if not (is_followed_link or comes_from_here(headers)) and (method == "POST" or self.hosts is not None):
             raise Refused(403, "another site has sent this request: open the page itself; a proxy in front of it must pass on the header "
                                "Host, or set X-Forwarded-Host to what the browser asked for")
         if method != "POST":

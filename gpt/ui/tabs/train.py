@@ -233,6 +233,7 @@ def _chosen(jobs: Jobs, name: str, data: bytes, visitor: str) -> Any:
         jobs.access.check_text(visitor, data)
         path = texts.save_text(jobs.access.home(visitor), name, data)
         jobs.access.make_room_for(path)
+    show_message(f"Your text is chosen: {len(data):,} bytes.")
     return gr.update(choices=texts.choices(jobs.access.home(visitor)), value=str(path))
 
 

@@ -128,6 +128,12 @@ def test_a_page_at_another_port_of_this_machine_cannot_forge_the_header_of_a_pro
     assert http.get("/config", headers=forged).status_code == 403
 
 
+def test_a_link_on_another_site_leads_to_the_page(http):
+    assert http.get("/", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+    posted = http.post(f"{API}/api/stop", json={"data": [""]}, headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"})
+    assert posted.status_code == 403
+
+
 def test_another_site_reads_nothing_of_a_page_of_one_s_own(http, page):
     assert http.get("/config", headers={"origin": "http://evil.example"}).status_code == 403
     assert http.get("/config", headers={"origin": page.local_url.rstrip("/")}).status_code == 200

@@ -3,8 +3,10 @@
 import json
 
 import gradio as gr
+import httpx
 import pytest
 
+import demo
 from gpt.runs.cleanup import delete
 from gpt.runs.run import Run, RunError, list_runs
 from gpt.ui.server import training_status
@@ -54,3 +56,19 @@ def test_it_cannot_be_chosen_where_weights_are_needed(jobs):
 
 def test_its_name_is_free_again(jobs):
     jobs.check_free("a")
+
+
+def test_nothing_that_the_page_asks_about_it_is_a_fault_of_the_page(jobs, caplog):
+    page = demo.launch(jobs, "127.0.0.1", None)
+    try:
+        with httpx.Client(base_url=page.local_url) as http:
+            components = http.get("/config").json()["components"]
+            functions = [(one["id"], name) for one in components for name in one["props"].get("server_fns") or []]
+            asked = {"run": "a", "cursor": 0, "score": head_formation.CHOICES[0], "key": json.dumps(["a", 1, "Once"])}
+            answers = {name: http.post("/gradio_api/component_server", json={
+                "data": asked, "component_id": component, "fn_name": name, "session_hash": "test"}) for component, name in functions}
+    finally:
+        page.close()
+    assert answers.keys() >= {"poll", "forming", "read_loss", "take_out"}
+    assert {answer.status_code for answer in answers.values()} == {200}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -208,11 +208,14 @@ def test_a_preset_that_is_none_is_refused(jobs, preset):
     assert "preset" in train.show_price(jobs, 1, preset, "", *CONFIG.values(), "")[0]["problems"][0]
 
 
-def test_a_pasted_text_is_kept_and_chosen(jobs):
+def test_a_pasted_text_is_kept_and_chosen(jobs, monkeypatch):
+    shown = []
+    monkeypatch.setattr(train, "show_message", shown.append)
     chosen, box = train.use_text(jobs, "größer \ud800")
     assert box == ""
     assert texts.check_source(jobs.root, chosen["value"])
     assert [label for label, source in chosen["choices"] if source == chosen["value"]] == ["pasted"]
+    assert ["chosen" in sentence for sentence in shown] == [True]
     assert Path(chosen["value"]).read_text(encoding="utf-8") == "größer ?"
 
 
