@@ -4,12 +4,11 @@ if __name__ == "__main__":
     from gpt.terminal import prepare_terminal
 
     prepare_terminal("python demo.py")
-    from gpt.ui.proxies import prepare_proxies
+    from gpt.ui.environment import prepare_environment
 
-    prepare_proxies()  # before Gradio is imported
+    prepare_environment("python demo.py")
 
 import argparse
-import os
 import queue
 import signal
 import webbrowser
@@ -23,7 +22,6 @@ from starlette.middleware import Middleware
 from gpt.cli import Parser, user_errors_exit
 from gpt.escape import escaped
 from gpt.estimate.price import machine_speed
-from gpt.runs.temporary import own_folder
 from gpt.terminal import end_at_once
 from gpt.training.device import choose_device
 from gpt.training.limits import use_allowed_cores
@@ -43,7 +41,6 @@ from gpt.ui.tabs.visitor import Visitor
 
 def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
     """The whole page: four tabs over one folder of runs."""
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(own_folder() / "gradio"))  # Gradio's own choice would be the same for all users
     serve_assets()
     with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(60, 600)) as page:  # uploads and zips: ten minutes
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, watch it learn to write, and see what each of its attention heads does.",

@@ -58,6 +58,7 @@ def test_ipv6_proxies_and_a_gradio_folder_of_another_user_are_lived_with(tmp_pat
     demo = serve(tmp_path / "runs", port, "--host", "[::1]", forked=False, http_proxy="http://127.0.0.1:9",
                  ALL_PROXY="socks5://127.0.0.1:9", no_proxy="fe80::/10", TMPDIR=str(tmp_path))
     try:
+        assert (tmp_path / "gradio").is_file()
         with httpx.Client(trust_env=False, base_url=f"http://[::1]:{port}") as http:
             assert http.get("/").status_code == 200
             answer = http.post("/gradio_api/upload", files={"files": ("a.txt", b"some text")})

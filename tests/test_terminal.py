@@ -33,8 +33,12 @@ def flags(tiny, tmp_path) -> list[str]:
 
 def command(words: list[str], **options) -> subprocess.Popen:
     """A command of this project, really started, with its output in pipes."""
+    def as_from_a_terminal() -> None:  # these tests may run in the background or under nohup, where signals are ignored
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
     env = os.environ | {"PYTHONIOENCODING": "utf-8"} | options.pop("env", {})
-    return subprocess.Popen([sys.executable, *words], cwd=PROJECT, env=env,
+    return subprocess.Popen([sys.executable, *words], cwd=PROJECT, env=env, preexec_fn=as_from_a_terminal,
                             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
 
@@ -136,8 +140,7 @@ def test_ctrl_c_while_a_resumed_run_learns_its_text_again_leaves_it_as_it_was(fl
 
 
 def test_a_closed_terminal_saves_the_run(flags, tmp_path):
-    process = command(["-m", "gpt.pretrain", *flags, "--max_steps", "100000"], start_new_session=True,
-                      preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # these tests may run under nohup
+    process = command(["-m", "gpt.pretrain", *flags, "--max_steps", "100000"], start_new_session=True)
     run = Run(tmp_path / "runs" / "a")
     until(lambda: (run.path / "status.json").exists() and run.status()["step"] > 0)
     process.send_signal(signal.SIGHUP)

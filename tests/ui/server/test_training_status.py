@@ -177,7 +177,9 @@ class TestSentence:
         return sentence(jobs, run, run.status())
 
     def test_a_run_says_where_it_trains_and_in_which_number_format(self, library_jobs):
-        assert self.of(library_jobs, "bottles") == "Run bottles, on CPU, 1 threads, float32: asked for."
+        told = self.of(library_jobs, "bottles")
+        assert told.startswith("Run bottles, on CPU, 1 thread")  # and what a container allows, if it allows less than there is
+        assert told.endswith(", float32: asked for.")
 
     def test_a_run_without_a_config_reads_its_text(self, jobs, writer):
         assert self.of(jobs, "a") == "Run a: reading the text and learning its tokens."
