@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
 def stopped_by_signals(session: Session) -> Iterator[None]:
     """Ctrl+C, SIGTERM or a closed terminal saves and ends the run. A second one, or one before training begins, when there is nothing to
     save, ends the process at once, with exit code 130."""
-    handler = SignalHandler()
+    handler, requests = SignalHandler(), 0
 
     def at_once() -> None:
         session.end_at_once()
@@ -101,9 +101,11 @@ def stopped_by_signals(session: Session) -> Iterator[None]:
         goes_on = f"--run {run.name} --resume goes on from its last save" if run.path.exists() else "nothing had begun"
         end_at_once(f"python -m gpt.pretrain: stopped at once; {goes_on}")
 
-    def stop(*_) -> None:
+    def stop(number: int, _: Any) -> None:
+        nonlocal requests
         handler.handled += 1
-        if handler.handled > 1 or not session.trains:
+        requests += number in (signal.SIGINT, signal.SIGTERM)  # the others a closing terminal may send more than once
+        if requests > 1 or not session.trains:
             at_once()
         session.stop()
 
