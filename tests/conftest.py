@@ -27,7 +27,8 @@ settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 torch.set_num_threads(1)  # these models are so small that a second thread only waits
 os.environ["OMP_NUM_THREADS"] = "1"  # nor do the processes that tests begin need one
-WORKERS = min(4, max(2, os.cpu_count() or 2))
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # that these tests may use
+WORKERS = min(4, CORES)
 FORK_SERVER = pytest.StashKey[ExitStack]()
 
 
