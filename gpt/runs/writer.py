@@ -181,7 +181,7 @@ class RunWriter(Run):
 
     @retried
     def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
-        """last/: model, optimizers, generators and position, enough to go on bit for bit. The save before is kept."""
+        """last/: model, optimizers and position, enough to go on bit for bit. The save before is kept."""
         tensors: dict[str, Tensor] = {}
         state = split_tensors({"model": model.state_dict(), "trainer": trainer_state}, "saved", tensors)
         (self.path / "last").mkdir(exist_ok=True)

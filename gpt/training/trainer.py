@@ -55,8 +55,8 @@ class Event:
 class Trainer:
     """Trains `model` on `text` as `config` says, from the current step to the end of the run.
 
-    Each use of randomness has its own source, so that evaluation never changes training: windows are a function of (seed, step),
-    weights were drawn when the model was built, and only dropout uses PyTorch's global generator, which evaluation does not use.
+    Each use of randomness has its own source, so that evaluation never changes training: the windows and the dropout of a batch are
+    functions of the seed and the batch's number, and the weights were drawn when the model was built.
     """
 
     def __init__(self, config: dict, model: GPT2, text: TokenizedText, clock: Clock | None = None):
@@ -79,7 +79,6 @@ class Trainer:
         self._evaluated = 0  # the step of the last evaluation
         if config["compile"]:
             self._compile()
-        torch.manual_seed(config["seed"])
 
     def _compile(self) -> None:
         """Compile now, forward and backward, what would be compiled in the first step. Raises UserError if that cannot be."""
@@ -175,8 +174,9 @@ class Trainer:
         self._rate = rate = self.next_rate()
         accumulate = self.config["grad_accum"]
         loss = torch.zeros((), device=self.device)
-        for i in range(accumulate):
-            ids, targets = self.batches(self.step * accumulate + i)
+        for index in range(self.step * accumulate, (self.step + 1) * accumulate):
+            ids, targets = self.batches(index)
+            seed_dropout(self.device, self.config["seed"] * 1_000_003 + index)
             with self._autocast():
                 part = self._loss(ids, targets) / accumulate
             self.scaler.scale(part).backward()
@@ -226,23 +226,22 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Everything needed to resume the run exactly, except the model's weights."""
-        generators = {"cpu": torch.get_rng_state()}
-        if self.device.type != "cpu":
-            generators[self.device.type] = torch.get_device_module(self.device).get_rng_state()
         return {"step": self.step, "evaluated": self._evaluated, "best_loss": self.best_loss, "seconds": self.clock.seconds(),
-                "generators": generators, "pending": self._pending, "scaler": self.scaler.state_dict(),
+                "pending": self._pending, "scaler": self.scaler.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.step, self._evaluated, self.best_loss = state["step"], state["evaluated"], state["best_loss"]
         self.clock = Clock(state["seconds"])
         self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in state["pending"]]
-        torch.set_rng_state(state["generators"]["cpu"])
-        if self.device.type != "cpu" and self.device.type in state["generators"]:
-            torch.get_device_module(self.device).set_rng_state(state["generators"][self.device.type])
         self.scaler.load_state_dict(state["scaler"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+
+
+def seed_dropout(device: torch.device, seed: int) -> None:
+    """Seed PyTorch's global generator of `device`, from which nothing but dropout draws."""
+    (torch.default_generator if device.type == "cpu" else torch.get_device_module(device)).manual_seed(seed)
 
 
 def steps_per_row(step: int, steps: int) -> int:

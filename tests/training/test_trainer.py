@@ -346,3 +346,14 @@ def test_a_paused_clock_stands_still(monkeypatch):
 def test_the_trainer_reads_no_clock_but_its_own(tiny, tokens):
     trainer = make({**tiny, "max_steps": 2}, tokens, Clock(1000.0))
     assert all(row["seconds"] >= 1000 for row in rows(trainer, "step"))
+
+
+def test_dropout_differs_from_batch_to_batch_and_depends_on_nothing_before(tiny, tokens):
+    """Without a learning rate, and with windows that are all the same, losses differ by dropout alone."""
+    config = {**tiny, "dropout_rate": 0.5, "learning_rate": 1e-9, "max_steps": 4}
+    same = TokenizedText(tokens.train[:9], tokens.validation, tokens.byte_lengths)
+    torch.manual_seed(99)
+    losses = [loss for loss, _ in curve(make(config, same))]
+    assert len({round(loss, 5) for loss in losses}) == 4
+    torch.manual_seed(7)
+    assert [loss for loss, _ in curve(make(config, same))] == losses
