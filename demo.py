@@ -22,7 +22,7 @@ from starlette.middleware import Middleware
 from gpt.cli import Parser, user_errors_exit
 from gpt.escape import escaped
 from gpt.estimate.price import machine_speed
-from gpt.terminal import end_at_once
+from gpt.terminal import end_at_once, stop_signals
 from gpt.training.device import choose_device
 from gpt.training.limits import use_allowed_cores
 from gpt.ui import proxies
@@ -104,10 +104,9 @@ def serve(chosen: argparse.Namespace, auth: tuple[str, str] | None) -> None:
 
 
 def on_signals(act: Callable[[], Any]) -> None:
-    """Call `act` when Ctrl+C is pressed, or the process is asked to end, or its terminal has gone (Windows has no SIGHUP)."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: act())
+    """Call `act` when Ctrl+C is pressed, or the process is asked to end, or its terminal has gone."""
+    for number in stop_signals():
+        signal.signal(number, lambda *_: act())
 
 
 def is_ended(ended: queue.SimpleQueue) -> bool:

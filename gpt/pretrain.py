@@ -6,9 +6,11 @@ if __name__ == "__main__":
     prepare_terminal("python -m gpt.pretrain")
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,10 +23,12 @@ from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.price import reading_bytes, settings_to_lower, tokens_of_file, training_bytes
 from gpt.runs.recorder import SAVE_SECONDS
-from gpt.runs.run import DEFAULT_ROOT, new_name
+from gpt.runs.run import DEFAULT_ROOT, check_name, new_name
 from gpt.runs.session import Session
-from gpt.terminal import SignalHandler, call_if_not_handled, end_at_once, output_may_end
+from gpt.terminal import INTERRUPTED, SignalHandler, call_if_not_handled, end_at_once, output_may_end, stop_signals
 from gpt.training.device import free_bytes, prefer_to_be_killed
+from gpt.training.distributed import Processes, RunIsOver, ended_at_once, joined_processes, lost_contact, rank_here, restarts_here
+from gpt.training.follower import follow
 from gpt.training.limits import memory_limit
 from gpt.training.trainer import Event
 
@@ -39,30 +43,36 @@ def make_parser() -> Parser:
     return parser
 
 
-def session_from_flags(options: dict[str, Any]) -> Session:
-    """The session that the flags ask for. Raises UserError for flags that contradict each other."""
-    options = dict(options)
+def session_from_flags(options: dict[str, Any], processes: Processes | None = None) -> Session:
+    """The session that the flags ask for; where torchrun has started the processes anew, one that goes on from the last save. Raises
+    UserError for flags that contradict each other."""
+    options, (restarts, most_restarts) = dict(options), restarts_here()
     name, root, resume, preset = (options.pop(key) for key in ("run", "checkpoints", "resume", "preset"))
+    if most_restarts and not name:
+        raise UserError("torchrun with --max-restarts needs --run: name the run, so that it is found after a restart")
+    if restarts and not resume and (Path(root) / check_name(name) / "config.json").exists():
+        return Session(root, name, processes=processes)
     if resume:
         if not name:
             raise UserError("--resume needs --run: name the run to go on with")
         if preset:
             raise UserError("--resume goes on with the run's own CONFIG: leave out --preset, or start a new run")
-        return Session(root, name, changes=options)
+        return Session(root, name, changes=options, processes=processes)
     config = {**(PRESETS[preset].config if preset else CONFIG), **options}
     if name is None:
         name = new_name(root, str(config["corpus"]))
-    return Session(root, name, config)
+    return Session(root, name, config, processes=processes)
 
 
 def describe(session: Session) -> str:
-    """What is trained, and on which device. The progress bar shows the time after a few steps."""
-    run = session.writer.config()
-    text = run["tokenizer"]
+    """What is trained, and on which device or devices. The progress bar shows the time after a few steps."""
+    run, count = session.writer.config(), session.processes.count
+    text, together = run["tokenizer"], f"{count} processes, each " if count > 1 else ""
     memory = training_bytes(session.config, text["train_tokens"] + text["validation_tokens"])
     limit = memory_limit() if session.device.type == "cpu" else None
-    return (f"{run['parameters']:,} parameters, {text['train_tokens']:,} training tokens of {text['n_vocab']:,} kinds, {run['device']}; "
-            f"{run['precision_reason']}; about {memory / 1e9:.1f} GB of memory{f' ({limit / 1e9:.1f} GB are allowed)' if limit else ''}; "
+    allowed = f" ({limit / 1e9:.1f} GB are allowed)" if limit else ""
+    return (f"{run['parameters']:,} parameters, {text['train_tokens']:,} training tokens of {text['n_vocab']:,} kinds, "
+            f"{together}{run['device']}; {run['precision_reason']}; about {memory / 1e9:.1f} GB of memory{allowed}; "
             f"saved every {SAVE_SECONDS:.0f} s, or more rarely if that takes long")
 
 
@@ -80,13 +90,37 @@ def memory_warning(session: Session) -> str:
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Train, as one process or, started by torchrun, as one of several. Only rank 0 reads the flags and says something."""
     parser = make_parser()
-    options = vars(parser.parse_args(argv))
     prefer_to_be_killed()
-    with user_errors_exit(parser):
-        session = session_from_flags(options)
-        with stopped_by_signals(session):
-            follow(session)
+    with ended_at_once(), user_errors_exit(parser):
+        if rank_here():
+            assist()
+            return
+        options = vars(parser.parse_args(argv))
+        with joined_processes() as processes:
+            session = session_from_flags(options, processes)
+            with stopped_by_signals(session):
+                train(session)
+
+
+def assist() -> None:
+    """What a process of another rank than 0 does. A signal that it gets ends the run as if rank 0 had got it, a second one, or one before
+    the run has begun, this process alone. If rank 0 ends for a reason of its own, it says so itself."""
+    with joined_processes() as processes:
+        def stop(*_: Any) -> None:
+            if processes.stop.requested or not processes.begun:
+                os._exit(INTERRUPTED)
+            processes.stop.requested = True
+
+        for number in stop_signals():
+            signal.signal(number, stop)
+        try:
+            follow(processes)
+        except Exception as error:
+            if isinstance(error, (UserError, RunIsOver)) or lost_contact(error):
+                raise SystemExit(2) from None
+            raise
 
 
 @contextlib.contextmanager
@@ -109,20 +143,16 @@ def stopped_by_signals(session: Session) -> Iterator[None]:
             at_once()
         session.stop()
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        if number in (signal.SIGINT, signal.SIGTERM) or before[number] != signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         with call_if_not_handled(lambda: None if session.trains else at_once(), handler):
             yield
     finally:
-        for number in numbers:
-            signal.signal(number, before[number])
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
-def follow(session: Session) -> None:
+def train(session: Session) -> None:
     """Train, and show how it goes. An error while something is shown ends the run, with that reason in its folder; output that nobody
     reads any more does not. Before the text is read, a line says so if the memory will not be enough."""
     if sentence := memory_warning(session):

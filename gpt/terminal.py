@@ -32,6 +32,13 @@ def prepare_terminal(name: str) -> None:
         signal.signal(signal.SIGINT, lambda *_: end_at_once(f"{name}: ended by Ctrl+C"))
 
 
+def stop_signals() -> list[int]:
+    """The signals that ask a program to end: Ctrl+C, a service's or a system's request, and a terminal that is closed; `nohup` ignores
+    the last, and Windows has none."""
+    hang_up = [signal.SIGHUP] if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *hang_up]
+
+
 def end_at_once(line: str) -> NoReturn:
     """Print `line` and end the process. It may be called in the middle of a print, and so writes past Python's own buffers."""
     with contextlib.suppress(OSError):

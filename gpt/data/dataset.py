@@ -43,19 +43,23 @@ class WindowSampler:
     """Chooses the windows of each batch: a pure function of (seed, batch index), so a run can be resumed at any step.
 
     An epoch cuts the text into windows that do not overlap and uses them in random order; each epoch starts the cuts at a different
-    offset, so that a token is not always predicted from the same context.
+    offset, so that a token is not always predicted from the same context. Of `count` processes that share each batch, the one of number
+    `rank` gets its part of it, B / count windows.
     """
 
-    def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int):
+    def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int, rank: int = 0, count: int = 1):
         require_length("the training text", len(tokens), context_length)
         self.tokens, self.context_length, self.batch, self.seed = tokens, context_length, batch, seed
+        self.rank, self.share = rank, batch // count
         self.windows_per_epoch = max(1, len(tokens) // context_length - 1)  # one less than fits, to leave room for the random offset
         self._offsets = torch.arange(context_length + 1, device=tokens.device)
         self._epoch, self._starts = -1, None
 
     def __call__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Batch number `index` -> inputs and targets, each (B, T), drawn by one gather on the tokens' device."""
-        first, end = index * self.batch, (index + 1) * self.batch
+        """This process's part of batch number `index`, usually all of it -> inputs and targets, each (B, T), drawn by one gather on the
+        tokens' device."""
+        first = index * self.batch + self.rank * self.share
+        end = first + self.share
         pieces = []
         while first < end:  # more than one round if the batch crosses an epoch boundary
             epoch, place = divmod(first, self.windows_per_epoch)

@@ -25,19 +25,13 @@ LEAST_RISE = 1.5  # times the learning rate before it that is worth a word
 RETRY_SECONDS = 1.0  # between two tries of a write that the disk refuses
 
 
-class Stop:
-    """Whether somebody has asked training to end. Set by signal handlers and read between steps."""
-
-    requested = False
-
-
 class Recorder:
     """`record` writes each event of `trainer`; `obey` does what was requested, between two steps: only there do the weights and the
     rows that are saved belong to the same step."""
 
-    def __init__(self, writer: RunWriter, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer, probes: Probes, stop: Stop):
+    def __init__(self, writer: RunWriter, trainer: Trainer, corpus: Corpus, tokenizer: Tokenizer, probes: Probes):
         self.writer, self.trainer, self.clock = writer, trainer, trainer.clock
-        self.corpus, self.tokenizer, self.stop = corpus, tokenizer, stop
+        self.corpus, self.tokenizer, self.stop = corpus, tokenizer, trainer.processes.stop
         rows, _ = writer.rows()
         self.forming = Forming(probes, rows)
         self._began = (trainer.progress(), self.clock.seconds())
@@ -180,7 +174,7 @@ class Recorder:
         self.update_status(state="paused", eta_seconds=None)
         command = None
         while command not in ("resume", "stop") and not self.stop.requested:
-            time.sleep(0.05)
+            self._wait()
             command = self.writer.command()
             if command and command.startswith("extend"):
                 self._extend(int(command.split()[1]))
@@ -224,4 +218,9 @@ class Recorder:
             self._command = self.writer.command() or self._command
             if self.stop.requested or self._command == "stop":
                 raise UserError(f"{reason}: what was learned since step {self.writer.saved_step()} is lost")
-            time.sleep(0.05)
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait a moment, and let the other processes wait too."""
+        self.trainer.processes.keep_waiting()
+        time.sleep(0.05)

@@ -21,11 +21,12 @@ from gpt.errors import UserError
 from gpt.estimate.price import settings_to_lower
 from gpt.interpret.probes import Probes, make_probes
 from gpt.model.gpt2 import GPT2
-from gpt.runs.recorder import Recorder, Stop
+from gpt.runs.recorder import Recorder
 from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
 from gpt.runs.temporary import own_folder
 from gpt.runs.writer import RunWriter
-from gpt.training.device import choose_device, describe_device, ran_out_of_memory
+from gpt.training.device import choose_device, choose_precision, describe_device, ran_out_of_memory, use_own_gpu
+from gpt.training.distributed import Processes, lost_contact
 from gpt.training.limits import use_allowed_cores
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 
@@ -43,13 +44,15 @@ def no_lock(error: OSError) -> RunError:
 
 
 class Session:
-    """Trains one run from its beginning, or from where it was left, and writes its folder.
+    """Trains one run from its beginning, or from where it was left, and writes its folder. Where several processes train it, this is what
+    rank 0 does; gpt/training/follower.py has the rest.
 
     `events()` does the work. Raises UserError for everything a person can put right; nothing of a new run is left behind
     if it happens before the first step.
     """
 
-    def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None):
+    def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None,
+                 processes: Processes | None = None):
         """A new run with `config`; without one, the run `name` is resumed, with `changes` of settings that are changeable."""
         self.writer = RunWriter(Path(root) / check_name(name))
         self.resumes = config is None
@@ -62,9 +65,11 @@ class Session:
         self.config = dict(self._resumed_config() if self.resumes else validate(config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
-        use_allowed_cores()
+        self.processes = processes or Processes()
+        self.processes.check_batch(self.config["batch"])
+        use_allowed_cores(self.processes.local_count)
         self.device = choose_device(self.config["device"])
-        self._stop = Stop()
+        use_own_gpu(self.device, self.processes.local_rank, self.processes.local_count)
         self._owns_folder = False  # as long as it holds its lock
         self.trains = False  # from its first step on
 
@@ -90,7 +95,7 @@ class Session:
 
     def stop(self) -> None:
         """End after the step in progress; what was learned is saved. Safe to call from a signal handler."""
-        self._stop.requested = True
+        self.processes.stop.requested = True
 
     def events(self) -> Iterator[Event]:
         """Every event of the trainer, after it has been written to the folder, with samples (kind "sample") between them."""
@@ -130,7 +135,7 @@ class Session:
             yield
         except GeneratorExit:  # the caller has stopped reading events
             with self._failures_reported():
-                self.recorder.finish()
+                self._finish()
             raise
         except KeyboardInterrupt:
             self.end_at_once()
@@ -143,6 +148,10 @@ class Session:
             self._end("failed", str(error))
             raise
         except BaseException as error:  # a bug: log it, and let the process end as it would have
+            if lost_contact(error):
+                failure = RunError(f"{self.processes.reason()}; resuming the run goes on from step {self.writer.saved_step()}")
+                self._end("failed", str(failure))
+                raise failure from error
             if ran_out_of_memory(error):
                 begin = "start a new run with a lower" if self.resumes else "lower"
                 failure = UserError(f"there is not enough memory for this: {begin} {' or '.join(settings_to_lower(self.config))}")
@@ -180,12 +189,14 @@ class Session:
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
         model = GPT2(self.config).to(self.device)
-        self.trainer, self.corpus = Trainer(self.config, model, text, clock), corpus
+        precision, _ = choose_precision(self.config["precision"], self.device)
+        self.processes.begin(({**self.config, "device": self.device.type, "precision": precision}, text))
+        self.trainer, self.corpus = Trainer(self.config, model, text, clock, self.processes), corpus
         notes = self._load_last() if self.resumes else corpus.notes
         probes = self._probes(text)
         if not self.resumes:
             self.writer.write_config(self._description(text), self.tokenizer)
-        self.recorder = Recorder(self.writer, self.trainer, corpus, self.tokenizer, probes, self._stop)
+        self.recorder = Recorder(self.writer, self.trainer, corpus, self.tokenizer, probes)
         for note in notes:
             self.recorder.warn(note)
         if self.changes.keys() & LENGTHS and (rates := [row["lr"] for row in self.writer.rows()[0] if row.get("lr") is not None]):
@@ -225,8 +236,7 @@ class Session:
         if last := self.writer.load_last():
             weights, state, notes = last
             with damage_as_run_error(self.writer.path / "last"):
-                self.trainer.model.load_state_dict(weights)
-                self.trainer.load_state(state)
+                self.trainer.load(weights, state)
             self.writer.cut_rows_after(self.trainer.step)
             self.writer.forget_snapshots_after(self.trainer.step)
             notes += self._restore_best_loss()
@@ -268,6 +278,10 @@ class Session:
             if trainer.step and not (event.kind == "step" and trainer.evaluation_due()):
                 recorder.obey()  # between two steps: only here do the weights and the rows that are saved belong to the same step
                 yield from recorder.new_events()
-                if self._stop.requested:
+                if self.processes.stop.requested:
                     break
-        recorder.finish()
+        self._finish()
+
+    def _finish(self) -> None:
+        self.recorder.finish()
+        self.processes.end()

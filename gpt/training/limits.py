@@ -6,6 +6,7 @@ A process is bound by the limits of its own group and of all groups around it. O
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,8 +72,12 @@ def allowed_cores() -> float:
     return min(quotas)
 
 
-def use_allowed_cores() -> None:
-    """Let PyTorch use no more threads than this process may use cores: with more, all of them are halted for part of the time."""
+def use_allowed_cores(n_processes: int = 1) -> None:
+    """Let PyTorch use no more threads than this process may use cores: with more, all of them are halted for part of the time. Several
+    processes that train together share the cores evenly (torchrun would leave each of them one)."""
     cores = allowed_cores()
-    if cores < torch.get_num_threads():
+    if n_processes > 1:
+        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, int(min(cores, here) / n_processes)))
+    elif cores < torch.get_num_threads():
         torch.set_num_threads(max(1, int(cores)))

@@ -1,9 +1,11 @@
 """The training loop: a generator of events. It prints nothing and writes no files; the caller decides what to save."""
 
 import contextlib
+import functools
+import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,7 @@ from gpt.errors import UserError
 from gpt.model.flops import model_flops_utilisation
 from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import choose_precision, working_compiler
+from gpt.training.distributed import Processes
 from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
 
 MOST_ROWS = 1000  # approximate number of training rows of a whole run
@@ -52,21 +55,34 @@ class Event:
     row: dict[str, Any]
 
 
+def on_all(method: Callable) -> Callable:
+    """Decorator for a method of the trainer that all processes must call: when rank 0 does, between two events, the others are told to."""
+    @functools.wraps(method)
+    def calling(self: "Trainer", *arguments: Any) -> Any:
+        self.processes.order(method.__name__, *arguments)
+        return method(self, *arguments)
+    return calling
+
+
 class Trainer:
-    """Trains `model` on `text` as `config` says, from the current step to the end of the run.
+    """Trains `model` on `text` as `config` says, from the current step to the end of the run; where several `processes` train together,
+    on this one's share of each batch.
 
     Each use of randomness has its own source, so that evaluation never changes training: the windows and the dropout of a batch are
     functions of the seed and the batch's number, and the weights were drawn when the model was built.
     """
 
-    def __init__(self, config: dict, model: GPT2, text: TokenizedText, clock: Clock | None = None):
+    def __init__(self, config: dict, model: GPT2, text: TokenizedText, clock: Clock | None = None, processes: Processes | None = None):
         text.check(config["context_length"])
         self.config, self.model, self.clock = config, model, clock or Clock()
+        self.processes = processes or Processes()
+        self.processes.check_batch(config["batch"])
         self.device = next(model.parameters()).device
         self.text = text.to(self.device)
-        self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"])
+        self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"],
+                                     self.processes.rank, self.processes.count)
         self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config)
-        self._loss = torch.compile(model.loss) if config["compile"] else model.loss
+        self._loss = self.processes.averaging(model, torch.compile(model.loss) if config["compile"] else model.loss)
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self.tokens_per_step = tokens_per_step(config)
@@ -75,13 +91,16 @@ class Trainer:
         self.best_loss = math.inf
         self._pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of the steps since the last training row
         self._rate = 0.0
+        self._seconds = self.clock.seconds()  # when the progress was measured last
         self._ends = False
         self._evaluated = 0  # the step of the last evaluation
-        if config["compile"]:
-            self._compile()
+        if config["compile"] or self.processes.count > 1:
+            self._rehearse()
 
-    def _compile(self) -> None:
-        """Compile now, forward and backward, what would be compiled in the first step. Raises UserError if that cannot be."""
+    def _rehearse(self) -> None:
+        """A step without an update: what is to be compiled is compiled now, and DistributedDataParallel finds the order of the gradients,
+        by which it groups them from the second step on, and on which the last bits of a sum depend. Raises UserError if the compiler
+        does not work."""
         self.model.train()
         with working_compiler():
             with self._autocast():
@@ -91,6 +110,18 @@ class Trainer:
 
     def events(self) -> Iterator[Event]:
         """One event a step, and one for each evaluation: before the first step, every `eval_every` steps, at the end."""
+        self.obey()
+        for event in self._events():
+            yield event
+            self.obey()
+
+    def obey(self) -> None:
+        """On rank 0: let the other processes go on. On the others: do what rank 0 says until then. Raises RunIsOver."""
+        for name, arguments in self.processes.orders():
+            getattr(self, name)(*arguments)
+
+    def _events(self) -> Iterator[Event]:
+        self._measure_progress()
         self._ends = self.progress() >= 1
         if self.step == 0:
             yield from self._warnings()
@@ -99,8 +130,10 @@ class Trainer:
             yield self.evaluation()
         since = self.clock.seconds()
         while not self._ends:
+            self._measure_progress()
             self._pending.append(self._update())
             self.step += 1
+            self._measure_progress()
             self._ends = self.progress() >= 1
             due = self.step % steps_per_row(self.step, self.steps) == 0 or self._ends
             yield Event("step", self._training_row(since) if due else {})
@@ -114,6 +147,7 @@ class Trainer:
         """Whether this step is followed by an evaluation; if so, the step is complete only after that evaluation."""
         return self.step % self.config["eval_every"] == 0 or self._ends
 
+    @on_all
     def extend(self, steps: int) -> None:
         """Add `steps` to the planned length of the run; the learning rate then reaches zero at the new end."""
         self.steps += steps
@@ -132,26 +166,33 @@ class Trainer:
         """The share of the run that is done, 0 to 1, by whichever of epoch, max_steps and max_minutes ends it first."""
         by_steps = self.step / self.steps if self.steps else 0.0
         limit = 60 * self.config["max_minutes"]
-        return min(1.0, max(by_steps, self.clock.seconds() / limit if limit else 0.0))
+        return min(1.0, max(by_steps, self._seconds / limit if limit else 0.0))
+
+    def _measure_progress(self) -> None:
+        """Look at the clock, rank 0's, since learning rate and end must be the same in all processes."""
+        if self.config["max_minutes"]:
+            self._seconds = self.processes.of_rank_0(self.clock.seconds())
 
     def evaluation(self, at_most: int = 0) -> Event:
         """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap. It uses the first
         `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit)."""
-        losses, tokens, n_bytes = [], 0, 0
+        losses, n_tokens, n_bytes = [], 0, 0
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
-            for ids, targets in evaluation_batches(self.validation_tokens(at_most), context_length, at_once):
+            batches = evaluation_batches(self.validation_tokens(at_most), context_length, at_once)
+            for ids, targets in itertools.islice(batches, self.processes.rank, None, self.processes.count):
                 losses.append(self.model.loss(ids, targets, reduction="sum"))
                 n_bytes += self.text.byte_lengths[targets].sum()
-                tokens += targets.numel()
-        nats = sum(torch.stack(losses).cpu().tolist())  # in float64, which not every GPU has
-        val_loss = nats / tokens
+                n_tokens += targets.numel()
+        nats = sum(torch.stack(losses).cpu().tolist()) if losses else 0.0  # in float64, which not every GPU has
+        nats, n_tokens, n_bytes = self.processes.sum([nats, n_tokens, int(n_bytes)])
+        val_loss = nats / n_tokens
         if not math.isfinite(val_loss):
             raise self._diverged()
         self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
         return Event("evaluation", {**self.position(), "val_loss": val_loss,
-                                    "bits_per_byte": nats / math.log(2) / int(n_bytes)})
+                                    "bits_per_byte": nats / math.log(2) / n_bytes})
 
     def validation_tokens(self, at_most: int = 0) -> Tensor:
         """(M,) tokens that an evaluation reads; all but the first are predicted."""
@@ -174,13 +215,10 @@ class Trainer:
         self._rate = rate = self.next_rate()
         accumulate = self.config["grad_accum"]
         loss = torch.zeros((), device=self.device)
-        for index in range(self.step * accumulate, (self.step + 1) * accumulate):
-            ids, targets = self.batches(index)
-            seed_dropout(self.device, self.config["seed"] * 1_000_003 + index)
-            with self._autocast():
-                part = self._loss(ids, targets) / accumulate
-            self.scaler.scale(part).backward()
-            loss += part.detach()
+        last = (self.step + 1) * accumulate - 1
+        for index in range(self.step * accumulate, last + 1):
+            with self.processes.not_averaging(self._loss) if index < last else contextlib.nullcontext():
+                loss += self._backward(index) / accumulate
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
             for group in optimizer.param_groups:
@@ -190,7 +228,16 @@ class Trainer:
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
-        return loss, norm
+        return self.processes.average(loss), norm
+
+    def _backward(self, index: int) -> Tensor:
+        """Add the gradients of batch number `index` to those of the step. Returns its loss."""
+        ids, targets = self.batches(index)
+        seed_dropout(self.device, (self.config["seed"] * 1_000_003 + index) * self.processes.count + self.processes.rank)
+        with self._autocast():
+            loss = self._loss(ids, targets)
+        self.scaler.scale(loss / self.config["grad_accum"]).backward()
+        return loss.detach()
 
     def _training_row(self, since: float) -> dict[str, Any]:
         loss, norm = (torch.stack(values).mean().item() for values in zip(*self._pending, strict=True))
@@ -199,9 +246,10 @@ class Trainer:
         n_tokens, position = len(self._pending) * self.tokens_per_step, self.position()
         speed = n_tokens / max(position["seconds"] - since, 1e-9)
         self._pending = []
+        mfu = model_flops_utilisation(self.config, speed / self.processes.count, self.device, self.precision)
         return {**position, "loss": loss, "lr": self._rate,
                 "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; the scaler skips such a step
-                "tokens_per_second": speed, "mfu": model_flops_utilisation(self.config, speed, self.device, self.precision)}
+                "tokens_per_second": speed, "mfu": mfu}
 
     def check_finite(self) -> None:
         """Raise DivergedError if a weight, or a loss since the last training row, is NaN or infinite."""
@@ -225,14 +273,17 @@ class Trainer:
         return torch.autocast(self.device.type, getattr(torch, self.precision))
 
     def state(self) -> dict[str, Any]:
-        """Everything needed to resume the run exactly, except the model's weights."""
+        """Everything needed to resume the run exactly, with as many processes, except the model's weights."""
         return {"step": self.step, "evaluated": self._evaluated, "best_loss": self.best_loss, "seconds": self.clock.seconds(),
                 "pending": self._pending, "scaler": self.scaler.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    @on_all
+    def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go to where the run was when its model had these weights and `state` was taken."""
+        self.model.load_state_dict(weights)
         self.step, self._evaluated, self.best_loss = state["step"], state["evaluated"], state["best_loss"]
-        self.clock = Clock(state["seconds"])
+        self.clock, self._seconds = Clock(state["seconds"]), state["seconds"]
         self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in state["pending"]]
         self.scaler.load_state_dict(state["scaler"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):

@@ -298,8 +298,7 @@ def test_a_run_goes_on_bit_for_bit_from_its_state(tiny, tokens, stop_at):
     state, weights = copy.deepcopy(first.state()), copy.deepcopy(first.model.state_dict())
     torch.manual_seed(99)
     second = make(config, tokens)
-    second.model.load_state_dict(weights)
-    second.load_state(state)
+    second.load(weights, state)
     assert [timeless(event) for event in second.events()] == expected
     assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True))
     assert second.best_loss == whole.best_loss

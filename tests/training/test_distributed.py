@@ -1,0 +1,266 @@
+"""Several processes train one model: they learn what one would, obey what is asked of the run, and end together, whatever happens."""
+
+import re
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from gpt.config import CONFIG, as_flags
+from gpt.errors import UserError
+from gpt.runs.run import Run
+from gpt.runs.session import Session
+from gpt.training import device, distributed, follower
+from gpt.training.distributed import ManyProcesses, joined_processes
+from gpt.training.follower import follow
+from tests.says import says
+from tests.sessions import finish, same_weights, timeless, until
+from tests.training.together import end_well, free_port, together
+
+ENDLESS = ["--max_steps", "1000000"]
+
+
+@pytest.fixture
+def words(config, tmp_path) -> list[str]:
+    """The words of a command line that trains the tiny CONFIG on the text, without a name."""
+    changes = {name: value for name, value in config.items() if value != CONFIG[name] and name != "vocab_size"}
+    return ["--checkpoints", str(tmp_path / "runs"), *as_flags(changes)]
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    return lambda name: Run(tmp_path / "runs" / name)
+
+
+def numbers(run: Run) -> dict[tuple, float]:
+    """Everything that a run has measured, by step and name, without what the clock says."""
+    return {(row["step"], name): row[name] for row in run.rows()[0] for name in ("loss", "grad_norm", "val_loss", "bits_per_byte", "lr")
+            if name in row}
+
+
+def assert_same_curve(one: Run, other: Run) -> None:
+    expected, measured = numbers(one), numbers(other)
+    assert measured.keys() == expected.keys()
+    assert max(abs(measured[key] - expected[key]) for key in expected) < 1e-4
+
+
+def in_training(run: Run) -> bool:
+    return (run.path / "status.json").exists() and run.status()["state"] == "running" and run.status()["step"] > 3
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_processes_and_accumulation_give_the_curve_of_one_process(words, run_of, tmp_path, config, optimizer):
+    fifty = ["--max_steps", "50", "--eval_every", "10", "--optimizer", optimizer, "--batch"]
+    end_well([*words, *fifty, "8", "--run", "two"], 2, tmp_path / "out")
+    end_well([*words, *fifty, "4", "--grad_accum", "2", "--run", "both"], 2, tmp_path / "out")
+    for name, batch, grad_accum in (("one", 8, 1), ("accumulated", 4, 2)):
+        changes = {"max_steps": 50, "eval_every": 10, "optimizer": optimizer, "batch": batch, "grad_accum": grad_accum}
+        finish(Session(tmp_path / "runs", name, {**config, **changes}))
+    assert len([key for key in numbers(run_of("one")) if key[1] == "loss"]) == 50
+    for name in ("two", "both", "accumulated"):
+        assert_same_curve(run_of("one"), run_of(name))
+
+
+def test_the_folder_does_not_say_how_many_processes_trained_it(words, run_of, tmp_path, config):
+    output = end_well([*words, "--run", "two"], 2, tmp_path / "out")
+    finish(Session(tmp_path / "runs", "one", config))
+    assert "2 processes" in output
+    two, one = ({**run_of(name).config(), "created": 0} for name in ("two", "one"))
+    assert two == one
+    names = [{path.relative_to(run_of(name).path).as_posix() for path in run_of(name).path.rglob("*")} for name in ("two", "one")]
+    assert names[0] - names[1] == {"log.txt"}  # which the command line writes
+    assert names[1] <= names[0]
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_number_formats_are_those_of_rank_0(words, run_of, tmp_path, config, precision):
+    """float16 with its scaler: an overflow in one process skips the step in all."""
+    end_well([*words, "--run", "two", "--precision", precision, "--learning_rate", "0.001"], 2, tmp_path / "out")
+    finish(Session(tmp_path / "runs", "one", {**config, "precision": precision, "learning_rate": 0.001}))
+    expected, measured = numbers(run_of("one")), numbers(run_of("two"))
+    losses = [key for key in expected if key[1] == "loss"]
+    assert len(losses) == 12
+    assert max(abs(measured[key] - expected[key]) for key in losses) < 0.02
+
+
+@pytest.mark.parametrize(("later", "signalled"), [(3, 0), (1, 2)])
+def test_a_signal_to_any_process_saves_the_run_and_it_goes_on(words, run_of, tmp_path, later, signalled):
+    """Bit for bit with as many processes; three, since a sum of three depends on its order. One is enough to go on."""
+    words = [*words, "--batch", "6", "--dropout_rate", "0.2", "--max_steps", "200", "--eval_every", "40"]
+    end_well([*words, "--run", "whole"], 3, tmp_path / "out")
+    with together([*words, "--run", "stopped"], 3, tmp_path / "out") as group:
+        until(lambda: in_training(run_of("stopped")))
+        group.send(signalled, signal.SIGTERM)
+        assert group.codes() == [0, 0, 0], group.printed()
+    status = run_of("stopped").status()
+    assert status["state"] == "stopped"
+    assert 3 < status["step"] < 200
+    end_well([*words[:2], "--run", "stopped", "--resume"], later, tmp_path / "out")
+    assert run_of("stopped").status()["state"] == "done"
+    assert (timeless(run_of("stopped")) == timeless(run_of("whole"))) == (later == 3)
+    assert same_weights(run_of("stopped").saves()[0], run_of("whole").saves()[0]) == (later == 3)
+
+
+def test_what_is_asked_of_a_run_reaches_all_processes(words, run_of, tmp_path, config):
+    run = run_of("two")
+    with together([*words, "--run", "two", "--max_steps", "150", "--eval_every", "50"], 2, tmp_path / "out") as group:
+        until(lambda: in_training(run))
+        run.request("pause")
+        until(lambda: run.status()["state"] == "paused")
+        step = run.status()["step"]
+        run.request("extend 100")
+        until(lambda: run.status()["steps"] == 250)
+        run.request("resume")
+        until(lambda: run.status()["step"] > step)
+        run.request("snapshot")
+        until(lambda: any(kept > step and kept not in (150, 250) for kept in run.snapshots()))
+        assert group.codes() == [0, 0], group.printed()
+    assert (run.status()["state"], run.status()["step"]) == ("done", 250)
+    finish(Session(tmp_path / "runs", "one", {**config, "max_steps": 150, "eval_every": 50}))
+    first = {key: value for key, value in numbers(run).items() if key[0] <= step and key[1] == "loss"}
+    assert all(abs(numbers(run_of("one"))[key] - value) < 1e-4 for key, value in first.items())
+    rates = [row["lr"] for row in run.rows()[0] if "lr" in row]
+    assert rates[-1] < rates[-2] < rates[-50]
+
+
+def test_the_clock_of_rank_0_ends_the_run_for_all(words, run_of, tmp_path):
+    end_well([*words, "--run", "two", "--max_steps", "0", "--max_minutes", "0.02"], 2, tmp_path / "out")
+    assert run_of("two").status()["state"] == "done"
+    assert run_of("two").status()["step"] > 0
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_process_that_dies_ends_the_run_with_one_reason(words, run_of, tmp_path, paused):
+    run = run_of("two")
+    with together([*words, *ENDLESS, "--run", "two"], 2, tmp_path / "out") as group:
+        until(lambda: in_training(run))
+        if paused:
+            run.request("pause")
+            until(lambda: run.status()["state"] == "paused")
+        group.send(1, signal.SIGKILL)
+        assert group.codes() == [2, -signal.SIGKILL]
+        sentence = f"one of the 2 processes that trained together has ended; resuming the run goes on from step {run.saved_step()}"
+        assert group.printed().splitlines()[-1] == f"python -m gpt.pretrain: {sentence}"
+        assert "Traceback" not in group.printed()
+    assert (run.status()["state"], run.status()["error"]) == ("failed", sentence)
+    end_well([*words[:2], "--run", "two", "--resume", "--max_steps", str(run.status()["step"] + 5)], 2, tmp_path / "out")
+    assert run.status()["state"] == "done"
+
+
+def test_without_rank_0_the_others_end_too(words, run_of, tmp_path):
+    with together([*words, *ENDLESS, "--batch", "6", "--run", "two"], 3, tmp_path / "out") as group:
+        until(lambda: in_training(run_of("two")))
+        group.send(0, signal.SIGKILL)
+        assert group.codes() == [-signal.SIGKILL, 2, 2]
+        assert [group.printed(1), group.printed(2)] == ["", ""]
+    assert run_of("two").status()["state"] == "failed"
+    assert "killed" in run_of("two").status()["error"]
+
+
+@pytest.fixture
+def group_of_one() -> Iterator[ManyProcesses]:
+    """What each of several processes has, though there is no other."""
+    store = dist.HashStore()
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield ManyProcesses(store)
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(("error", "reason"), [
+    (MemoryError(), "process 0 of 1: its memory ran out (a lower batch needs less)"),
+    (UserError("3 processes cannot share 2 GPUs"), "process 0 of 1: 3 processes cannot share 2 GPUs"),
+    (ValueError("a bug"), "process 0 of 1: ValueError: a bug"),
+    (RuntimeError("[gloo/pair.cc] Connection closed by peer"), "one of the 1 processes that trained together has ended"),
+])
+def test_the_reason_why_a_process_ended_reaches_rank_0(group_of_one, tiny, tokens, monkeypatch, error, reason):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(follower, "Trainer", fail)
+    monkeypatch.setattr(group_of_one, "begin", lambda: (tiny, tokens))
+    with pytest.raises(type(error)):
+        follow(group_of_one)
+    assert group_of_one.reason() == reason
+
+
+@pytest.mark.parametrize(("words_added", "facts"), [
+    (["--batch", "5"], "batch 5 | 2 processes | 4 or 6"),
+    (["--batch", "1"], "batch 1 | 2 processes | set it to 2"),
+    (["--emb_dim", "many"], "emb_dim | whole number"),
+    (["--corpus", "no/such.txt"], "no/such.txt"),
+    (["--context_length", "4000"], "1988 tokens | context_length 4000"),
+    (["--resume", "--run", "other"], "no run other"),
+])
+def test_a_mistake_is_told_once_and_leaves_no_process(words, tmp_path, words_added, facts):
+    with together([*words, "--run", "a", *words_added], 2, tmp_path / "out") as group:
+        assert group.processes[0].wait(60) == 2
+        if "many" in words_added:  # before it has met the others, for whom torchrun would not wait
+            group.send(1, signal.SIGTERM)
+        assert group.codes()[1] in (2, 130, -signal.SIGTERM)
+        assert re.fullmatch(r"python -m gpt\.pretrain: .+\n", group.printed())
+        assert re.search(says(facts), group.printed())
+        assert group.printed(1) == ""
+    assert not (tmp_path / "runs" / "a").exists()
+
+
+def test_two_groups_cannot_train_one_run(words, run_of, tmp_path):
+    with together([*words, *ENDLESS, "--run", "two"], 2, tmp_path / "out") as first:
+        until(lambda: in_training(run_of("two")))
+        with together([*words[:2], "--run", "two", "--resume"], 2, tmp_path / "out") as second:
+            assert second.codes() == [2, 2]
+            assert re.fullmatch(r"python -m gpt\.pretrain: another run is training on this machine.+\n", second.printed())
+            assert second.printed(1) == ""
+        first.send(0, signal.SIGTERM)
+        assert first.codes() == [0, 0]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_started_alone_says_so(monkeypatch, rank):
+    monkeypatch.setattr(distributed, "JOIN_SECONDS", 1)
+    for name, value in {"WORLD_SIZE": "2", "RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(UserError, match=says("torchrun", "not all 2 processes" if rank == 0 else "process 1 of 2 finds nobody")), \
+            joined_processes():
+        pass
+
+
+def test_a_port_in_use_is_told(monkeypatch):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+            monkeypatch.setenv(name, str(value))
+        taken = says(f"another program uses the address 127.0.0.1:{port}", "--master_port")
+        with pytest.raises(UserError, match=taken), joined_processes():
+            pass
+
+
+@pytest.mark.parametrize(("environment", "facts"), [
+    ({"WORLD_SIZE": "2"}, "RANK, MASTER_ADDR, MASTER_PORT is not set | torchrun"),
+    ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two' | torchrun"),
+    ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, "2 processes | RANK is 2 | torchrun"),
+])
+def test_what_the_environment_says_wrongly_is_told(monkeypatch, environment, facts):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=says(facts)), joined_processes():
+        pass
+
+
+def test_each_process_gets_a_gpu_of_its_own_or_a_sentence(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.accelerator, "set_device_index", chosen.append)
+    device.use_own_gpu(torch.device("cpu"), 1, 8)
+    device.use_own_gpu(torch.device("cuda"), 0, 1)
+    assert chosen == []
+    device.use_own_gpu(torch.device("cuda"), 1, 2)
+    assert chosen == [1]
+    with pytest.raises(UserError, match=says("3 processes", "2 GPUs", "at most 2", "cpu")):
+        device.use_own_gpu(torch.device("cuda"), 0, 3)
