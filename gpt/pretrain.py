@@ -6,6 +6,7 @@ if __name__ == "__main__":
     prepare_terminal("python -m gpt.pretrain")
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -39,6 +40,7 @@ def make_parser() -> Parser:
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on with a run; some settings may change, such as --max_steps")
     parser.add_argument("--preset", choices=PRESETS, help="start from a named CONFIG; further flags change it")
+    parser.add_argument("--shard", action="store_true", help="with torchrun: each process has a part of the model, not all of it")
     add_flags(parser, FIELDS)
     return parser
 
@@ -47,28 +49,29 @@ def session_from_flags(options: dict[str, Any], processes: Processes | None = No
     """The session that the flags ask for; where torchrun has started the processes anew, one that goes on from the last save. Raises
     UserError for flags that contradict each other."""
     options, (restarts, most_restarts) = dict(options), restarts_here()
-    name, root, resume, preset = (options.pop(key) for key in ("run", "checkpoints", "resume", "preset"))
+    name, root, resume, preset, shard = (options.pop(key) for key in ("run", "checkpoints", "resume", "preset", "shard"))
+    together = {"processes": processes, "sharded": shard}
     if most_restarts and not name:
         raise UserError("torchrun with --max-restarts needs --run: name the run, so that it is found after a restart")
     if restarts and not resume and (Path(root) / check_name(name) / "config.json").exists():
-        return Session(root, name, processes=processes)
+        return Session(root, name, **together)
     if resume:
         if not name:
             raise UserError("--resume needs --run: name the run to go on with")
         if preset:
             raise UserError("--resume goes on with the run's own CONFIG: leave out --preset, or start a new run")
-        return Session(root, name, changes=options, processes=processes)
+        return Session(root, name, changes=options, **together)
     config = {**(PRESETS[preset].config if preset else CONFIG), **options}
     if name is None:
         name = new_name(root, str(config["corpus"]))
-    return Session(root, name, config, processes=processes)
+    return Session(root, name, config, **together)
 
 
 def describe(session: Session) -> str:
     """What is trained, and on which device or devices. The progress bar shows the time after a few steps."""
     run, count = session.writer.config(), session.processes.count
     text, together = run["tokenizer"], f"{count} processes, each " if count > 1 else ""
-    memory = training_bytes(session.config, text["train_tokens"] + text["validation_tokens"])
+    memory = bytes_here(session, session.config, text["train_tokens"] + text["validation_tokens"])
     limit = memory_limit() if session.device.type == "cpu" else None
     allowed = f" ({limit / 1e9:.1f} GB are allowed)" if limit else ""
     return (f"{run['parameters']:,} parameters, {text['train_tokens']:,} training tokens of {text['n_vocab']:,} kinds, "
@@ -76,11 +79,17 @@ def describe(session: Session) -> str:
             f"saved every {SAVE_SECONDS:.0f} s, or more rarely if that takes long")
 
 
+def bytes_here(session: Session, config: dict[str, Any], n_tokens: float) -> float:
+    """What training `config` takes of this machine's memory, or of that of each of its GPUs."""
+    here, count = session.processes.local_count, session.processes.count
+    return training_bytes({**config, "batch": math.ceil(config["batch"] * here / count)}, n_tokens, here)
+
+
 def memory_warning(session: Session) -> str:
     """A sentence if the memory that is free will not be enough, with what to do about it; else "". To be asked before the text is read."""
     on_gpu, n_tokens = session.device.type != "cpu", tokens_of_file(session.config)
     config = {**session.config, "vocab_size": getattr(TOKENIZERS[session.config["tokenizer"]], "n_vocab", session.config["vocab_size"])}
-    needed = training_bytes(config, n_tokens)
+    needed = bytes_here(session, config, n_tokens)
     free = free_bytes(session.device) + (0 if on_gpu else psutil.Process().memory_info().rss)  # which `needed` counts too
     if needed <= free:
         return ""

@@ -29,10 +29,10 @@ MEMORY_SETTINGS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size
 @dataclass(frozen=True)
 class Estimate:
     """`parameters` and `flops` (per token, forward and backward) are given by part of the model. `training_bytes` is the peak memory
-    of training (on a GPU, only what PyTorch takes there), `reading_bytes` what tokenising the text takes, `free_bytes` what is free.
-    `flops_per_step` are floating point operations. `steps` is 0 if only max_minutes ends the run. `seconds` is the time of the whole run;
-    max_minutes limits it, but not the time of one step or one evaluation. `settings_to_lower` are the settings to lower if memory is
-    short."""
+    of training (of all processes together, but on GPUs what PyTorch takes on each), `reading_bytes` what tokenising the text takes,
+    `free_bytes` what is free. `flops_per_step` are floating point operations. `steps` is 0 if only max_minutes ends the run. `seconds`
+    is the time of the whole run; max_minutes limits it, but not the time of one step or one evaluation. `settings_to_lower` are those to
+    lower if memory is short."""
 
     parameters: dict[str, int]
     flops: dict[str, float]
@@ -106,14 +106,15 @@ def optimizer_bytes(config: dict) -> float:
     return 4 * OPTIMIZERS[config["optimizer"]].state_numbers(config)
 
 
-def training_bytes(config: dict, n_tokens: float = 0) -> float:
+def training_bytes(config: dict, n_tokens: float = 0, processes: int = 1) -> float:
     """Peak memory of training on a text of `n_tokens` tokens: weights, optimizer state, and the largest additional memory of any phase of
-    a step. On a CPU it is the resident memory of the whole process, on a GPU the memory that PyTorch allocates there."""
+    a step. On a CPU it is the resident memory of all processes, on a GPU the memory that PyTorch allocates on each."""
     device = choose_device(config["device"])
-    if device.type != "cpu":
-        return peak_bytes(config, True, choose_precision(config["precision"], device)[0]) + 8 * n_tokens
-    trained = peak_bytes(config, False, choose_precision(config["precision"], device)[0]) + HELD_BYTES * n_tokens
-    return max(trained, process_bytes(config) + reading_bytes(n_tokens, False))
+    on_gpu, precision = device.type != "cpu", choose_precision(config["precision"], device)[0]
+    peak = peak_bytes({**config, "batch": math.ceil(config["batch"] / processes)}, on_gpu, precision, processes > 1)
+    if on_gpu:
+        return peak + 8 * n_tokens
+    return max(processes * (peak + HELD_BYTES * n_tokens), processes * process_bytes(config) + READING_BYTES * n_tokens)
 
 
 def reading_bytes(n_tokens: float, on_gpu: bool) -> float:
@@ -134,17 +135,19 @@ def process_bytes(config: dict) -> float:
     return PROCESS_BYTES + TOKENIZERS[config["tokenizer"]].learning_bytes
 
 
-def peak_bytes(config: dict, on_gpu: bool, precision: str) -> float:
+def peak_bytes(config: dict, on_gpu: bool, precision: str, is_shared: bool = False) -> float:
     """The peak is in one of two phases: at the start of the backward pass, with all tensors saved for it; or during the optimizer's
-    update, while, on a CPU, malloc still holds the memory of the last evaluation."""
+    update, while, on a CPU, malloc still holds the memory of the last evaluation. With batches that several processes share, gradients stay
+    allocated from step to step, where they are exchanged."""
     weights, state = 4 * sum(count_parameters(config).values()), optimizer_bytes(config)
     heap, gradients = 1 if on_gpu else HEAP, weights
     casts = 0 if precision == "float32" else weights / 2  # autocast keeps its copy of each weight until the forward pass ends
-    backward = heap * activation_bytes(config, on_gpu, precision) + casts + (gradients if config["grad_accum"] > 1 else 0)
+    backward = heap * activation_bytes(config, on_gpu, precision) + casts + (gradients if config["grad_accum"] > 1 or is_shared else 0)
+    evaluation = heap * evaluation_bytes(config)
     update = gradients + 4 * OPTIMIZERS[config["optimizer"]].update_numbers(config)
     if on_gpu:
-        return weights + state + max(backward, evaluation_bytes(config), update)
-    return process_bytes(config) + weights + state + max(backward, heap * evaluation_bytes(config) + update)
+        return weights + state + max(backward, evaluation + (gradients if is_shared else 0), update)
+    return process_bytes(config) + weights + state + max(backward, evaluation + update)
 
 
 def settings_to_lower(config: dict) -> tuple[str, ...]:
@@ -189,11 +192,12 @@ def pass_work(config: dict, tokens: int, on_gpu: bool) -> Work:
                 2 * tokens * fresh)  # each saved number and its gradient
 
 
-def step_work(config: dict, on_gpu: bool) -> Work:
-    """One optimizer step: its batches, and the update of each parameter."""
-    batch = pass_work(config, config["batch"] * config["context_length"], on_gpu)
+def step_work(config: dict, on_gpu: bool, processes: int = 1) -> Work:
+    """One optimizer step, as seen by a GPU, or by a CPU whose cores all processes share: its batches, and the update of each parameter,
+    which every process makes for itself. The exchange of gradients is not counted."""
+    batch = pass_work(config, config["batch"] * config["context_length"] // (processes if on_gpu else 1), on_gpu)
     update = Work(products=OPTIMIZERS[config["optimizer"]].update_flops(config), elements=sum(count_parameters(config).values()))
-    return batch.times(config["grad_accum"]).plus(update)
+    return batch.times(config["grad_accum"]).plus(update.times(1 if on_gpu else processes))
 
 
 def evaluation_work(config: dict, tokens: float, on_gpu: bool) -> Work:
@@ -224,8 +228,8 @@ def seconds_of(work: Work, speed: Work) -> float:
     return sum(amount * rate for amount, rate in zip(work, speed, strict=True))
 
 
-def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimate:
-    """The price of training `config` on `n_train_tokens` tokens on this machine. `config` must be valid."""
+def estimate(config: dict, n_train_tokens: int, device: str = "auto", processes: int = 1) -> Estimate:
+    """The price of training `config` on `n_train_tokens` tokens on this machine, with so many processes. `config` must be valid."""
     config = {**config, "device": device}
     chosen, speed = choose_device(device), machine_speed(device, config["precision"])
     on_gpu = chosen.type != "cpu"
@@ -233,13 +237,15 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto") -> Estimat
     n_validation = n_train_tokens * VALIDATION_SHARE / (1 - VALIDATION_SHARE)
     n_tokens = n_train_tokens + n_validation
     evaluated = min(config["eval_tokens"] or n_validation, n_validation)
-    first = evaluation_work(config, min(evaluated, TOKENS_AT_ONCE), on_gpu)
-    step, evaluation = step_work(config, on_gpu), evaluation_work(config, evaluated, on_gpu)
+    share = processes if on_gpu else 1
+    first = evaluation_work(config, min(evaluated, TOKENS_AT_ONCE) / share, on_gpu)
+    step, evaluation = step_work(config, on_gpu, processes), evaluation_work(config, evaluated / share, on_gpu)
     evaluations = evaluation.times(steps / config["eval_every"]).plus(first)
     seconds = seconds_of(step.times(steps).plus(evaluations), speed)
     if limit := 60 * config["max_minutes"]:
         seconds = min(seconds, limit) if steps else limit
     parameters = count_parameters(config)
     return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config),
-                    training_bytes(config, n_tokens), reading_bytes(n_tokens, on_gpu), free_bytes(chosen), flops_per_step(config), steps,
-                    seconds, seconds_of(step, speed), seconds_of(evaluation, speed), settings_to_lower(config))
+                    training_bytes(config, n_tokens, processes), reading_bytes(n_tokens, on_gpu), free_bytes(chosen),
+                    flops_per_step(config), steps, seconds, seconds_of(step, speed), seconds_of(evaluation, speed),
+                    settings_to_lower(config))

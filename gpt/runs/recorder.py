@@ -54,7 +54,7 @@ class Recorder:
         if event.kind == "evaluation":
             if trainer.best_loss < self._best:
                 self._best = trainer.best_loss
-                self.writer.save_best(trainer.model, trainer.step, self._best)
+                self.writer.save_best(trainer.weights(), trainer.step, self._best)
             self.update_status(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
         if "loss" in row and self.clock.seconds() - self._status_at > STATUS_SECONDS:
             self.update_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
@@ -68,7 +68,7 @@ class Recorder:
     def sample(self) -> Event:
         """A text that the model writes now, always from the same prompt and with the same seed."""
         prompt, sampling = self.corpus.prompt, Sampling(max_new_tokens=SAMPLE_TOKENS, seed=self.trainer.config["seed"])
-        text = "".join(piece.text for piece in write(self.trainer.model, self.tokenizer, prompt, sampling))
+        text = "".join(piece.text for piece in write(self.trainer.whole_model(), self.tokenizer, prompt, sampling))
         event = Event("sample", {**self.trainer.position(), "kind": "sample", "prompt": prompt, "text": text})
         self.writer.append(event.row)
         return event
@@ -92,7 +92,7 @@ class Recorder:
         """Save all that is needed to go on from here. Raises DivergedError instead if that would save nonsense."""
         self.trainer.check_finite()
         begin = self.clock.seconds()
-        self.writer.save_last(self.trainer.model, self.trainer.state())
+        self.writer.save_last(self.trainer.weights(), self.trainer.state())
         self._saved_at = self.clock.seconds()
         self._save_every = max(SAVE_SECONDS, (self._saved_at - begin) / SAVING_SHARE)
         self.update_status(saved_step=self.trainer.step, save_every_seconds=round(self._save_every, 1))
@@ -100,7 +100,7 @@ class Recorder:
     def snapshot(self) -> None:
         """Save these weights to be inspected. Raises DivergedError if they are no numbers any more."""
         self.trainer.check_finite()
-        self.writer.save_snapshot(self.trainer.model, self.trainer.step)
+        self.writer.save_snapshot(self.trainer.weights(), self.trainer.step)
 
     def finish(self) -> None:
         """End the run, for whatever reason: write a save, and a snapshot to inspect."""
@@ -129,14 +129,13 @@ class Recorder:
         events, self._new_events = self._new_events, []
         return events
 
-    def restore_best(self) -> str:
-        """Load the best weights into the model, if there are any. Returns what was saved of the run, in words."""
+    def what_is_kept(self) -> str:
+        """What was saved of a run whose loss is no number any more, in words."""
         resuming = f"resuming it with another learning_rate goes on from step {self.writer.saved_step()}"
         try:
-            weights, about = load_best(self.writer)
+            _, about = load_best(self.writer)
         except RunError:
             return resuming
-        self.trainer.model.load_state_dict(weights)
         return f"the best weights, of step {about['step']}, are kept, and {resuming}"
 
     def update_status(self, **changes: Any) -> None:
@@ -160,7 +159,7 @@ class Recorder:
         self.forming.plan(self.trainer.steps, self.trainer.config["head_scores"])
 
     def _score_heads(self) -> None:
-        for row in self.forming.rows(self.trainer.model, self.trainer.position()):
+        for row in self.forming.rows(self.trainer.whole_model(), self.trainer.position()):
             self.writer.append(row)
             if row["kind"] == "formed":
                 self._new_events.append(Event("formed", row))

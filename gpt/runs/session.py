@@ -26,8 +26,9 @@ from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, l
 from gpt.runs.temporary import own_folder
 from gpt.runs.writer import RunWriter
 from gpt.training.device import choose_device, choose_precision, describe_device, ran_out_of_memory, use_own_gpu
-from gpt.training.distributed import Processes, lost_contact
+from gpt.training.distributed import Processes, check_batch, lost_contact
 from gpt.training.limits import use_allowed_cores
+from gpt.training.parallel import placed
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 
 LENGTHS = {"max_steps", "epoch", "max_minutes"}  # settings that say how long a run is
@@ -52,8 +53,9 @@ class Session:
     """
 
     def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None,
-                 processes: Processes | None = None):
-        """A new run with `config`; without one, the run `name` is resumed, with `changes` of settings that are changeable."""
+                 processes: Processes | None = None, sharded: bool = False):
+        """A new run with `config`; without one, the run `name` is resumed, with `changes` of settings that are changeable. Where several
+        `processes` train it, each has the whole model or, if `sharded`, a part of it."""
         self.writer = RunWriter(Path(root) / check_name(name))
         self.resumes = config is None
         exists = self.writer.path.exists() and not (config is not None and self.writer.never_began())
@@ -65,8 +67,11 @@ class Session:
         self.config = dict(self._resumed_config() if self.resumes else validate(config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
-        self.processes = processes or Processes()
-        self.processes.check_batch(self.config["batch"])
+        self.processes, self.sharded = processes or Processes(), sharded
+        if sharded and self.processes.count == 1:
+            raise UserError("--shard shares the model out to several processes, and this is the only one: start them with torchrun, or "
+                            "leave out --shard")
+        check_batch(self.config["batch"], self.processes.count)
         use_allowed_cores(self.processes.local_count)
         self.device = choose_device(self.config["device"])
         use_own_gpu(self.device, self.processes.local_rank, self.processes.local_count)
@@ -141,7 +146,7 @@ class Session:
             self.end_at_once()
             raise
         except DivergedError as error:
-            failure = DivergedError(f"{error}; {self.recorder.restore_best()}")
+            failure = DivergedError(f"{error}; {self.recorder.what_is_kept()}")
             self._end("failed", str(failure))
             raise failure from error
         except UserError as error:
@@ -188,9 +193,9 @@ class Session:
             raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
-        model = GPT2(self.config).to(self.device)
         precision, _ = choose_precision(self.config["precision"], self.device)
-        self.processes.begin(({**self.config, "device": self.device.type, "precision": precision}, text))
+        self.processes.begin(({**self.config, "device": self.device.type, "precision": precision}, text, self.sharded))
+        model = placed(GPT2(self.config), self.device, self.processes.count, self.sharded)
         self.trainer, self.corpus = Trainer(self.config, model, text, clock, self.processes), corpus
         notes = self._load_last() if self.resumes else corpus.notes
         probes = self._probes(text)

@@ -20,7 +20,6 @@ from torch import Tensor
 from gpt.config import table_version
 from gpt.data.tokenizer import Tokenizer
 from gpt.interpret.probes import Probes
-from gpt.model.gpt2 import GPT2
 from gpt.runs.locks import start_time
 from gpt.runs.run import FORMAT, Run, RunError, check_command, damage_as_run_error
 from gpt.runs.storage import (
@@ -164,14 +163,14 @@ class RunWriter(Run):
     # What it has learned
 
     @retried
-    def save_best(self, model: GPT2, step: int, val_loss: float) -> None:
+    def save_best(self, weights: dict[str, Tensor], step: int, val_loss: float) -> None:
         """best.safetensors, with the step and the loss that made them the best."""
-        save_tensors(self._weights_path(None), model.state_dict(), {"step": step, "val_loss": val_loss})
+        save_tensors(self._weights_path(None), weights, {"step": step, "val_loss": val_loss})
 
     @retried
-    def save_snapshot(self, model: GPT2, step: int) -> None:
+    def save_snapshot(self, weights: dict[str, Tensor], step: int) -> None:
         """Snapshots are for inspection, so half precision is enough: it halves their size."""
-        save_tensors(self._weights_path(step), {name: tensor.half() for name, tensor in model.state_dict().items()})
+        save_tensors(self._weights_path(step), {name: tensor.half() for name, tensor in weights.items()})
 
     def forget_snapshots_after(self, step: int) -> None:
         """Remove snapshots past `step`, of work that will be done again."""
@@ -180,10 +179,10 @@ class RunWriter(Run):
                 self._weights_path(later).unlink()
 
     @retried
-    def save_last(self, model: GPT2, trainer_state: dict[str, Any]) -> None:
+    def save_last(self, weights: dict[str, Tensor], trainer_state: dict[str, Any]) -> None:
         """last/: model, optimizers and position, enough to go on bit for bit. The save before is kept."""
         tensors: dict[str, Tensor] = {}
-        state = split_tensors({"model": model.state_dict(), "trainer": trainer_state}, "saved", tensors)
+        state = split_tensors({"model": weights, "trainer": trainer_state}, "saved", tensors)
         (self.path / "last").mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             bring_to_disk(self.path / "metrics.jsonl")  # a save must not reach the disk before the rows that led to it

@@ -1,9 +1,9 @@
 """Several processes that train one model together, on the GPUs of one machine or of many: torch.distributed and torchrun.
 
-Each process has the whole model and computes the loss on its share of every batch. Their gradients are averaged before each update, so
-that all models stay the same (Li et al. 2020, 2006.15704). torchrun starts the processes and tells each its number, the rank. The process
-of rank 0 leads: it alone reads the text and writes the run's folder. Between two events of the trainer the others wait for its orders, so
-that whatever somebody requests of the run reaches all of them between the same two steps.
+Each process computes the loss on its share of every batch, and their gradients are averaged before each update (gpt/training/parallel.py).
+torchrun starts the processes and tells each its number, the rank. The process of rank 0 leads: it alone reads the text and writes the run's
+folder. Between two events of the trainer the others wait for its orders, so that whatever somebody requests of the run reaches all of them
+between the same two steps.
 """
 
 import contextlib
@@ -11,18 +11,16 @@ import os
 import sys
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from gpt.errors import UserError
-from gpt.model.gpt2 import GPT2
+from gpt.training.limits import own_cores
 
 JOIN_SECONDS = 60  # all processes must have begun this soon after the first
 ANSWER_SECONDS = 1800  # a process that does not answer for so long counts as lost; one that has ended is noticed at once
@@ -50,24 +48,9 @@ class Processes:
     def __init__(self) -> None:
         self.stop = Stop()
 
-    def check_batch(self, batch: int) -> None:
-        """Raise UserError if a batch of `batch` windows cannot be shared out evenly."""
-        if batch % self.count:
-            remedy = f"{batch - batch % self.count} or " if batch > self.count else ""
-            raise UserError(f"batch {batch} cannot be shared out to {self.count} processes: set it to {remedy}"
-                            f"{batch + self.count - batch % self.count}")
-
     def begin(self, start: Any = None) -> Any:
         """On rank 0: give the others what they need to begin. On the others: wait for it. Returns it."""
         return start
-
-    def averaging(self, model: GPT2, loss: Callable) -> Callable:
-        """`loss`, a function of ids and targets that uses `model`, such that its backward pass averages gradients over all processes."""
-        return loss
-
-    def not_averaging(self, loss: Callable) -> contextlib.AbstractContextManager:
-        """Within the block, backward passes of `loss`, made by `averaging`, leave each process its own gradients, to be added to."""
-        return contextlib.nullcontext()
 
     def average(self, value: Tensor) -> Tensor:
         """The mean over all processes of a tensor on any device."""
@@ -117,13 +100,6 @@ class ManyProcesses(Processes):
         dist.broadcast_object_list(told, 0)
         self.begun = True
         return told[0]
-
-    def averaging(self, model: GPT2, loss: Callable) -> Callable:
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # PyTorch 2.13 has another name for it, 2.11 only this
-            return DistributedDataParallel(_LossModule(model, loss), broadcast_buffers=False)  # ours are constants
-
-    def not_averaging(self, loss: DistributedDataParallel) -> contextlib.AbstractContextManager:
-        return loss.no_sync()
 
     def average(self, value: Tensor) -> Tensor:
         value = value.clone()
@@ -190,15 +166,27 @@ class ManyProcesses(Processes):
         return f"one of the {self.count} processes that trained together has ended"
 
 
-class _LossModule(nn.Module):
-    """A module whose forward pass is a loss, since DistributedDataParallel averages gradients of what a module's forward pass returns."""
+def check_processes(count: int, batch: int, device: torch.device) -> None:
+    """Raise UserError if `count` processes of this machine cannot train on batches of `batch` windows on its CPU, or its GPUs."""
+    most = own_cores() if device.type == "cpu" else torch.accelerator.device_count()
+    if count > max(most, 1):
+        what = "core" if device.type == "cpu" else "GPU"
+        raise UserError(f"{count} processes cannot train on {most} {what}{'' if most == 1 else 's'}: start at most {most}")
+    check_batch(batch, count)
 
-    def __init__(self, model: GPT2, loss: Callable):
-        super().__init__()
-        self.model, self._loss = model, loss
 
-    def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
-        return self._loss(ids, targets)
+def check_batch(batch: int, count: int) -> None:
+    """Raise UserError if a batch of `batch` windows cannot be shared out evenly to `count` processes."""
+    if batch % count:
+        remedy = f"{batch - batch % count} or " if batch > count else ""
+        raise UserError(f"batch {batch} cannot be shared out to {count} processes: set it to {remedy}{batch + count - batch % count}")
+
+
+def usual_processes(device: torch.device, batch: int) -> int:
+    """How many processes are best on this machine for batches of `batch` windows: as many as it has GPUs, if they can share a batch out;
+    one on a CPU, since it uses all cores."""
+    n_gpus = 1 if device.type == "cpu" else torch.accelerator.device_count()
+    return max(count for count in range(1, n_gpus + 1) if batch % count == 0)
 
 
 def lost_contact(error: BaseException) -> bool:
@@ -270,6 +258,7 @@ def _join(rank: int, count: int) -> dist.Store:
     soon = timedelta(seconds=JOIN_SECONDS)
     try:
         store, _, _ = next(dist.rendezvous("env://", rank, count, timeout=soon))
+        store = dist.PrefixStore(f"attempt {restarts_here()[0]}", store)  # torchrun's own outlasts a restart, with what was said before it
         store.set(f"here {rank}", "")
         store.wait([f"here {other}" for other in range(count)], soon)
     except dist.DistNetworkError as error:
@@ -280,5 +269,9 @@ def _join(rank: int, count: int) -> dist.Store:
     except dist.DistStoreError:
         raise UserError(f"not all {count} processes came to {where} within {JOIN_SECONDS} seconds: start all of them with "
                         "torchrun") from None
-    dist.init_process_group(store=store, rank=rank, world_size=count, timeout=timedelta(seconds=ANSWER_SECONDS))
+    try:
+        dist.init_process_group(store=store, rank=rank, world_size=count, timeout=timedelta(seconds=ANSWER_SECONDS))
+    except RuntimeError as error:
+        raise UserError(f"process {rank} of {count} has met the others at {where}, but cannot reach them: let the machines connect to each "
+                        "other at any port, or name the network to use in GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME") from error
     return store

@@ -7,18 +7,20 @@ from gpt.model.gpt2 import GPT2
 from gpt.training.device import choose_device, ran_out_of_memory, use_own_gpu
 from gpt.training.distributed import ManyProcesses, RunIsOver, lost_contact
 from gpt.training.limits import use_allowed_cores
+from gpt.training.parallel import placed
 from gpt.training.trainer import Trainer
 
 
 def follow(processes: ManyProcesses) -> None:
     """Train with rank 0 until it says that the run is over. If an error ends this process, its reason is left to rank 0. Raises UserError,
     and lost contact as `lost_contact` describes it."""
-    config, text = processes.begin()
+    config, text, sharded = processes.begin()
     try:
         use_allowed_cores(processes.local_count)
         device = choose_device(config["device"])
         use_own_gpu(device, processes.local_rank, processes.local_count)
-        trainer = Trainer(config, GPT2(config).to(device), text, processes=processes)
+        model = placed(GPT2(config), device, processes.count, sharded)
+        trainer = Trainer(config, model, text, processes=processes)
         with contextlib.suppress(RunIsOver):
             for _ in trainer.events():
                 pass

@@ -72,12 +72,16 @@ def allowed_cores() -> float:
     return min(quotas)
 
 
+def own_cores() -> int:
+    """How many cores this process may use, at least one: of those of the machine, those that it is bound to, or as much of their time."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(allowed_cores(), here)))
+
+
 def use_allowed_cores(n_processes: int = 1) -> None:
     """Let PyTorch use no more threads than this process may use cores: with more, all of them are halted for part of the time. Several
     processes that train together share the cores evenly (torchrun would leave each of them one)."""
-    cores = allowed_cores()
     if n_processes > 1:
-        here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(max(1, int(min(cores, here) / n_processes)))
-    elif cores < torch.get_num_threads():
-        torch.set_num_threads(max(1, int(cores)))
+        torch.set_num_threads(max(1, own_cores() // n_processes))
+    elif allowed_cores() < torch.get_num_threads():
+        torch.set_num_threads(max(1, int(allowed_cores())))

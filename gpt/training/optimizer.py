@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from gpt.model.flops import count_parameters
 from gpt.model.gpt2 import GPT2
+from gpt.training.parallel import part, whole
 
 BETAS = (0.9, 0.99)  # AdamW's averages; 0.99 suits the small batches of short runs
 MOMENTUM = 0.85  # of Muon; the usual 0.95 averages over too many steps for runs of a few hundred
@@ -57,16 +58,16 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "factor": 1.0})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:  # which PyTorch's helpers name when they call it
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[nn.Parameter]] = {}
             for parameter in group["params"]:
                 by_shape.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in by_shape.items():
-                steps = orthogonalise(torch.stack([self._momentum(parameter) for parameter in parameters]))
+                steps = orthogonalise(torch.stack([whole(self._momentum(parameter)) for parameter in parameters]))
                 scale = group["lr"] * 0.2 * max(shape) ** 0.5
                 for parameter, step in zip(parameters, steps, strict=True):
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(step, alpha=scale)
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(part(step, parameter), alpha=scale)
 
     def _momentum(self, parameter: nn.Parameter) -> Tensor:
         """Nesterov momentum: the running average of gradients, averaged once more with the current gradient."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import choose_precision, working_compiler
 from gpt.training.distributed import Processes
 from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
+from gpt.training.parallel import parallel, whole
 
 MOST_ROWS = 1000  # approximate number of training rows of a whole run
 TOKENS_AT_ONCE = 4096  # tokens per evaluation batch: larger batches do not fit into the CPU's caches and took twice as long
@@ -56,11 +56,12 @@ class Event:
 
 
 def on_all(method: Callable) -> Callable:
-    """Decorator for a method of the trainer that all processes must call: when rank 0 does, between two events, the others are told to."""
+    """Decorator for a method of the trainer that all processes must call: when rank 0 does, between two events, the others are told to,
+    with the same arguments but those that have names, which may be large."""
     @functools.wraps(method)
-    def calling(self: "Trainer", *arguments: Any) -> Any:
+    def calling(self: "Trainer", *arguments: Any, **named: Any) -> Any:
         self.processes.order(method.__name__, *arguments)
-        return method(self, *arguments)
+        return method(self, *arguments, **named)
     return calling
 
 
@@ -76,13 +77,12 @@ class Trainer:
         text.check(config["context_length"])
         self.config, self.model, self.clock = config, model, clock or Clock()
         self.processes = processes or Processes()
-        self.processes.check_batch(config["batch"])
+        self.parallel = parallel(model, self.processes.count, torch.compile if config["compile"] else lambda loss: loss)
         self.device = next(model.parameters()).device
         self.text = text.to(self.device)
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"],
                                      self.processes.rank, self.processes.count)
         self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config)
-        self._loss = self.processes.averaging(model, torch.compile(model.loss) if config["compile"] else model.loss)
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self.tokens_per_step = tokens_per_step(config)
@@ -104,7 +104,7 @@ class Trainer:
         self.model.train()
         with working_compiler():
             with self._autocast():
-                loss = self._loss(*self.batches(0))
+                loss = self.parallel.loss(*self.batches(0))
             loss.backward()
         self.model.zero_grad(set_to_none=True)
 
@@ -180,11 +180,15 @@ class Trainer:
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
-            batches = evaluation_batches(self.validation_tokens(at_most), context_length, at_once)
-            for ids, targets in itertools.islice(batches, self.processes.rank, None, self.processes.count):
-                losses.append(self.model.loss(ids, targets, reduction="sum"))
-                n_bytes += self.text.byte_lengths[targets].sum()
-                n_tokens += targets.numel()
+            batches = list(evaluation_batches(self.validation_tokens(at_most), context_length, at_once))
+            rank, count = self.processes.rank, self.processes.count
+            for i in range(rank, math.ceil(len(batches) / count) * count, count):
+                ids, targets = batches[i % len(batches)]
+                loss = self.model.loss(ids, targets, reduction="sum")
+                if i < len(batches):  # otherwise it has only helped the others, which need this process's part of the model
+                    losses.append(loss)
+                    n_bytes += self.text.byte_lengths[targets].sum()
+                    n_tokens += targets.numel()
         nats = sum(torch.stack(losses).cpu().tolist()) if losses else 0.0  # in float64, which not every GPU has
         nats, n_tokens, n_bytes = self.processes.sum([nats, n_tokens, int(n_bytes)])
         val_loss = nats / n_tokens
@@ -217,13 +221,13 @@ class Trainer:
         loss = torch.zeros((), device=self.device)
         last = (self.step + 1) * accumulate - 1
         for index in range(self.step * accumulate, last + 1):
-            with self.processes.not_averaging(self._loss) if index < last else contextlib.nullcontext():
+            with self.parallel.not_averaging() if index < last else contextlib.nullcontext():
                 loss += self._backward(index) / accumulate
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config["grad_clip"] or math.inf)
+        norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config["grad_clip"] or math.inf))
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
@@ -235,7 +239,7 @@ class Trainer:
         ids, targets = self.batches(index)
         seed_dropout(self.device, (self.config["seed"] * 1_000_003 + index) * self.processes.count + self.processes.rank)
         with self._autocast():
-            loss = self._loss(ids, targets)
+            loss = self.parallel.loss(ids, targets)
         self.scaler.scale(loss / self.config["grad_accum"]).backward()
         return loss.detach()
 
@@ -251,9 +255,10 @@ class Trainer:
                 "grad_norm": norm if math.isfinite(norm) else None,  # float16 overflows at times; the scaler skips such a step
                 "tokens_per_second": speed, "mfu": mfu}
 
+    @on_all
     def check_finite(self) -> None:
         """Raise DivergedError if a weight, or a loss since the last training row, is NaN or infinite."""
-        sums = [loss for loss, _ in self._pending] + [parameter.detach().sum() for parameter in self.model.parameters()]
+        sums = [loss for loss, _ in self._pending] + [whole(parameter.detach().sum()) for parameter in self.model.parameters()]
         if not torch.stack(sums).isfinite().all():
             raise self._diverged()
 
@@ -272,22 +277,37 @@ class Trainer:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.precision))
 
+    @on_all
+    def weights(self) -> dict[str, Tensor]:
+        """The model's weights by parameter."""
+        return self.parallel.weights()
+
+    @on_all
+    def whole_model(self) -> GPT2:
+        """The model as one process would have it, to write and to be looked at."""
+        return self.parallel.whole_model()
+
+    @on_all
     def state(self) -> dict[str, Any]:
         """Everything needed to resume the run exactly, with as many processes, except the model's weights."""
         return {"step": self.step, "evaluated": self._evaluated, "best_loss": self.best_loss, "seconds": self.clock.seconds(),
                 "pending": self._pending, "scaler": self.scaler.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
+                "optimizers": [self.parallel.optimizer_state(optimizer) for optimizer in self.optimizers]}
+
+    def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """On rank 0: go, with the other processes, to where the run was when its model had these weights and `state` was taken."""
+        position = {name: value for name, value in state.items() if name != "optimizers"}
+        self._load(position, weights=weights, optimizers=state["optimizers"])
 
     @on_all
-    def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Go to where the run was when its model had these weights and `state` was taken."""
-        self.model.load_state_dict(weights)
-        self.step, self._evaluated, self.best_loss = state["step"], state["evaluated"], state["best_loss"]
-        self.clock, self._seconds = Clock(state["seconds"]), state["seconds"]
-        self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in state["pending"]]
-        self.scaler.load_state_dict(state["scaler"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+    def _load(self, position: dict[str, Any], weights: dict[str, Tensor] | None = None, optimizers: list[dict] | None = None) -> None:
+        self.step, self._evaluated, self.best_loss = position["step"], position["evaluated"], position["best_loss"]
+        self.clock, self._seconds = Clock(position["seconds"]), position["seconds"]
+        self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in position["pending"]]
+        self.scaler.load_state_dict(position["scaler"])
+        self.parallel.load_weights(weights or {})
+        for optimizer, saved in zip(self.optimizers, optimizers or [{}] * len(self.optimizers), strict=True):
+            self.parallel.load_optimizer(optimizer, saved)
 
 
 def seed_dropout(device: torch.device, seed: int) -> None:

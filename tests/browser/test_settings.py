@@ -6,8 +6,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from gpt.config import CONFIG, FIELDS, PRESETS
+from gpt.runs.run import Run
 from tests.browser.conftest import PATIENT, wait_until_ready
 from tests.browser.test_page import open_box
+from tests.conftest import CORES
+from tests.sessions import until, while_it_moves
 
 PROMINENT = [field for field in FIELDS if field.prominent]
 
@@ -104,7 +107,8 @@ def test_settings_are_searched_by_name_and_by_sentence(open_page):
     page = open_page()
     open_box(page, "All settings")
     settings = page.locator("#all-settings .gpt-setting")
-    expect(settings).to_have_count(len(FIELDS) - len(PROMINENT))  # without the text, with the name of the run
+    count = len(FIELDS) - len(PROMINENT) + 1  # without the text, with the name of the run and the processes
+    expect(settings).to_have_count(count)
     for words, wanted in (("warmup", "warmup"), ("ROTATED", "position"), ("shortened gradients", "grad_clip")):
         page.get_by_label("search the settings").fill(words)
         shown = settings.locator("visible=true")
@@ -116,7 +120,7 @@ def test_settings_are_searched_by_name_and_by_sentence(open_page):
     expect(settings.locator("visible=true")).to_have_count(0)
     expect(page.locator("#search-settings")).to_contain_text("No setting")
     page.get_by_label("search the settings").fill("")
-    expect(settings.locator("visible=true")).to_have_count(len(FIELDS) - len(PROMINENT))
+    expect(settings.locator("visible=true")).to_have_count(count)
 
 
 @pytest.mark.parametrize("preset", ["gpt2-124m", "induction"])
@@ -161,3 +165,26 @@ def test_the_form_stays_in_sight_while_the_other_column_scrolls(open_page):
     page.wait_for_function("document.scrollingElement.scrollTop > 200")
     box = page.locator("#train").bounding_box()
     assert 0 <= box["y"] <= 800
+
+
+@pytest.mark.skipif(CORES < 2, reason="two processes need two cores")
+def test_several_processes_are_priced_shown_and_trained_with(open_page, root):
+    page = open_page()
+    choose_preset(page, "induction")
+    open_box(page, "All settings")
+    processes = page.locator("#processes input")
+    expect(processes).to_have_value("1")
+    processes.fill("1000")
+    expect(page.locator("#price .gpt-error")).to_contain_text("1000 processes cannot train on", timeout=PATIENT)
+    processes.fill("2")
+    expect(command(page)).to_contain_text("torchrun --standalone --nproc_per_node 2 -m -- gpt.pretrain --preset induction", timeout=PATIENT)
+    page.locator("#run-name").locator("input, textarea").fill("by-two")
+    number(page, "max_steps").fill("40")
+    expect(command(page)).to_contain_text("--max_steps 40 --run by-two", timeout=PATIENT)
+    page.locator("#train").click()
+    expect(page.locator("#monitor .gpt-facts")).to_contain_text("Starting", timeout=PATIENT)
+    run = Run(root / "by-two")
+    while_it_moves(lambda: run.path.exists() and run.status()["state"] == "done", lambda: run.path.exists() and run.status()["step"])
+    assert "2 processes, each CPU" in run.log(1000)
+    until(lambda: not run.is_alive())
+    run.delete()

@@ -30,9 +30,9 @@ def saved(tmp_path, tiny, tokenizer) -> RunWriter:
         writer.model = GPT2({**tiny, "vocab_size": tokenizer.n_vocab})
         writer.write_config({"config": writer.model.config}, tokenizer)
         writer.write_probes(PROBES)
-        writer.save_best(writer.model, 5, 2.0)
-        writer.save_snapshot(writer.model, 5)
-        writer.save_last(writer.model, {"step": 5})
+        writer.save_best(writer.model.state_dict(), 5, 2.0)
+        writer.save_snapshot(writer.model.state_dict(), 5)
+        writer.save_last(writer.model.state_dict(), {"step": 5})
         writer.append({"step": 5, "loss": 1.0})
         writer.write_status(state="stopped", step=5, steps=10)
     return writer
@@ -237,8 +237,8 @@ class TestZip:
                     step += 1
                     with torch.no_grad():
                         saved.model.state_dict()[name].fill_(step)
-                    saved.save_last(saved.model, {"step": step})
-                    saved.save_snapshot(saved.model, step)
+                    saved.save_last(saved.model.state_dict(), {"step": step})
+                    saved.save_snapshot(saved.model.state_dict(), step)
                     (saved.path / f"snapshots/step-{step:06d}.safetensors").unlink()
                     saved.append({"step": step, "loss": 0.0})
 

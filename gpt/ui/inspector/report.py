@@ -5,7 +5,6 @@ It carries everything it needs: the figures' data, Plotly's own script, and the 
 
 import html
 import math
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from gpt.runs.run import DEFAULT_ROOT, Run, RunError, load_run
 from gpt.ui.charts import figures, maps
 from gpt.ui.charts.component import ASSETS, CSS, PLOTLY_JS, as_script
 from gpt.ui.inspector import roles
-from gpt.ui.server.jobs import training_arguments
+from gpt.ui.server.jobs import command_line, training_arguments
 from gpt.ui.server.training_status import duration, thinned
 
 MOST_SAMPLES = 6
@@ -54,7 +53,7 @@ def contents(run: Run) -> dict[str, Any]:
         "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],
         "formed": [{"step": row["step"], "text": escaped(row["text"])} for row in rows if row.get("kind") == "formed"],
         "heads": heads(run, rows), "questions": questions(about["config"], rows),
-        "command": shlex.join(["python", *training_arguments(about["config"], "", run.name, Path(DEFAULT_ROOT))]),
+        "command": command_line(training_arguments(about["config"], "", run.name, Path(DEFAULT_ROOT))),
         "config": [[field.name, str(config[field.name]), field.help, config[field.name] != field.default] for field in FIELDS],
     }
 

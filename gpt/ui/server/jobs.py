@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -10,18 +11,21 @@ import time
 from pathlib import Path
 
 import filelock
+import psutil
 
 from gpt.config import CONFIG, PRESETS, as_flags, validate
-from gpt.runs.run import FINAL_STATES, Run, RunError, check_command, check_name, find_run, list_runs
+from gpt.runs.run import FINAL_STATES, Run, RunError, check_command, check_name, damage_as_run_error, find_run, list_runs
 from gpt.runs.session import machine_lock, no_lock
 from gpt.runs.temporary import own_folder
 from gpt.training.device import choose_device
+from gpt.training.distributed import check_processes, usual_processes
 from gpt.ui.server.access import Access, Caps
 
 WINDOWS = os.name == "nt"
 PROJECT = Path(__file__).resolve().parents[3]  # the folder from which `python -m gpt.pretrain` runs
 # Ctrl+C in the page's terminal is not for the child.
 OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
+PREFIX = "python -m gpt.pretrain: "  # of what it says before it ends
 CHILD_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # its last words go into a file, not to a terminal
 
 
@@ -35,6 +39,19 @@ def training_arguments(config: dict, preset: str, run: str, root: Path) -> list[
 
 def resuming_arguments(run: str, root: Path) -> list[str]:
     return ["-m", "gpt.pretrain", "--run", run, "--resume", *_root_flag(root)]
+
+
+def with_processes(words: list[str], processes: int) -> list[str]:
+    """The words after `python` that let `processes` of gpt.pretrain train together (torchrun is this module). Without "--", torchrun would
+    take --run for a flag of its own."""
+    if processes == 1:
+        return words
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m", "--", *words[1:]]
+
+
+def command_line(words: list[str]) -> str:
+    """What a person types to do the same."""
+    return shlex.join(["torchrun", *words[2:]] if words[1] == "torch.distributed.run" else ["python", *words])
 
 
 def _root_flag(root: Path) -> list[str]:
@@ -61,13 +78,14 @@ class Jobs:
         self._ended: dict[str, tuple] = {}  # the same of runs that have ended: a file that is still the same need not be read again
         self._stderr = tempfile.TemporaryFile(dir=own_folder())  # noqa: SIM115 - lives as long as the page
 
-    def start(self, config: dict, preset: str, name: str) -> None:
-        """Start a new run. Raises UserError, and starts nothing, if it cannot be trained or something trains already."""
+    def start(self, config: dict, preset: str, name: str, processes: int = 1) -> None:
+        """Start a new run, trained by so many processes together. Raises UserError, and starts nothing, if it cannot be trained or
+        something trains already."""
         validate(config)
-        choose_device(config["device"])
+        check_processes(processes, config["batch"], choose_device(config["device"]))
         self._check_idle()  # first: of two people who begin a run at once, both without a name, the second must not hear of a name
         self.check_free(name)
-        self._launch(training_arguments(config, preset, name, self.root), name)
+        self._launch(with_processes(training_arguments(config, preset, name, self.root), processes), name)
 
     def _check_idle(self) -> None:
         if busy := self.running():
@@ -81,8 +99,9 @@ class Jobs:
 
     def resume(self, name: str) -> None:
         """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""
-        find_run(self.root, name).check_unfinished()
-        self._launch(resuming_arguments(name, self.root), name)
+        run = find_run(self.root, name)
+        run.check_unfinished()
+        self._launch(with_processes(resuming_arguments(name, self.root), usual_for(run)), name)
 
     def extend(self, name: str, steps: int) -> None:
         """Train a run for `steps` more: the one that trains now, or one that has ended. Raises UserError if that cannot be."""
@@ -94,7 +113,8 @@ class Jobs:
         run.check_format()
         if not run.saves():
             raise RunError(f"run {name} holds no save to go on from: it can be looked at, but not extended")
-        self._launch([*resuming_arguments(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)], name)
+        words = [*resuming_arguments(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)]
+        self._launch(with_processes(words, usual_for(run)), name)
 
     def _launch(self, words: list[str], name: str) -> None:
         with self._lock:
@@ -172,7 +192,8 @@ class Jobs:
             return None
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
-        return self._name, lines[-1].removeprefix("python -m gpt.pretrain: ") if lines else "the training process ended without a word"
+        ours = [line.removeprefix(PREFIX) for line in lines if line.startswith(PREFIX)]  # torchrun adds a report of its own
+        return self._name, (ours or lines or ["the training process ended without a word"])[-1]
 
     def close(self) -> None:
         """Let nothing be started any more, and end the child."""
@@ -197,9 +218,21 @@ class Jobs:
         try:
             self._child.wait(seconds)
         except subprocess.TimeoutExpired:
+            left = psutil.Process(self._child.pid).children(recursive=True)  # of torchrun, which passes no SIGKILL on
             self._child.kill()
             self._child.wait()
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         self._child = None
+
+
+def usual_for(run: Run) -> int:
+    """With how many processes a run goes on that is resumed from this page. If its CONFIG cannot be read, one is enough to say so."""
+    with contextlib.suppress(RunError), damage_as_run_error(run.path / "config.json"):
+        config = run.config()["config"]
+        return usual_processes(choose_device(config["device"]), config["batch"])
+    return 1
 
 
 def _fingerprint(run: Run) -> tuple:

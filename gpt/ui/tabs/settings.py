@@ -14,6 +14,8 @@ from gpt.ui.charts.component import component
 from gpt.ui.server.values import text_of
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, control, errors_as_messages
 
+PROCESSES = Field("processes", 1, "Processes that train together, each on a GPU of its own or on its share of the cores; the losses are "
+                  "the same with any number.", minimum=1, maximum=1024, step=1)
 EVERYTHING = "all settings"  # what is reset when no setting is named
 # (method, inputs) -> what gpt.settings.method(...inputs) returns, once the page's scripts have loaded: the first events may come before.
 WHEN_LOADED = """(...inputs) => new Promise((resolve) => {{
@@ -23,12 +25,13 @@ WHEN_LOADED = """(...inputs) => new Promise((resolve) => {{
 
 
 class Settings:
-    """`controls` are all settings by name; `run` names the run that will have them. `lay_out_sliders` and `lay_out_all` put them on the
-    page, once each."""
+    """`controls` are all settings by name; `run` names the run that will have them, and `processes` is the number of those that train it:
+    neither belongs to the CONFIG. `lay_out_sliders` and `lay_out_all` put them on the page, once each."""
 
-    def __init__(self, source: gr.Dropdown):
+    def __init__(self, source: gr.Dropdown, usual_processes: int, may_choose_processes: bool):
         """`source` is the control of the text, which has a place of its own."""
         self.controls: dict[str, gr.components.Component] = {"corpus": source}
+        self._usual, self._may_choose = usual_processes, may_choose_processes
 
     def lay_out_sliders(self) -> None:
         """The settings that are in sight at once."""
@@ -46,6 +49,8 @@ class Settings:
         with gr.Column(elem_id="all-settings"):
             self.run = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name",
                                   elem_classes="gpt-setting")
+            self.processes = gr.Number(self._usual, label=PROCESSES.name, info=PROCESSES.help, precision=0, minimum=1, step=1,
+                                       visible=self._may_choose, elem_id="processes", elem_classes="gpt-setting")
             for group in dict.fromkeys(field.group for field in FIELDS):
                 gr.Markdown(group.capitalize(), elem_classes="gpt-group")
                 self._add(field for field in FIELDS if field.group == group and field.name not in self.controls)

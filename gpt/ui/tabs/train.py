@@ -1,13 +1,12 @@
 """The Train tab: choose a text and a CONFIG, see the price, train, watch."""
 
-import shlex
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, ConfigError, validate
+from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, ConfigError, problems_of, validate
 from gpt.data.corpus import BUILT_IN
 from gpt.data.dataset import require_length
 from gpt.errors import UserError
@@ -16,16 +15,17 @@ from gpt.estimate.price import Estimate, estimate
 from gpt.runs.cleanup import size
 from gpt.runs.run import find_run, new_name
 from gpt.training.device import choose_device
+from gpt.training.distributed import check_processes, usual_processes
 from gpt.training.limits import memory_limit
 from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
 from gpt.ui.server.access import process_identity
-from gpt.ui.server.jobs import Jobs, training_arguments
+from gpt.ui.server.jobs import Jobs, command_line, training_arguments, with_processes
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs import form_memory, head_formation, loss_reading
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
-from gpt.ui.tabs.settings import Settings
+from gpt.ui.tabs.settings import PROCESSES, Settings
 from gpt.ui.tabs.visitor import Visitor
 
 
@@ -39,7 +39,8 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
                                      elem_id="preset", min_width=120)
                 source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source", min_width=120)
             preview = component("preview", elem_id="preview")
-            settings = Settings(source)
+            public = jobs.access.caps is not None
+            settings = Settings(source, 1 if public else usual_processes(choose_device("auto"), CONFIG["batch"]), not public)
             settings.lay_out_sliders()
             price = component("price", elem_id="price")
             train, pause, stop, stop_now = run_buttons()
@@ -64,7 +65,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
 
     name, form = settings.run, settings.form
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
-    sent = [preset, name, *form, visitor.key]
+    sent = [preset, name, *form, settings.processes, visitor.key]
     price_event = connect_form(jobs, page, visitor, settings, [preset, price, preview])
     begun = train.click(partial(start, jobs), sent, None, api_name="start", show_progress="hidden", preprocess=False)
     begun.then(**price_event)
@@ -95,9 +96,11 @@ def connect_form(jobs: Jobs, page: gr.Blocks, visitor: Visitor, settings: Settin
     # A preset changes many controls at once, and answers may overtake each other: each request has a number, and the views show
     # the answer with the highest.
     number = gr.Number(visible=False)
-    price_event = {"fn": partial(show_price, jobs), "inputs": [number, preset, name, *form, visitor.key], "outputs": [price, preview],
-                   "preprocess": False, "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
-    gr.on([page.load, preset.change, name.change, *(control.change for control in form)], trigger_mode="always_last", **price_event)
+    price_event = {"fn": partial(show_price, jobs), "inputs": [number, preset, name, *form, settings.processes, visitor.key],
+                   "outputs": [price, preview], "preprocess": False,
+                   "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
+    changing = [preset, name, settings.processes, *form]
+    gr.on([page.load, *(control.change for control in changing)], trigger_mode="always_last", **price_event)
     preset.input(take_preset, preset, [preset, *form], preprocess=False, **NO_PROGRESS)
     settings.connect(page, preset, memory)
     for loaded in [known.success for known in visitor.known] or [page.load]:
@@ -108,12 +111,12 @@ def connect_form(jobs: Jobs, page: gr.Blocks, visitor: Visitor, settings: Settin
 def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
     """What the price and the preview show: the answer to the page's request `number`."""
     try:
-        *settings, visitor = values
-        config = typed(FIELDS, settings)
+        *settings, processes, visitor = values
+        config, processes = typed(FIELDS, settings), known_processes(processes)
         preset, name = known_preset(preset), text_of(name, "the name of the run").strip()
     except UserError as error:
         return {"problems": [str(error)], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
-    price, preview = price_of(jobs, preset, name, config, visitor), preview_of(jobs, config, visitor)
+    price, preview = price_of(jobs, preset, name, config, visitor, processes), preview_of(jobs, config, visitor)
     return {**price, "question": number}, {**preview, "question": number}
 
 
@@ -122,6 +125,14 @@ def known_preset(preset: Any) -> str:
     if (name := text_of(preset, "the preset")) and name not in PRESETS:
         raise UserError(f"there is no preset {name[:40]!r}: choose one from the list")
     return name
+
+
+def known_processes(processes: Any) -> int:
+    """The number of processes. Raises UserError if it is none."""
+    value = typed((PROCESSES,), [processes])["processes"]
+    if problems := problems_of((PROCESSES,), {"processes": value}):
+        raise UserError(problems["processes"])
+    return value
 
 
 def take_preset(preset: str) -> list[Any]:
@@ -142,13 +153,14 @@ def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
     with errors_as_messages():
-        *settings, visitor = values
+        *settings, processes, visitor = values
+        processes = 1 if jobs.access.caps else known_processes(processes)  # visitors' runs are told by their only process
         config = jobs.access.with_time_limit(visitor, validate(typed(FIELDS, settings)))
         text = long_enough(jobs, config, visitor)
         jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
         run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
         with jobs.access.lock:  # nobody may rename a run to this name in between
-            jobs.start(config, known_preset(preset), run)
+            jobs.start(config, known_preset(preset), run, processes)
             jobs.access.register(visitor, run, process_identity(jobs.process() or 0))  # none if it has failed already
 
 
@@ -279,29 +291,32 @@ PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)
                 "head": "var(--gpt-pale)"}
 
 
-def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
-    """What training `config` costs, or everything that is wrong with it, for the price view."""
+def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor: str = "", processes: int = 1) -> dict[str, Any]:
+    """What training `config` with so many processes costs, or everything that is wrong with it, for the price view."""
     try:
         validate(config)
+        on_cpu = (device := choose_device(config["device"])).type == "cpu"
+        check_processes(processes, config["batch"], device)
         if name:
             jobs.check_free(name)
         text = long_enough(jobs, config, visitor)
         config = jobs.access.with_time_limit(visitor, config)
-        cost = estimate(priced(config, text), text["train_tokens"], config["device"])
+        cost = estimate(priced(config, text), text["train_tokens"], config["device"], processes)
     except ConfigError as error:
         return {"problems": [escaped(problem) for problem in error.problems.values()]}
     except UserError as error:
         return {"problems": [escaped(str(error))]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
     words = training_arguments(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
+    each, exchange = ("", "") if on_cpu or processes == 1 else (" on each GPU", ", without the exchange of gradients")
     return {
         "problems": jobs.access.problems(visitor, config, cost),
         "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],
-                    [size(cost.optimizer_bytes), "of optimizer state"], [size(cost.training_bytes), "to train"], [steps, "steps"],
-                    [f"about {training_status.duration(cost.seconds)}", "here"]],
+                    [size(cost.optimizer_bytes), "of optimizer state"], [size(cost.training_bytes), f"to train{each}"], [steps, "steps"],
+                    [f"about {training_status.duration(cost.seconds)}", f"here{exchange}"]],
         "colours": PART_COLOURS, "bars": [["parameters", shares(cost.parameters)], ["arithmetic", shares(cost.flops)]],
-        "warning": memory_warning(cost, choose_device(config["device"]).type == "cpu"),
-        "command": shlex.join(["python", *words]),
+        "warning": memory_warning(cost, on_cpu),
+        "command": command_line(with_processes(words, processes)),
     }
 
 

@@ -164,7 +164,7 @@ class TestOwnership:
         try:
             chosen, _ = train.use_text(jobs, text, ANNA)
             config = {**TINY, "corpus": chosen["value"], "device": "cpu"}
-            train.start(jobs, "", "mine", *(config[field.name] for field in FIELDS), ANNA)
+            train.start(jobs, "", "mine", *(config[field.name] for field in FIELDS), 1, ANNA)
             jobs.access.check(ANNA, "mine")
             until(lambda: jobs.running() is None)
         finally:
@@ -214,7 +214,7 @@ class TestCaps:
         told = train.price_of(public, "", "", config, ANNA)["problems"]
         assert any("million parameters" in problem for problem in told)
         with pytest.raises(gr.Error, match="million parameters"):
-            train.start(public, "", "new", *config.values(), ANNA)
+            train.start(public, "", "new", *config.values(), 1, ANNA)
 
     @pytest.mark.usefixtures("known_speed")
     def test_the_whole_config_is_judged_before_anything_starts(self, public, monkeypatch):
@@ -223,9 +223,9 @@ class TestCaps:
         told = train.price_of(public, "gpt2-124m", "", large, ANNA)["problems"]
         assert len(told) == 4
         with pytest.raises(gr.Error, match=says("124.", "10 million")):
-            train.start(public, "gpt2-124m", "new", *large.values(), ANNA)
+            train.start(public, "gpt2-124m", "new", *large.values(), 1, ANNA)
         with pytest.raises(gr.Error, match="reload the page"):
-            train.start(public, "quick", "new", *CONFIG.values(), "")
+            train.start(public, "quick", "new", *CONFIG.values(), 1, "")
         public.access.unlock(ANNA, PASSWORD)
         assert train.price_of(public, "gpt2-124m", "", large, ANNA)["problems"] == []
 

@@ -1,12 +1,14 @@
 """Training as a child process: the command line says all of CONFIG, one run at a time, and nothing learned is lost."""
 
 import os
+import re
 import string
 import sys
 import time
 from pathlib import Path
 
 import gradio as gr
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from gpt.pretrain import make_parser, session_from_flags
 from gpt.runs.run import Run, RunError, find_run, list_runs, load_run
 from gpt.runs.session import Session, machine_lock
 from gpt.runs.writer import RunWriter
-from gpt.ui.server.jobs import PROJECT, Jobs, resuming_arguments, training_arguments
+from gpt.ui.server.jobs import PROJECT, Jobs, command_line, resuming_arguments, training_arguments, with_processes
 from gpt.ui.tabs.train import ask
 from tests.says import says
 from tests.sessions import until
@@ -175,6 +177,45 @@ def test_closing_the_page_saves_what_a_resumed_run_has_learned(jobs, tiny, text_
     assert after > before
     with RunWriter(run.path) as writer:
         assert writer.load_last()[1]["step"] == after
+
+
+def test_several_processes_are_started_by_torchrun_with_the_command_that_is_shown():
+    words = training_arguments({**CONFIG, "batch": 8}, "quick", "a b", PROJECT / "checkpoints")
+    assert with_processes(words, 1) == words
+    assert command_line(words) == "python -m gpt.pretrain --preset quick --batch 8 --run 'a b'"
+    several = with_processes(words, 2)
+    assert several[:2] == ["-m", "torch.distributed.run"]  # of which torchrun is another name
+    assert command_line(several) == ("torchrun --standalone --nproc_per_node 2 -m -- gpt.pretrain --preset quick --batch 8 --run 'a b'")
+
+
+def test_two_processes_train_a_run_from_the_page_and_end_with_it(jobs, config):
+    jobs.start({**config, "max_steps": 100_000}, "", "a", 2)
+    run = Run(jobs.root / "a")
+    until(lambda: jobs.running() and not jobs.starting() and run.status()["step"] > 3)
+    children = psutil.Process(jobs.process()).children(recursive=True)
+    assert sorted(child.environ()["RANK"] for child in children if "RANK" in child.environ()) == ["0", "1"]
+    jobs.end_child(60)
+    assert run.status()["state"] == "stopped"
+    assert run.saved_step() == run.status()["step"]
+    assert psutil.wait_procs(children, 10)[1] == []
+
+
+def test_the_sentence_of_one_of_several_processes_is_told_and_not_torchruns_report(jobs, config, text_file):
+    Path(text_file).write_text("too short")
+    jobs.start(config, "", "a", 2)
+    name, sentence = until(jobs.failure)
+    assert name == "a"
+    assert re.fullmatch(r"the .* part of the text has \d+ tokens; .*", sentence)
+
+
+def test_several_deaf_processes_are_ended_too(jobs, config):
+    jobs.start({**config, "max_steps": 100_000}, "", "a", 2)
+    until(lambda: jobs.running() and not jobs.starting() and Run(jobs.root / "a").status()["step"] > 3)
+    children = psutil.Process(jobs.process()).children(recursive=True)
+    for child in children:
+        child.suspend()
+    jobs.end_child(0.1)
+    assert psutil.wait_procs(children, 10)[1] == []
 
 
 class TestProcess:

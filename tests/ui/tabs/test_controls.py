@@ -51,10 +51,11 @@ def test_a_control_takes_another_value_and_a_style():
 
 def test_every_setting_has_one_control_in_the_order_of_the_table():
     with gr.Blocks():
-        settings = Settings(gr.Dropdown(["stories"]))
+        settings = Settings(gr.Dropdown(["stories"]), usual_processes=3, may_choose_processes=True)
         settings.lay_out_sliders()
         in_sight = set(settings.controls)
         settings.lay_out_all()
+    assert (settings.processes.value, settings.processes.visible) == (3, True)
     assert list(settings.controls) == list(CONFIG)
     assert in_sight == {"corpus", "n_layers", "n_heads", "emb_dim", "context_length", "learning_rate", "batch", "max_steps"}
 

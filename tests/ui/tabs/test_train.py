@@ -70,6 +70,27 @@ def test_the_price_counts_with_the_vocabulary_that_the_text_offers(jobs, config)
 
 
 @pytest.mark.usefixtures("known_speed")
+def test_the_price_counts_the_processes_and_shows_their_command(jobs, config, monkeypatch):
+    monkeypatch.setattr("gpt.training.distributed.own_cores", lambda: 2)
+    one, two = (price_of(jobs, "quick", "a", config, "", processes) for processes in (1, 2))
+    assert one["command"].startswith("python -m gpt.pretrain --preset quick ")
+    assert two["command"] == one["command"].replace("python -m gpt.pretrain", "torchrun --standalone --nproc_per_node 2 -m -- gpt.pretrain")
+    memory = [next(float(number.split()[0]) for number, label in told["numbers"] if label == "to train") for told in (one, two)]
+    assert 1.5 < memory[1] / memory[0] < 2.1
+    for processes, batch, facts in ((3, 6, "3 processes | 2 cores"), (2, 5, "batch 5 | 2 processes")):
+        told = price_of(jobs, "quick", "a", {**config, "batch": batch}, "", processes)
+        assert re.search(says(facts), told["problems"][0])
+
+
+@pytest.mark.parametrize("processes", [0, 1.5, -1, "two", None, 10**9, True])
+def test_a_number_of_processes_that_is_none_is_told(jobs, processes):
+    told, _ = train.show_price(jobs, 1, "quick", "", *CONFIG.values(), processes, "")
+    assert re.search(says("processes", "a whole number from 1 to 1024"), told["problems"][0])
+    with pytest.raises(gr.Error, match="a whole number from 1 to 1024"):
+        train.start(jobs, "quick", "new", *CONFIG.values(), processes, "")
+
+
+@pytest.mark.usefixtures("known_speed")
 def test_parameters_and_arithmetic_are_told_by_the_same_four_parts(jobs, config):
     told = price_of(jobs, "quick", "a", config)
     (_, parameters), (_, arithmetic) = told["bars"]
@@ -201,11 +222,11 @@ def test_a_preset_fills_the_form_in_the_order_of_the_fields():
 
 @pytest.mark.parametrize("preset", ["best of all", 5, ["quick"]])
 def test_a_preset_that_is_none_is_refused(jobs, preset):
-    for use in (train.take_preset, lambda preset: train.start(jobs, preset, "new", *CONFIG.values(), "")):
+    for use in (train.take_preset, lambda preset: train.start(jobs, preset, "new", *CONFIG.values(), 1, "")):
         with pytest.raises(gr.Error, match=says("preset")):
             use(preset)
     assert jobs.running() is None
-    assert "preset" in train.show_price(jobs, 1, preset, "", *CONFIG.values(), "")[0]["problems"][0]
+    assert "preset" in train.show_price(jobs, 1, preset, "", *CONFIG.values(), 1, "")[0]["problems"][0]
 
 
 def test_a_pasted_text_is_kept_and_chosen(jobs, monkeypatch):
@@ -281,5 +302,5 @@ def test_the_form_that_is_stored_is_restored(jobs, own_text):
 
 
 def test_answers_about_the_price_carry_the_number_of_their_question(jobs):
-    told, text = train.show_price(jobs, 7, "quick", "", *CONFIG.values(), "")
+    told, text = train.show_price(jobs, 7, "quick", "", *CONFIG.values(), 1, "")
     assert (told["question"], text["question"]) == (7, 7)
