@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
 from gpt.data.tokenizer import TOKENIZERS
 from gpt.errors import UserError
 from gpt.escape import escaped
-from gpt.estimate.price import reading_bytes, settings_to_lower, tokens_of_file, training_bytes
+from gpt.estimate.price import optimizer_bytes, reading_bytes, settings_to_lower, tokens_of_file, training_bytes
+from gpt.model.flops import count_parameters
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, check_name, new_name
 from gpt.runs.session import Session
@@ -32,6 +34,8 @@ from gpt.training.distributed import Processes, RunIsOver, ended_at_once, joined
 from gpt.training.follower import follow
 from gpt.training.limits import memory_limit
 from gpt.training.trainer import Event
+
+SECONDS_OF_RANK_0 = 1.0  # for it to say why the run ends, before torchrun ends it because another process has
 
 
 def make_parser() -> Parser:
@@ -82,7 +86,11 @@ def describe(session: Session) -> str:
 def bytes_here(session: Session, config: dict[str, Any], n_tokens: float) -> float:
     """What training `config` takes of this machine's memory, or of that of each of its GPUs."""
     here, count = session.processes.local_count, session.processes.count
-    return training_bytes({**config, "batch": math.ceil(config["batch"] * here / count)}, n_tokens, here)
+    whole = training_bytes({**config, "batch": math.ceil(config["batch"] * here / count)}, n_tokens, here)
+    if not session.sharded:
+        return whole
+    spread = 2 * 4 * sum(count_parameters(config).values()) + optimizer_bytes(config)  # weights, gradients, what the optimizer keeps
+    return whole - (1 - 1 / count) * spread * (here if session.device.type == "cpu" else 1)
 
 
 def memory_warning(session: Session) -> str:
@@ -128,6 +136,7 @@ def assist() -> None:
             follow(processes)
         except Exception as error:
             if isinstance(error, (UserError, RunIsOver)) or lost_contact(error):
+                time.sleep(SECONDS_OF_RANK_0)
                 raise SystemExit(2) from None
             raise
 

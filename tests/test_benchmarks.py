@@ -12,7 +12,7 @@ import torch
 from gpt.config import PRESETS
 from gpt.data.corpus import read_corpus
 from gpt.model.gpt2 import GPT2
-from tests.benchmarks import ablating, generation, memory, minute, ours, peer, scaling, time_to_loss, training_speed
+from tests.benchmarks import ablating, generation, memory, minute, ours, peer, scaling, time_to_loss, together, training_speed
 from tests.benchmarks.__main__ import ROWS, main, measure_all
 from tests.benchmarks.machine import PROJECT, hardware, matrix_rates, versions
 from tests.benchmarks.memory import peak_resident_bytes
@@ -92,6 +92,12 @@ class TestRows:
         base = {**PRESETS["gpt2-classic"].config, **SMALL, "tokenizer": "char", "vocab_size": 50}
         found = generation.measure(setup, base, count=4, target=0.0, rounds=2, prompt=3)
         assert (found.reached, len(found.ours), len(found.peer)) == ("yes", 2, 2)
+
+    def test_two_processes_and_accumulated_halves_lie_on_the_curve_of_one(self, setup):
+        found = together.measure(Setup(setup.corpus, setup.source, CPU, (1,), setup.rates), {**SMALL, "tokenizer": "char"}, steps=8)
+        assert (found.reached, len(found.ours), len(found.peer)) == ("yes", 1, 1)
+        assert max(found.raw["apart_two"] + found.raw["apart_accumulated"]) < 1e-4
+        assert "8 steps" in found.notes[0]
 
     def test_scaling_has_a_slope_between_neighbours(self, setup):
         found = scaling.measure(setup, {"context_length": (8, 16), "emb_dim": (16, 32, 64)}, tokens=32, seconds=0.0)

@@ -30,6 +30,7 @@ from gpt.model.gpt2 import GPT2
 from gpt.runs.locks import is_held, same_process, start_time
 from gpt.runs.storage import load_tensors, replace, write_atomically
 from gpt.training.device import enough_memory, ran_out_of_memory
+from gpt.training.distributed import lost_contact
 
 DEFAULT_ROOT = "checkpoints"
 FORMAT = 3  # of the folder, and of what a model does with its weights
@@ -323,7 +324,7 @@ def damage_as_run_error(path: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror or error})") from error
     except (LookupError, RuntimeError, TypeError, ValueError, struct.error) as error:
-        if ran_out_of_memory(error):
+        if ran_out_of_memory(error) or lost_contact(error):
             raise
         raise RunError(f"{path} is damaged or belongs to another CONFIG ({type(error).__name__}): "
                        f"{' '.join(str(error).split())[:200]}") from error

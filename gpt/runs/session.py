@@ -25,7 +25,7 @@ from gpt.runs.recorder import Recorder
 from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
 from gpt.runs.temporary import own_folder
 from gpt.runs.writer import RunWriter
-from gpt.training.device import choose_device, choose_precision, describe_device, ran_out_of_memory, use_own_gpu
+from gpt.training.device import choose_device, choose_precision, describe_device, ran_out_of_memory
 from gpt.training.distributed import Processes, check_batch, lost_contact
 from gpt.training.limits import use_allowed_cores
 from gpt.training.parallel import placed
@@ -74,7 +74,7 @@ class Session:
         check_batch(self.config["batch"], self.processes.count)
         use_allowed_cores(self.processes.local_count)
         self.device = choose_device(self.config["device"])
-        use_own_gpu(self.device, self.processes.local_rank, self.processes.local_count)
+        self.processes.use_own_gpu(self.device)
         self._owns_folder = False  # as long as it holds its lock
         self.trains = False  # from its first step on
 
@@ -153,8 +153,10 @@ class Session:
             self._end("failed", str(error))
             raise
         except BaseException as error:  # a bug: log it, and let the process end as it would have
+            self.processes.leave()
             if lost_contact(error):
-                failure = RunError(f"{self.processes.reason()}; resuming the run goes on from step {self.writer.saved_step()}")
+                goes_on = f"; resuming the run goes on from step {self.writer.saved_step()}" if self.resumes or self.trains else ""
+                failure = RunError(f"{self.processes.reason()}{goes_on}")
                 self._end("failed", str(failure))
                 raise failure from error
             if ran_out_of_memory(error):
@@ -193,9 +195,11 @@ class Session:
             raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
+        text.check(self.config["context_length"])
         precision, _ = choose_precision(self.config["precision"], self.device)
         self.processes.begin(({**self.config, "device": self.device.type, "precision": precision}, text, self.sharded))
         model = placed(GPT2(self.config), self.device, self.processes.count, self.sharded)
+        self.processes.meet()
         self.trainer, self.corpus = Trainer(self.config, model, text, clock, self.processes), corpus
         notes = self._load_last() if self.resumes else corpus.notes
         probes = self._probes(text)

@@ -23,18 +23,6 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(gpu.type if gpu else "cpu")
 
 
-def use_own_gpu(device: torch.device, local_rank: int, local_count: int) -> None:
-    """Of `local_count` processes that train together on this machine, give each a GPU of its own, if `device` is one. Raises UserError if
-    there are too few."""
-    if device.type == "cpu" or local_count == 1:
-        return
-    n_gpus = torch.accelerator.device_count()
-    if local_count > n_gpus:
-        raise UserError(f"{local_count} processes cannot share {n_gpus} {'GPU' if n_gpus == 1 else 'GPUs'}: start at most {n_gpus} on this "
-                        "machine, or set device to cpu")
-    torch.accelerator.set_device_index(local_rank)
-
-
 def describe_device(device: torch.device) -> str:
     """What trains, in a few words: "NVIDIA H200", or "CPU, 1 thread (of 8 cores, 1.5 are allowed)"."""
     if device.type == "mps":

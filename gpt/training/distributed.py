@@ -48,9 +48,15 @@ class Processes:
     def __init__(self) -> None:
         self.stop = Stop()
 
+    def use_own_gpu(self, device: torch.device) -> None:
+        """Give each process of this machine a GPU of its own, if `device` is one. Raises UserError if that cannot be."""
+
     def begin(self, start: Any = None) -> Any:
         """On rank 0: give the others what they need to begin. On the others: wait for it. Returns it."""
         return start
+
+    def meet(self) -> None:
+        """Wait until all processes have come here. One that has ended is noticed, while a GPU would wait long for what it does not send."""
 
     def average(self, value: Tensor) -> Tensor:
         """The mean over all processes of a tensor on any device."""
@@ -73,6 +79,9 @@ class Processes:
     def end(self) -> None:
         """On rank 0: tell the others that the run is over."""
 
+    def leave(self) -> None:
+        """On rank 0, when something went wrong: say nothing more to the others, which may not listen."""
+
     def orders(self) -> Iterator[tuple[str, tuple]]:
         """On rank 0: tell the others to go on. On the others: yield (name of a method, its arguments) until rank 0 says so.
         Raises RunIsOver."""
@@ -87,6 +96,18 @@ class ManyProcesses(Processes):
         super().__init__()
         self.rank, self.count, self._store = dist.get_rank(), dist.get_world_size(), store
         self.local_rank, self.local_count = _number("LOCAL_RANK", 0), _number("LOCAL_WORLD_SIZE", 1)
+        self._has_left = self._has_asked_to_stop = False
+
+    def use_own_gpu(self, device: torch.device) -> None:
+        if device.type == "cpu":
+            return
+        if dist.Backend.default_device_backend_map.get(device.type, "gloo") == "gloo":
+            raise UserError(f"processes on GPUs of the kind {device.type} cannot exchange gradients: set device to cpu, or train with one")
+        n_gpus = torch.accelerator.device_count()
+        if self.local_count > n_gpus:
+            raise UserError(f"{self.local_count} processes cannot share {n_gpus} GPU{'' if n_gpus == 1 else 's'}: start at most {n_gpus} "
+                            "on this machine, or set device to cpu")
+        torch.accelerator.set_device_index(self.local_rank)
 
     def begin(self, start: Any = None) -> Any:
         if self.rank == 0:
@@ -100,6 +121,9 @@ class ManyProcesses(Processes):
         dist.broadcast_object_list(told, 0)
         self.begun = True
         return told[0]
+
+    def meet(self) -> None:
+        self.sum([0.0])
 
     def average(self, value: Tensor) -> Tensor:
         value = value.clone()
@@ -122,10 +146,15 @@ class ManyProcesses(Processes):
             dist.broadcast_object_list([name, arguments], 0)
 
     def keep_waiting(self) -> None:
-        self._exchange(WAIT)
+        if not self._has_left:
+            self._exchange(WAIT)
 
     def end(self) -> None:
         self._exchange(END)
+        self.leave()
+
+    def leave(self) -> None:
+        self._has_left = True
 
     def orders(self) -> Iterator[tuple[str, tuple]]:
         if self.rank == 0:
@@ -140,8 +169,10 @@ class ManyProcesses(Processes):
                 yield tuple(told)
 
     def _exchange(self, order: int = 0) -> int:
-        """Give rank 0's order to all, and the wish to stop, which a signal may bring to any of them, to rank 0."""
-        values = torch.tensor([order, self.stop.requested])
+        """Give rank 0's order to all, and to rank 0, once, that another process was asked to stop, by a signal."""
+        asks_to_stop = self.rank > 0 and self.stop.requested and not self._has_asked_to_stop
+        self._has_asked_to_stop |= asks_to_stop
+        values = torch.tensor([order, asks_to_stop])
         dist.all_reduce(values)
         order, stops = values.tolist()
         if self.rank == 0 and stops:
@@ -245,6 +276,16 @@ def ended_at_once() -> Iterator[None]:
         os._exit(error.code if isinstance(error, SystemExit) else 1)
 
 
+def backends() -> str:
+    """What carries tensors of each kind from process to process: gloo those of the CPU, NCCL those of NVIDIA's GPUs. By itself PyTorch
+    would prepare one for the GPU alone."""
+    gpu = torch.accelerator.current_accelerator(check_available=True)
+    name = dist.Backend.default_device_backend_map.get(gpu.type) if gpu else None
+    if name is None:
+        return "gloo"
+    return f"cpu:gloo,{gpu.type}:{name if dist.is_backend_available(name) else 'gloo'}"  # NCCL is not part of PyTorch on Windows
+
+
 def _number(name: str, default: int) -> int:
     value = os.environ.get(name, str(default))
     if not value.isdecimal():
@@ -270,7 +311,7 @@ def _join(rank: int, count: int) -> dist.Store:
         raise UserError(f"not all {count} processes came to {where} within {JOIN_SECONDS} seconds: start all of them with "
                         "torchrun") from None
     try:
-        dist.init_process_group(store=store, rank=rank, world_size=count, timeout=timedelta(seconds=ANSWER_SECONDS))
+        dist.init_process_group(backends(), store=store, rank=rank, world_size=count, timeout=timedelta(seconds=ANSWER_SECONDS))
     except RuntimeError as error:
         raise UserError(f"process {rank} of {count} has met the others at {where}, but cannot reach them: let the machines connect to each "
                         "other at any port, or name the network to use in GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME") from error

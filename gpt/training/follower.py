@@ -4,7 +4,7 @@ import contextlib
 
 from gpt.errors import UserError
 from gpt.model.gpt2 import GPT2
-from gpt.training.device import choose_device, ran_out_of_memory, use_own_gpu
+from gpt.training.device import choose_device, ran_out_of_memory
 from gpt.training.distributed import ManyProcesses, RunIsOver, lost_contact
 from gpt.training.limits import use_allowed_cores
 from gpt.training.parallel import placed
@@ -18,8 +18,9 @@ def follow(processes: ManyProcesses) -> None:
     try:
         use_allowed_cores(processes.local_count)
         device = choose_device(config["device"])
-        use_own_gpu(device, processes.local_rank, processes.local_count)
+        processes.use_own_gpu(device)
         model = placed(GPT2(config), device, processes.count, sharded)
+        processes.meet()
         trainer = Trainer(config, model, text, processes=processes)
         with contextlib.suppress(RunIsOver):
             for _ in trainer.events():

@@ -96,8 +96,10 @@ class FullySharded(DataParallel):
     @contextlib.contextmanager
     def not_averaging(self):
         self.model.set_requires_gradient_sync(False)
-        yield
-        self.model.set_requires_gradient_sync(True)
+        try:
+            yield
+        finally:
+            self.model.set_requires_gradient_sync(True)
 
     def weights(self) -> dict[str, Tensor]:
         return get_model_state_dict(self.model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
@@ -111,6 +113,8 @@ class FullySharded(DataParallel):
         return self._copy
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        if not optimizer.state:  # before its first step, which PyTorch's helper would make
+            return optimizer.state_dict()
         state = get_optimizer_state_dict(self.model, optimizer, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
         return with_numbers(state, self._names(optimizer)) if state else {}
 

@@ -189,6 +189,7 @@ class Trainer:
                     losses.append(loss)
                     n_bytes += self.text.byte_lengths[targets].sum()
                     n_tokens += targets.numel()
+        self.processes.meet()
         nats = sum(torch.stack(losses).cpu().tolist()) if losses else 0.0  # in float64, which not every GPU has
         nats, n_tokens, n_bytes = self.processes.sum([nats, n_tokens, int(n_bytes)])
         val_loss = nats / n_tokens
@@ -223,6 +224,8 @@ class Trainer:
         for index in range(self.step * accumulate, last + 1):
             with self.parallel.not_averaging() if index < last else contextlib.nullcontext():
                 loss += self._backward(index) / accumulate
+        if self.device.type != "cpu":
+            self.processes.meet()
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
             for group in optimizer.param_groups:
@@ -297,6 +300,7 @@ class Trainer:
     def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
         """On rank 0: go, with the other processes, to where the run was when its model had these weights and `state` was taken."""
         position = {name: value for name, value in state.items() if name != "optimizers"}
+        position["started"] = [bool(optimizer["state"]) for optimizer in state["optimizers"]]
         self._load(position, weights=weights, optimizers=state["optimizers"])
 
     @on_all
@@ -306,8 +310,9 @@ class Trainer:
         self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in position["pending"]]
         self.scaler.load_state_dict(position["scaler"])
         self.parallel.load_weights(weights or {})
-        for optimizer, saved in zip(self.optimizers, optimizers or [{}] * len(self.optimizers), strict=True):
-            self.parallel.load_optimizer(optimizer, saved)
+        for i, (optimizer, has_started) in enumerate(zip(self.optimizers, position["started"], strict=True)):
+            if has_started:  # float16 may have skipped all steps so far
+                self.parallel.load_optimizer(optimizer, optimizers[i] if optimizers else {})
 
 
 def seed_dropout(device: torch.device, seed: int) -> None:

@@ -1,5 +1,6 @@
 """The price of a CONFIG, held to what is then built, and the memory told to what a run then takes."""
 
+import os
 import random
 import statistics
 import subprocess
@@ -36,6 +37,7 @@ from gpt.model.flops import (
 from gpt.model.gpt2 import GPT2
 from gpt.training.device import free_bytes
 from gpt.training.optimizer import OPTIMIZERS, orthogonalise
+from tests.training.together import free_port
 
 
 def random_config(seed: int) -> dict:
@@ -102,22 +104,29 @@ def test_the_optimizers_state_is_exact(tiny, name):
     assert optimizer_bytes(config) == sum(value.nbytes for value in kept)
 
 
-def peak_memory_of_a_run(config: dict, root) -> int:
+def peak_memory_of_a_run(config: dict, root, processes: int = 1) -> int:
+    """What all processes that train it take together, each at its own peak."""
     program = ("import sys; from gpt.pretrain import main; main(sys.argv[1:]); "
                "from tests.benchmarks.memory import peak_resident_bytes; print('peak', peak_resident_bytes())")
     words = as_flags({name: value for name, value in config.items() if value != CONFIG[name]})
-    run = subprocess.run([sys.executable, "-c", program, "--checkpoints", root, *words], capture_output=True, text=True, check=True)
-    return int(run.stdout.split()[-1])
+    shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    begun = [subprocess.Popen([sys.executable, "-c", program, "--checkpoints", root, *words], stdout=subprocess.PIPE, text=True,
+                              env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(processes)]
+    printed = [process.communicate()[0] for process in begun]
+    assert [process.returncode for process in begun] == [0] * processes
+    return sum(int(text.split()[-1]) for text in printed)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is told by Linux")
-@pytest.mark.parametrize("changes", [
-    {"vocab_size": 256, "batch": 96, "max_steps": 1},
-    {"vocab_size": 256, "n_layers": 6, "emb_dim": 512, "optimizer": "adamw", "batch": 1, "eval_tokens": 64, "max_steps": 1},
+@pytest.mark.parametrize(("changes", "processes"), [
+    ({"vocab_size": 256, "batch": 96, "max_steps": 1}, 1),
+    ({"vocab_size": 256, "n_layers": 6, "emb_dim": 512, "optimizer": "adamw", "batch": 1, "eval_tokens": 64, "max_steps": 1}, 1),
+    ({"vocab_size": 256, "n_layers": 6, "emb_dim": 512, "optimizer": "adamw", "batch": 32, "eval_tokens": 64, "max_steps": 2}, 2),
 ])
-def test_memory_is_told_within_a_fifth(changes, tmp_path, text_file):
+def test_memory_is_told_within_a_fifth(changes, processes, tmp_path, text_file):
     config = {**CONFIG, "corpus": text_file, "tokenizer": "byte", "precision": "float32", "device": "cpu", "warmup": 0, **changes}
-    assert training_bytes(config) == pytest.approx(peak_memory_of_a_run(config, str(tmp_path)), rel=0.2)
+    told = training_bytes(config, processes=processes)
+    assert told == pytest.approx(peak_memory_of_a_run(config, str(tmp_path), processes), rel=0.2)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is told by Linux")

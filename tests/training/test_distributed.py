@@ -12,8 +12,10 @@ import torch.distributed as dist
 
 from gpt.config import CONFIG, as_flags
 from gpt.errors import UserError
-from gpt.pretrain import main
-from gpt.runs.run import Run, load_run
+from gpt.estimate.price import optimizer_bytes
+from gpt.model.flops import count_parameters
+from gpt.pretrain import bytes_here, main
+from gpt.runs.run import Run, damage_as_run_error, load_run
 from gpt.runs.session import Session
 from gpt.runs.storage import load_tensors
 from gpt.training import device, distributed, follower
@@ -305,7 +307,7 @@ def test_a_port_in_use_is_told(monkeypatch):
 
 
 def test_processes_that_meet_but_cannot_reach_each_other_are_told(monkeypatch):
-    def unreachable(**_: object) -> None:
+    def unreachable(*_: object, **__: object) -> None:
         raise RuntimeError("Gloo connectFullMesh failed with timed out connecting")
 
     store = dist.HashStore()
@@ -350,14 +352,57 @@ def test_as_many_processes_are_usual_as_there_are_gpus_that_can_share_a_batch(mo
     assert distributed.usual_processes(torch.device(kind), batch) == expected
 
 
-def test_each_process_gets_a_gpu_of_its_own_or_a_sentence(monkeypatch):
+def test_each_process_gets_a_gpu_of_its_own_or_a_sentence(group_of_one, monkeypatch):
     chosen = []
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     monkeypatch.setattr(torch.accelerator, "set_device_index", chosen.append)
-    device.use_own_gpu(torch.device("cpu"), 1, 8)
-    device.use_own_gpu(torch.device("cuda"), 0, 1)
+    Processes().use_own_gpu(torch.device("cuda"))
+    group_of_one.local_rank, group_of_one.local_count = 1, 2
+    group_of_one.use_own_gpu(torch.device("cpu"))
     assert chosen == []
-    device.use_own_gpu(torch.device("cuda"), 1, 2)
+    group_of_one.use_own_gpu(torch.device("cuda"))
     assert chosen == [1]
+    with pytest.raises(UserError, match=says("mps", "device to cpu")):
+        group_of_one.use_own_gpu(torch.device("mps"))
+    group_of_one.local_count = 3
     with pytest.raises(UserError, match=says("3 processes", "2 GPUs", "at most 2", "cpu")):
-        device.use_own_gpu(torch.device("cuda"), 0, 3)
+        group_of_one.use_own_gpu(torch.device("cuda"))
+
+
+@pytest.mark.parametrize(("kind", "nccl", "expected"), [
+    (None, True, "gloo"), ("cuda", True, "cpu:gloo,cuda:nccl"), ("cuda", False, "cpu:gloo,cuda:gloo"),
+    ("mps", True, "cpu:gloo,mps:gloo"),
+])
+def test_what_lies_on_the_cpu_is_always_carried_by_gloo(monkeypatch, kind, nccl, expected):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device(kind) if kind else None)
+    monkeypatch.setattr(dist, "is_backend_available", lambda name: name == "gloo" or nccl)
+    assert distributed.backends() == expected
+
+
+def test_a_signal_to_another_process_asks_rank_0_once(group_of_one, monkeypatch):
+    sent = []
+    monkeypatch.setattr(dist, "all_reduce", lambda values: sent.append(values.tolist()))
+    group_of_one.rank = 1
+    group_of_one.stop.requested = True
+    for _ in range(3):
+        group_of_one.keep_waiting()
+    assert [stops for _, stops in sent] == [1, 0, 0]
+    group_of_one.leave()
+    group_of_one.keep_waiting()
+    assert len(sent) == 3
+
+
+def test_a_lost_process_is_no_damaged_file(tmp_path):
+    with pytest.raises(RuntimeError, match="gloo"), damage_as_run_error(tmp_path / "last"):
+        raise RuntimeError("[gloo/pair.cc] Connection closed by peer")
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_memory_is_counted_for_each_process_and_shared_where_the_model_is(tmp_path, config, sharded):
+    processes = Processes()
+    session = Session(tmp_path, "a", {**config, "emb_dim": 512, "n_layers": 6, "vocab_size": 256}, processes=processes)
+    one = bytes_here(session, session.config, 0)
+    processes.count = processes.local_count = 4
+    session.sharded = sharded
+    model = 2 * 4 * sum(count_parameters(session.config).values()) + optimizer_bytes(session.config)
+    assert bytes_here(session, session.config, 0) == pytest.approx(4 * one - (3 * model if sharded else 0), rel=0.15)

@@ -101,7 +101,7 @@ class Jobs:
         """Go on with a run that was stopped. Raises UserError if it is finished, or something trains already."""
         run = find_run(self.root, name)
         run.check_unfinished()
-        self._launch(with_processes(resuming_arguments(name, self.root), usual_for(run)), name)
+        self._launch(with_processes(resuming_arguments(name, self.root), self._usual_for(run)), name)
 
     def extend(self, name: str, steps: int) -> None:
         """Train a run for `steps` more: the one that trains now, or one that has ended. Raises UserError if that cannot be."""
@@ -114,7 +114,15 @@ class Jobs:
         if not run.saves():
             raise RunError(f"run {name} holds no save to go on from: it can be looked at, but not extended")
         words = [*resuming_arguments(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)]
-        self._launch(with_processes(words, usual_for(run)), name)
+        self._launch(with_processes(words, self._usual_for(run)), name)
+
+    def _usual_for(self, run: Run) -> int:
+        """With how many processes a run goes on that is resumed from this page: one where visitors train, or where its CONFIG cannot be
+        read, which that one will say."""
+        with contextlib.suppress(RunError), damage_as_run_error(run.path / "config.json"):
+            config = run.config()["config"]
+            return 1 if self.access.caps else usual_processes(choose_device(config["device"]), config["batch"])
+        return 1
 
     def _launch(self, words: list[str], name: str) -> None:
         with self._lock:
@@ -225,14 +233,6 @@ class Jobs:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         self._child = None
-
-
-def usual_for(run: Run) -> int:
-    """With how many processes a run goes on that is resumed from this page. If its CONFIG cannot be read, one is enough to say so."""
-    with contextlib.suppress(RunError), damage_as_run_error(run.path / "config.json"):
-        config = run.config()["config"]
-        return usual_processes(choose_device(config["device"]), config["batch"])
-    return 1
 
 
 def _fingerprint(run: Run) -> tuple:
