@@ -40,7 +40,7 @@ SECONDS_TO_BEGIN = 120
 LARGEST_REQUEST = 150_000  # bytes: a command with its environment in one packet
 # What those commands import. They themselves are run, not imported; PyTorch imports torch._dynamo at a process's first optimizer step.
 IMPORTED = ("torch", "torch._dynamo", "demo", "gpt.runs.session", "gpt.cli", "tqdm", "tests.reliability.faults", "tests.reliability.inputs",
-            "tests.reliability.kills", "tests.reliability.report", "tests.reliability.watching", "torch.distributed")
+            "tests.reliability.kills", "tests.reliability.report", "tests.reliability.watching", "gpt.training.data_parallel")
 FORKED = (["demo.py"], ["-m", "gpt.pretrain"], ["-m", "tests.reliability"])  # beginnings of commands that are worth a fork
 
 

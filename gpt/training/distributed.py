@@ -1,9 +1,9 @@
 """Several processes that train one model together, on the GPUs of one machine or of many: torch.distributed and torchrun.
 
-Each process computes the loss on its share of every batch, and their gradients are averaged before each update (gpt/training/parallel.py).
-torchrun starts the processes and tells each its number, the rank. The process of rank 0 leads: it alone reads the text and writes the run's
-folder. Between two events of the trainer the others wait for its orders, so that whatever somebody requests of the run reaches all of them
-between the same two steps.
+Each process computes the loss on its share of every batch, and their gradients are averaged before each update (data_parallel.py). torchrun
+starts the processes and tells each its number, the rank. The process of rank 0 leads: it alone reads the text and writes the run's folder.
+Between two events of the trainer the others wait for its orders, so that whatever somebody requests of the run reaches all of them between
+the same two steps.
 """
 
 import contextlib
