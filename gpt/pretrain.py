@@ -33,9 +33,9 @@ from gpt.training.device import free_bytes, prefer_to_be_killed
 from gpt.training.distributed import Processes, RunIsOver, ended_at_once, joined_processes, lost_contact, rank_here, restarts_here
 from gpt.training.follower import follow
 from gpt.training.limits import memory_limit
-from gpt.training.trainer import Event
+from gpt.training.trainer import DivergedError, Event
 
-SECONDS_OF_RANK_0 = 1.0  # for it to say why the run ends, before torchrun ends it because another process has
+SECONDS_OF_RANK_0 = 1.0  # for it to say what all of them met, before torchrun ends it because another process has ended
 
 
 def make_parser() -> Parser:
@@ -135,10 +135,11 @@ def assist() -> None:
         try:
             follow(processes)
         except Exception as error:
-            if isinstance(error, (UserError, RunIsOver)) or lost_contact(error):
+            if isinstance(error, (RunIsOver, DivergedError)) or lost_contact(error):
                 time.sleep(SECONDS_OF_RANK_0)
-                raise SystemExit(2) from None
-            raise
+            elif not isinstance(error, UserError):
+                raise
+            raise SystemExit(2) from None
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from gpt.runs.writer import RunWriter
 from gpt.training.device import choose_device, choose_precision, describe_device, ran_out_of_memory
 from gpt.training.distributed import Processes, check_batch, lost_contact
 from gpt.training.limits import use_allowed_cores
-from gpt.training.parallel import placed
+from gpt.training.placement import placed
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 
 LENGTHS = {"max_steps", "epoch", "max_minutes"}  # settings that say how long a run is

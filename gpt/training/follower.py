@@ -7,7 +7,7 @@ from gpt.model.gpt2 import GPT2
 from gpt.training.device import choose_device, ran_out_of_memory
 from gpt.training.distributed import ManyProcesses, RunIsOver, lost_contact
 from gpt.training.limits import use_allowed_cores
-from gpt.training.parallel import placed
+from gpt.training.placement import placed
 from gpt.training.trainer import Trainer
 
 

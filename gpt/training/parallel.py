@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -44,24 +43,6 @@ class OneProcess:
     def load_optimizer(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
         """Take over the state that rank 0 has."""
         optimizer.load_state_dict(state)
-
-
-def parallel(model: GPT2, n_processes: int, compiled: Callable[[Callable], Callable]) -> OneProcess:
-    """What suits `model` and the number of processes."""
-    if n_processes == 1:
-        return OneProcess(model, compiled)
-    from gpt.training.data_parallel import DataParallel, FullySharded  # takes a second, which one process need not wait
-
-    return (FullySharded if is_sharded(next(model.parameters())) else DataParallel)(model, compiled)
-
-
-def placed(model: GPT2, device: torch.device, n_processes: int, sharded: bool) -> GPT2:
-    """Put `model` on `device`, or, if it is to be sharded, this process's part of it."""
-    if not sharded:
-        return model.to(device)
-    from gpt.training.data_parallel import shard
-
-    return shard(model, device, n_processes)
 
 
 def is_sharded(tensor: Tensor) -> bool:

@@ -18,7 +18,8 @@ from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import choose_precision, working_compiler
 from gpt.training.distributed import Processes
 from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
-from gpt.training.parallel import parallel, whole
+from gpt.training.parallel import whole
+from gpt.training.placement import parallel
 
 MOST_ROWS = 1000  # approximate number of training rows of a whole run
 TOKENS_AT_ONCE = 4096  # tokens per evaluation batch: larger batches do not fit into the CPU's caches and took twice as long

@@ -20,6 +20,7 @@ from gpt.config import CONFIG, FIELDS, problems_of
 from gpt.model.sampling import SAMPLING_FIELDS
 from gpt.ui.server.values import typed
 from gpt.ui.tabs.generate import SAMPLES
+from gpt.ui.tabs.settings import PROCESSES
 from tests.reliability.hostile import LARGE, NUMBERS, PATHS, bad_body, bad_file, bad_value
 from tests.reliability.page import API, Good, Page
 from tests.serving import served
@@ -48,14 +49,14 @@ class Thrower:
         return kind.__name__, *kind()
 
     def _form(self) -> list[Any]:
-        """A form of the Train tab in which one setting, or the name, is bad."""
+        """A form of the Train tab in which one setting, the name, or the number of processes is bad."""
         while True:
-            values, place = self.good.form("new"), self.rng.randrange(len(FIELDS) + 1)
+            values, place = self.good.form("new"), self.rng.randrange(len(FIELDS) + 2)
             values[1 + place] = bad_value(self.rng)
             bad_name = place == 0 and values[1] and not isinstance(values[1], bool)
-            settings = dict(zip(CONFIG, values[2:-1], strict=True))
+            settings = dict(zip(CONFIG, values[2:-2], strict=True))
             if (bad_name and values[1] != " ") or problems_of(FIELDS, typed(FIELDS, list(settings.values()))) or (
-                    settings["corpus"] != self.good.config["corpus"]):
+                    settings["corpus"] != self.good.config["corpus"]) or problems_of((PROCESSES,), typed((PROCESSES,), values[-2:-1])):
                 return values
 
     def config(self) -> tuple[int, str, bool]:

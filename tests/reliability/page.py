@@ -94,7 +94,7 @@ class Good:
         self.tries: list[Callable[[], bool]] = [self.price, self.write, self.look, self.poll, self.table]
 
     def form(self, name: str) -> list[Any]:
-        return ["quick", name, *self.config.values(), ""]
+        return ["quick", name, *self.config.values(), 1, ""]
 
     def train(self, name: str) -> bool:
         """Train a tiny run, and wait until it is done."""

@@ -16,7 +16,7 @@ ENDLESS = {**CONFIG, "corpus": "repeats", "tokenizer": "byte", "n_layers": 1, "n
 def press_train(url: str, name: str = "", config: dict = ENDLESS) -> str | None:
     """Press Train on the page at `url`. Returns None if the training was started, else the sentence that the person is told."""
     connection = http.client.HTTPConnection(urlparse(url).netloc, timeout=60)
-    connection.request("POST", "/gradio_api/call/start", json.dumps({"data": ["quick", name, *config.values(), ""]}),
+    connection.request("POST", "/gradio_api/call/start", json.dumps({"data": ["quick", name, *config.values(), 1, ""]}),
                        {"content-type": "application/json"})
     event = json.loads(connection.getresponse().read())["event_id"]
     connection.request("GET", f"/gradio_api/call/start/{event}")

@@ -14,6 +14,7 @@ from gpt.config import CONFIG, as_flags
 from gpt.errors import UserError
 from gpt.estimate.price import optimizer_bytes
 from gpt.model.flops import count_parameters
+from gpt.model.gpt2 import GPT2
 from gpt.pretrain import bytes_here, main
 from gpt.runs.run import Run, damage_as_run_error, load_run
 from gpt.runs.session import Session
@@ -21,6 +22,7 @@ from gpt.runs.storage import load_tensors
 from gpt.training import device, distributed, follower
 from gpt.training.distributed import ManyProcesses, Processes, joined_processes
 from gpt.training.follower import follow
+from gpt.training.trainer import Trainer
 from tests.says import says
 from tests.sessions import finish, same_weights, timeless, until
 from tests.training.together import end_well, free_port, together
@@ -234,6 +236,21 @@ def group_of_one() -> Iterator[ManyProcesses]:
     dist.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield ManyProcesses(store)
     dist.destroy_process_group()
+
+
+def test_gradients_are_averaged_once_a_step_and_not_once_a_batch(group_of_one, tiny, tokens):
+    """The trainer believes in a second process; the group has only this one."""
+    group_of_one.count = 2
+
+    def exchanges(grad_accum: int) -> int:
+        config = {**tiny, "grad_accum": grad_accum, "max_steps": 3, "eval_every": 1000}
+        trainer = Trainer(config, GPT2(config), tokens, processes=group_of_one)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            for _ in trainer.events():
+                pass
+        return sum(event.count for event in profile.key_averages() if "gloo:all_reduce" in event.key)
+
+    assert exchanges(4) == exchanges(1) > 0
 
 
 @pytest.mark.parametrize(("error", "reason"), [
