@@ -82,10 +82,10 @@ def shapes(path: Path) -> dict[str, tuple]:
     return {name: (tensor.shape, tensor.dtype) for name, tensor in load_tensors(path)[0].items()}
 
 
-@pytest.mark.parametrize(("first", "then"), [(["--shard"], ["--shard"]), (["--shard"], []), ([], ["--shard"])])
-def test_a_run_goes_on_sharded_or_not(words, run_of, tmp_path, first, then):
+@pytest.mark.parametrize(("first", "then", "steps"), [(["--shard"], ["--shard"], 60), (["--shard"], [], 60), ([], ["--shard"], 120)])
+def test_a_run_goes_on_sharded_or_not(words, run_of, tmp_path, first, then, steps):
     """Bit for bit, if nothing changes; else with the same losses."""
-    words = [*words, "--max_steps", "120", "--eval_every", "40"]
+    words = [*words, "--max_steps", str(steps), "--eval_every", "20"]
     end_well([*words, "--run", "whole", *first], 2, tmp_path / "out")
     with together([*words, "--run", "stopped", *first], 2, tmp_path / "out") as group:
         until(lambda: in_training(run_of("stopped")))
