@@ -20,6 +20,7 @@ from gpt.data.dataset import TokenizedText
 from gpt.data.tokenizer import CharTokenizer
 from gpt.model.gpt2 import GPT2
 from gpt.runs.session import Session
+from gpt.training.limits import own_cores
 from tests import forkserver
 from tests.sessions import finish
 
@@ -27,7 +28,7 @@ settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 torch.set_num_threads(1)  # these models are so small that a second thread only waits
 os.environ["OMP_NUM_THREADS"] = "1"  # nor do the processes that tests begin need one
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # that these tests may use
+CORES = own_cores()
 WORKERS = min(4, CORES)
 FORK_SERVER = pytest.StashKey[ExitStack]()
 

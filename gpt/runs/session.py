@@ -195,7 +195,7 @@ class Session:
             raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
-        text.check(self.config["context_length"])
+        text.check(self.config["context_length"])  # before the others begin, who would meet the same error
         precision, _ = choose_precision(self.config["precision"], self.device)
         self.processes.begin(({**self.config, "device": self.device.type, "precision": precision}, text, self.sharded))
         model = placed(GPT2(self.config), self.device, self.processes.count, self.sharded)

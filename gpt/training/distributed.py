@@ -117,10 +117,10 @@ class ManyProcesses(Processes):
                 self._store.set(f"left {self.rank}", "")
                 raise RunIsOver
             time.sleep(0.05)
-        told = [start]
-        dist.broadcast_object_list(told, 0)
+        message = [start]
+        dist.broadcast_object_list(message, 0)
         self.begun = True
-        return told[0]
+        return message[0]
 
     def meet(self) -> None:
         self.sum([0.0])
@@ -164,9 +164,9 @@ class ManyProcesses(Processes):
             if order == END:
                 raise RunIsOver
             if order == CALL:
-                told = [None, None]
-                dist.broadcast_object_list(told, 0)
-                yield tuple(told)
+                message = [None, None]
+                dist.broadcast_object_list(message, 0)
+                yield tuple(message)
 
     def _exchange(self, order: int = 0) -> int:
         """Give rank 0's order to all, and to rank 0, once, that another process was asked to stop, by a signal."""

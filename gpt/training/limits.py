@@ -83,5 +83,5 @@ def use_allowed_cores(n_processes: int = 1) -> None:
     processes that train together share the cores evenly (torchrun would leave each of them one)."""
     if n_processes > 1:
         torch.set_num_threads(max(1, own_cores() // n_processes))
-    elif allowed_cores() < torch.get_num_threads():
-        torch.set_num_threads(max(1, int(allowed_cores())))
+    elif (cores := allowed_cores()) < torch.get_num_threads():
+        torch.set_num_threads(max(1, int(cores)))

@@ -190,7 +190,7 @@ class Trainer:
                     losses.append(loss)
                     n_bytes += self.text.byte_lengths[targets].sum()
                     n_tokens += targets.numel()
-        self.processes.meet()
+        self._meet()
         nats = sum(torch.stack(losses).cpu().tolist()) if losses else 0.0  # in float64, which not every GPU has
         nats, n_tokens, n_bytes = self.processes.sum([nats, n_tokens, int(n_bytes)])
         val_loss = nats / n_tokens
@@ -199,6 +199,11 @@ class Trainer:
         self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
         return Event("evaluation", {**self.position(), "val_loss": val_loss,
                                     "bits_per_byte": nats / math.log(2) / n_bytes})
+
+    def _meet(self) -> None:
+        """Before a GPU is waited for: notice a process that has ended. On a CPU the exchange itself does."""
+        if self.device.type != "cpu":
+            self.processes.meet()
 
     def validation_tokens(self, at_most: int = 0) -> Tensor:
         """(M,) tokens that an evaluation reads; all but the first are predicted."""
@@ -225,8 +230,7 @@ class Trainer:
         for index in range(self.step * accumulate, last + 1):
             with self.parallel.not_averaging() if index < last else contextlib.nullcontext():
                 loss += self._backward(index) / accumulate
-        if self.device.type != "cpu":
-            self.processes.meet()
+        self._meet()
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
             for group in optimizer.param_groups:

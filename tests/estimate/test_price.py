@@ -37,7 +37,7 @@ from gpt.model.flops import (
 from gpt.model.gpt2 import GPT2
 from gpt.training.device import free_bytes
 from gpt.training.optimizer import OPTIMIZERS, orthogonalise
-from tests.training.together import free_port
+from tests.serving import free_port
 
 
 def random_config(seed: int) -> dict:

@@ -12,21 +12,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpt.config import CONFIG, as_flags
 from gpt.runs.run import Run
 from gpt.runs.session import Session
 from tests.forkserver import PROJECT
+from tests.serving import free_port
 from tests.sessions import finish, same_weights, timeless, until
 from tests.training.test_distributed import assert_same_curve, in_training
-from tests.training.together import end_well, free_port
+from tests.training.together import end_well, words_of
 
 TWO = ["--standalone", "--nproc_per_node", "2"]
 
 
 @pytest.fixture
 def words(config, tmp_path) -> list[str]:
-    changes = {name: value for name, value in config.items() if value != CONFIG[name] and name != "vocab_size"}
-    return ["--checkpoints", str(tmp_path / "runs"), "--run", "two", *as_flags({**changes, "dropout_rate": 0.2, "max_steps": 50})]
+    return [*words_of({**config, "dropout_rate": 0.2, "max_steps": 50}, tmp_path / "runs"), "--run", "two"]
 
 
 @pytest.fixture

@@ -4,31 +4,31 @@ second where there is a fork server; torchrun itself takes seconds."""
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from gpt.config import CONFIG, as_flags
 from tests import forkserver
+from tests.serving import free_port
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def words_of(config: dict, root: Path) -> list[str]:
+    """The words of a command line that trains `config` below `root`, without a name."""
+    changes = {name: value for name, value in config.items() if value != CONFIG[name] and name != "vocab_size"}
+    return ["--checkpoints", str(root), *as_flags(changes)]
 
 
 class Together:
     """`count` processes of `python -m gpt.pretrain` with the same words, each with what it printed in a file."""
 
-    def __init__(self, words: list[str], count: int, folder: Path, **environment: str):
+    def __init__(self, words: list[str], count: int, folder: Path):
         folder.mkdir(exist_ok=True)
-        self.ranks = range(count)
-        self.files = {rank: folder / f"rank-{rank}-{free_port()}.txt" for rank in self.ranks}
-        shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
-                  "PYTHONUNBUFFERED": "1", **environment}
+        self.ranks, port = range(count), free_port()
+        self.files = {rank: folder / f"rank-{rank}-{port}.txt" for rank in self.ranks}
+        shared = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+                  "PYTHONUNBUFFERED": "1"}
         self.processes = {}
         for rank in self.ranks:
             with open(self.files[rank], "wb") as file:
@@ -52,18 +52,18 @@ class Together:
 
 
 @contextlib.contextmanager
-def together(*words: Any, **options: Any) -> Iterator[Together]:
+def together(words: list[str], count: int, folder: Path) -> Iterator[Together]:
     """Together, none of which outlives the block."""
-    group = Together(*words, **options)
+    group = Together(words, count, folder)
     try:
         yield group
     finally:
         group.kill()
 
 
-def end_well(words: list[str], count: int, folder: Path, **environment: str) -> str:
+def end_well(words: list[str], count: int, folder: Path) -> str:
     """Train to the end, and return what rank 0 printed; the others print nothing."""
-    with together(words, count, folder, **environment) as group:
+    with together(words, count, folder) as group:
         codes = group.codes()
         assert codes == [0] * count, [group.printed(rank) for rank in group.ranks]
         assert [group.printed(rank) for rank in group.ranks[1:]] == [""] * (count - 1)

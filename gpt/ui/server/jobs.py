@@ -116,12 +116,14 @@ class Jobs:
         words = [*resuming_arguments(name, self.root), "--max_steps", str(max(status["step"], status["steps"]) + steps)]
         self._launch(with_processes(words, self._usual_for(run)), name)
 
+    def usual_processes(self, config: dict) -> int:
+        """How many processes train `config` where nobody chooses: one where visitors train."""
+        return 1 if self.access.caps else usual_processes(choose_device(config["device"]), config["batch"])
+
     def _usual_for(self, run: Run) -> int:
-        """With how many processes a run goes on that is resumed from this page: one where visitors train, or where its CONFIG cannot be
-        read, which that one will say."""
+        """The same for a run that is resumed. If its CONFIG cannot be read, one process is enough to say so."""
         with contextlib.suppress(RunError), damage_as_run_error(run.path / "config.json"):
-            config = run.config()["config"]
-            return 1 if self.access.caps else usual_processes(choose_device(config["device"]), config["batch"])
+            return self.usual_processes(run.config()["config"])
         return 1
 
     def _launch(self, words: list[str], name: str) -> None:

@@ -15,7 +15,7 @@ from gpt.estimate.price import Estimate, estimate
 from gpt.runs.cleanup import size
 from gpt.runs.run import find_run, new_name
 from gpt.training.device import choose_device
-from gpt.training.distributed import check_processes, usual_processes
+from gpt.training.distributed import check_processes
 from gpt.training.limits import memory_limit
 from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
@@ -39,8 +39,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
                                      elem_id="preset", min_width=120)
                 source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source", min_width=120)
             preview = component("preview", elem_id="preview")
-            public = jobs.access.caps is not None
-            settings = Settings(source, 1 if public else usual_processes(choose_device("auto"), CONFIG["batch"]), not public)
+            settings = Settings(source, jobs.usual_processes(CONFIG), may_choose_processes=jobs.access.caps is None)
             settings.lay_out_sliders()
             price = component("price", elem_id="price")
             train, pause, stop, stop_now = run_buttons()
