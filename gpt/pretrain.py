@@ -24,6 +24,7 @@ from gpt.data.tokenizer import TOKENIZERS
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.price import optimizer_bytes, reading_bytes, settings_to_lower, tokens_of_file, training_bytes
+from gpt.logs.copying import LOGS, Logs, known_logs
 from gpt.model.flops import count_parameters
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, check_name, new_name
@@ -45,6 +46,7 @@ def make_parser() -> Parser:
     parser.add_argument("--resume", action="store_true", help="go on with a run; some settings may change, such as --max_steps")
     parser.add_argument("--preset", choices=PRESETS, help="start from a named CONFIG; further flags change it")
     parser.add_argument("--shard", action="store_true", help="with torchrun: each process has a part of the model, not all of it")
+    parser.add_argument("--log", default="", help=f"write the log of another program too: {' or '.join(LOGS)}, or both (a,b)")
     add_flags(parser, FIELDS)
     return parser
 
@@ -53,7 +55,7 @@ def session_from_flags(options: dict[str, Any], processes: Processes | None = No
     """The session that the flags ask for; where torchrun has started the processes anew, one that goes on from the last save. Raises
     UserError for flags that contradict each other."""
     options, (restarts, most_restarts) = dict(options), restarts_here()
-    name, root, resume, preset, shard = (options.pop(key) for key in ("run", "checkpoints", "resume", "preset", "shard"))
+    name, root, resume, preset, shard, _ = (options.pop(key) for key in ("run", "checkpoints", "resume", "preset", "shard", "log"))
     together = {"processes": processes, "sharded": shard}
     if most_restarts and not name:
         raise UserError("torchrun with --max-restarts needs --run: name the run, so that it is found after a restart")
@@ -116,9 +118,10 @@ def main(argv: list[str] | None = None) -> None:
             return
         options = vars(parser.parse_args(argv))
         with joined_processes() as processes:
+            logs = known_logs(options["log"])
             session = session_from_flags(options, processes)
             with stopped_by_signals(session):
-                train(session)
+                train(session, Logs(session.writer, logs))
 
 
 def assist() -> None:
@@ -171,17 +174,21 @@ def stopped_by_signals(session: Session) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-def train(session: Session) -> None:
-    """Train, and show how it goes. An error while something is shown ends the run, with that reason in its folder; output that nobody
-    reads any more does not. Before the text is read, a line says so if the memory will not be enough."""
+def train(session: Session, logs: Logs) -> None:
+    """Train, and show how it goes, here and in `logs`. An error while something is shown ends the run, with that reason in its folder;
+    output that nobody reads any more does not. Before the text is read, a line says so if the memory will not be enough."""
     if sentence := memory_warning(session):
         print(sentence, file=sys.stderr, flush=True)
     progress, events = Progress(session), session.events()
-    for event in events:
-        try:
-            progress.show(event)
-        except Exception as error:
-            events.throw(error)
+    try:
+        for event in events:
+            try:
+                progress.show(event)
+                progress.report(logs.update() if event.row else [])
+            except Exception as error:
+                events.throw(error)
+    finally:
+        progress.report(logs.close())
     progress.close()
 
 
@@ -208,6 +215,11 @@ class Progress:
                       f"{row['seconds']:.1f} s")
         else:  # a sample, a warning, or a head that has formed
             self._say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
+
+    def report(self, sentences: list[str]) -> None:
+        """Show what is to be said beside the events."""
+        for sentence in sentences:
+            self._say(sentence)
 
     def close(self) -> None:
         """End the bar, and say how the run went, if it was evaluated."""

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 from gpt.config import CONFIG, PRESETS
 from gpt.interpret import trace
 from gpt.interpret.heads import score_heads
+from gpt.interpret.mosaic import tile_size, tiles
 from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.session import Session
@@ -42,8 +43,8 @@ def tokens(model: GPT2, T: int, seed: int) -> torch.Tensor:
 def all_heads(model: GPT2, ids: torch.Tensor) -> np.ndarray:
     """(L, H, size, size): every head as the mosaic shows it, layer by layer."""
     seen, (L, H, T) = trace(model, ids), (len(model.blocks), model.config["n_heads"], ids.shape[1])
-    size = maps.tile_size(L, H, T)
-    return np.stack([maps.tiles(seen.attend(layer).weights[0].cpu().numpy(), size) for layer in range(L)])
+    size = tile_size(L, H, T)
+    return np.stack([tiles(seen.attend(layer).weights[0].cpu().numpy(), size) for layer in range(L)])
 
 
 def measure_looking(setup: Setup, base: dict, T: int, most: float, rounds: int, scored: bool = True) -> Result:
@@ -68,7 +69,7 @@ def measure_looking(setup: Setup, base: dict, T: int, most: float, rounds: int, 
 def measure_payload(setup: Setup, L: int = 12, H: int = 12, T: int = 256) -> Result:
     """Megabytes of JSON: the mosaic and one head in full, as the page gets them when a prompt is looked at."""
     weights = torch.rand(H, T, T, generator=torch.Generator().manual_seed(setup.seeds[0])).tril().numpy()
-    cells = np.stack([maps.tiles(weights, maps.tile_size(L, H, T))] * L)
+    cells = np.stack([tiles(weights, tile_size(L, H, T))] * L)
     parts = [maps.mosaic(cells, T), maps.head_map(weights[0], ["·parliament"] * T, "square root")]
     sizes = [len(json.dumps(part)) / 1e6 for part in parts]
     return Result(yes_no(sum(sizes) <= MOST_MEGABYTES), [sum(sizes)], raw={"mosaic": sizes[0], "head": sizes[1]})

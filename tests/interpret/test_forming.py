@@ -10,6 +10,7 @@ import gpt.interpret.forming
 from gpt.interpret.forming import Forming, read_scores
 from gpt.interpret.heads import HeadScores, aggregate, score_heads
 from gpt.interpret.scores import SCORES
+from gpt.logs.copying import Logs
 from gpt.pretrain import train
 from gpt.runs.run import RunError, load_run
 from gpt.runs.session import Session
@@ -102,7 +103,7 @@ def test_what_an_untrained_head_scores_by_luck_is_no_role(tmp_path, config, ever
 
 def test_the_terminal_tells_what_has_formed(tmp_path, config, everyone_forms):
     session = Session(tmp_path, "a", {**config, "head_scores": 6})
-    train(session)
+    train(session, Logs(session.writer, []))
     assert "layer 0 head 1 became an induction head at step 2" in session.writer.log(100)
 
 

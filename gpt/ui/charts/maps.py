@@ -4,21 +4,16 @@ Cells are sent as bytes: 0 is no cell (masked, or between tiles) and transparent
 """
 
 import base64
-import math
 from typing import Any
 
 import numpy as np
 
-from gpt.interpret import Inspection
+from gpt.interpret.mosaic import LARGEST_TILE, VIRIDIS, canvas, pitch_of, pooled, to_bytes
 
 ABSENT = "var(--gpt-absent)"  # under cells that are not there, unlike the colour of weight 0
-# Viridis at equal steps (Smith and van der Walt 2015): perceptually uniform and safe for colour-blind readers.
-VIRIDIS = ("#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725")
 # From blue over a neutral grey to orange, for what may be negative: the two that all kinds of colour vision tell apart.
 DIVERGING = ("#2166ac", "#5b9bd1", "#a6c8e6", "#e3e3e3", "#f5c08f", "#e58a3c", "#b35806")
-LARGEST_TILE = 40  # most cells per side of one head in the mosaic
 LARGEST_MAP = 256  # most cells per side of one head in full, unless the request is for all cells
-MOST_CELLS = 150_000  # of the whole mosaic: together with one head in full, less than 0.5 MB is sent to the page
 SCALES = {  # name -> (function from a share of the largest possible weight to a position on the colour scale, shares on the colour bar)
     "linear": (lambda w: w, (0, 0.2, 0.4, 0.6, 0.8, 1)),
     "square root": (np.sqrt, (0, 0.05, 0.2, 0.5, 1)),
@@ -33,52 +28,11 @@ def _row_maximum(w: np.ndarray) -> np.ndarray:
     return np.where(largest > 0, largest, 1)
 
 
-def tile_size(L: int, H: int, T: int) -> int:
-    """Cells of one head in a mosaic of L x H heads on T tokens, each way."""
-    largest = min(LARGEST_TILE, int(0.88 * math.sqrt(MOST_CELLS / (L * H))) - 2)  # 12 % and 2 cells are left for the gaps
-    return -(-T // -(-T // largest))
-
-
-def tiles(weights: np.ndarray, size: int) -> np.ndarray:
-    """(H, T, T) weights -> (H, size, size) bytes, 0 above the diagonal: how far each weight is above an even spread over what may be read,
-    1 / (q + 1), as a share of the way to 1. A head that reads all alike is dark in every row. Long prompts shrink by the maximum of
-    neighbouring cells, since the mean would erase diagonals."""
-    even = 1 / np.arange(1, weights.shape[-1] + 1, dtype=np.float32)[:, None]  # (T, 1)
-    above = np.clip((weights - even) / np.maximum(1 - even, 1e-6), 0, 1)  # (H, T, T); the first row can only be even
-    return np.stack([to_bytes(pooled(one, size)) for one in above])
-
-
-def all_tiles(inspection: Inspection) -> np.ndarray:
-    """(L, H, size, size) bytes: `tiles` of every layer, computed one layer at a time, since all at once may not fit into memory."""
-    L, H, T = inspection.shape
-    return np.stack([tiles(inspection.weights(layer), tile_size(L, H, T)) for layer in range(L)])
-
-
-def pooled(matrix: np.ndarray, size: int) -> np.ndarray:
-    """(T, T) -> (size, size), or unchanged if T <= size. Each cell is the value of its block furthest from 0; for weights that is the
-    largest. NaN counts as 0."""
-    T = len(matrix)
-    block = -(-T // size)
-    if block == 1:
-        return matrix
-    full = np.zeros((size * block, size * block), dtype=np.float32)
-    full[:T, :T] = np.nan_to_num(matrix)
-    blocks = full.reshape(size, block, size, block)
-    largest, smallest = blocks.max(axis=(1, 3)), blocks.min(axis=(1, 3))
-    return np.where(largest >= -smallest, largest, smallest)
-
-
 def shrunk(matrix: np.ndarray, labels: list[str], largest: int) -> tuple[np.ndarray, list[str], int]:
     """(T, T) numbers and their T labels -> at most `largest` cells per side, their labels, and the tokens per side of a cell."""
     T = len(matrix)
     block = -(-T // largest)
     return pooled(matrix, -(-T // block)), labels[::block], block
-
-
-def to_bytes(places: np.ndarray) -> np.ndarray:
-    """(n, n) places on the colour scale, 0 to 1 -> bytes from 1 to 255, 0 above the diagonal and where NaN."""
-    here = np.tri(len(places), dtype=bool) & ~np.isnan(places)
-    return np.where(here, 1 + np.rint(254 * np.nan_to_num(places)), 0).astype(np.uint8)
 
 
 def colour_scale(colours: tuple[str, ...] = VIRIDIS) -> list[list[Any]]:
@@ -91,19 +45,14 @@ def colour_scale(colours: tuple[str, ...] = VIRIDIS) -> list[list[Any]]:
 
 def mosaic(cells: np.ndarray, n_tokens: int, order: list[tuple[int, int]] | None = None,
            marks: dict[tuple[int, int], dict[str, str]] | None = None) -> dict[str, Any]:
-    """All heads in one heatmap, from (L, H, size, size) bytes of `tiles`. Rows are layers and columns are heads, unless `order` lists the
-    (layer, head) of every tile, row by row. `marks` gives each head its {"letter", "text"} for the corner of its tile."""
+    """All heads in one heatmap, from (L, H, size, size) bytes of gpt.interpret.mosaic. Rows are layers and columns are heads, unless
+    `order` lists the (layer, head) of every tile, row by row. `marks` gives each head its {"letter", "text"} for the corner of its tile."""
     L, H, size, _ = cells.shape
-    pitch = size + max(2, size // 8)
-    places = order or [(layer, head) for layer in range(L) for head in range(H)]
-    canvas = np.zeros((L * pitch, H * pitch), dtype=np.uint8)
-    for i, (layer, head) in enumerate(places):
-        y, x = i // H * pitch, i % H * pitch
-        canvas[y:y + size, x:x + size] = cells[layer, head]
+    pitch, places = pitch_of(size), order or [(layer, head) for layer in range(L) for head in range(H)]
     centres = (size - 1) / 2
     bare = {"showgrid": False, "zeroline": False, "fixedrange": True, **({"showticklabels": False} if order else {})}
     return {
-        "data": [{"type": "heatmap", "z": packed(canvas), "zmin": 0, "zmax": 255, "colorscale": colour_scale(),
+        "data": [{"type": "heatmap", "z": packed(canvas(cells, places)), "zmin": 0, "zmax": 255, "colorscale": colour_scale(),
                   "showscale": False, "hoverinfo": "none"}],
         "layout": {
             "plot_bgcolor": ABSENT,

@@ -15,6 +15,7 @@ from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.interpret import Inspection, inspect, inspect_ids
 from gpt.interpret.lens import probability
+from gpt.interpret.mosaic import all_tiles
 from gpt.runs.run import Run, find_run
 from gpt.ui.charts import maps
 from gpt.ui.inspector import film
@@ -57,7 +58,7 @@ class Inspected:
     @cached_property
     def cells(self) -> np.ndarray:
         """(L, H, size, size): all heads, small."""
-        return maps.all_tiles(self.inspection)
+        return all_tiles(self.inspection)
 
 
 class Inspector:

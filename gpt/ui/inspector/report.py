@@ -13,6 +13,7 @@ from gpt.data.tokenizer import token_label
 from gpt.escape import escaped
 from gpt.interpret import inspect
 from gpt.interpret.heads import score_heads
+from gpt.interpret.mosaic import all_tiles
 from gpt.interpret.scores import SCORES
 from gpt.runs.run import DEFAULT_ROOT, Run, RunError, load_run
 from gpt.ui.charts import figures, maps
@@ -125,7 +126,7 @@ def heads(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
     about = [roles.about_head(scores, roles.untrained_scores(run), *place) for place in places]
     marks = {place: {"letter": head["letter"], "text": f"{head['value']:.0%}" if head["role"] else ""}
              for place, head in zip(places, about, strict=True)}
-    figure = maps.mosaic(maps.all_tiles(inspection), T, marks=marks)
+    figure = maps.mosaic(all_tiles(inspection), T, marks=marks)
     names = [name for name in scores.values if SCORES[name].in_report] if scores else []
     return {"mosaic": figure, "text": [token_label(token) for token in inspection.tokens], "heads": about, "names": names,
             "note": note or (scores.note if scores else ""), "about": {name: SCORES[name].sentence for name in names},

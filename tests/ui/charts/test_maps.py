@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt.ui.charts.maps import DIVERGING, LARGEST_TILE, SCALES, VIRIDIS, head_map, mosaic, packed, pooled, tile_size, tiles
+from gpt.interpret.mosaic import LARGEST_TILE, VIRIDIS, pooled, tile_size, tiles
+from gpt.ui.charts.maps import DIVERGING, SCALES, head_map, mosaic, packed
 from tests.ui.conftest import matrix_of, unpacked
 
 HALF_A_MEGABYTE = 500_000
