@@ -18,6 +18,8 @@ _NAMES = {
     "training.trainer": ("Trainer",),
     "runs.session": ("Session",),
     "runs.run": ("Run", "load_run"),
+    "ui.notebook.training": ("train", "resume"),
+    "ui.notebook.run": ("open_run",),
     "interpret": ("attention_maps", "inspect", "trace"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
