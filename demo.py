@@ -25,13 +25,14 @@ from gpt.estimate.price import machine_speed
 from gpt.terminal import end_at_once, stop_signals
 from gpt.training.device import choose_device
 from gpt.training.limits import use_allowed_cores
-from gpt.ui import proxies
+from gpt.ui import endpoints, proxies
 from gpt.ui.charts.component import CSS, script_tags, serve_assets
 from gpt.ui.charts.theme import theme
+from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server import options
 from gpt.ui.server.access import Caps
 from gpt.ui.server.disk_quota import CHECK_SECONDS, DiskQuota
-from gpt.ui.server.guard import PACKED, Guard
+from gpt.ui.server.guard import API, PACKED, Guard
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.pages import noted, other_pages
 from gpt.ui.tabs import attention, downloads, generate, runs, train
@@ -45,7 +46,7 @@ def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
     with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(60, 600)) as page:  # uploads and zips: ten minutes
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, watch it learn to write, and see what each of its attention heads does.",
                     elem_id="title")
-        links = Links()
+        links, inspector = Links(), Inspector(jobs)
         visitor = Visitor(jobs, page)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Train", id="train") as tab:
@@ -55,12 +56,13 @@ def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
                 writer = generate.build(jobs, tab)
                 links.follow(tab)
             with gr.Tab("Attention", id="attention") as tab:
-                reader = attention.build(jobs, tab)
+                reader = attention.build(jobs, tab, inspector)
                 links.follow(tab)
             with gr.Tab("Runs", id="runs") as tab:
                 use_settings, ticked = runs.build(jobs, tab, quota, visitor)
                 links.follow(tab)
         runs.offer_settings(jobs, use_settings, tabs, form, visitor)
+        endpoints.build(jobs, inspector)
         links.connect(jobs, visitor, form, {"generate": writer, "attention": reader}, ticked)
     return page
 
@@ -80,11 +82,13 @@ def serve(chosen: argparse.Namespace, auth: tuple[str, str] | None) -> None:
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     for address in other_pages(jobs.root):
         print(escaped(f"Another page over this folder of runs is at {address}"), flush=True)
-    page = launch(jobs, chosen.host, chosen.port, quota, auth, share=chosen.share)
+    page = launch(jobs, chosen.host, chosen.port, quota, auth, share=chosen.share, mcp=chosen.mcp)
     ended = queue.SimpleQueue()  # what a handler of signals may write to at any time
     on_signals(lambda: ended.put(True))
     addresses = " and ".join(filter(None, (page.local_url, page.share_url)))
     print(f"The page is at {addresses} (Ctrl+C ends it)", flush=True)
+    if chosen.mcp:
+        print(f"Its tools for agents (MCP, streamable HTTP) are at {page.local_url}{API.removeprefix('/')}/mcp/", flush=True)
     if chosen.open:
         webbrowser.open(page.local_url)
     with noted(jobs.root, page.local_url):
@@ -118,7 +122,7 @@ def is_ended(ended: queue.SimpleQueue) -> bool:
 
 
 def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = None, auth: tuple[str, str] | None = None,
-           share: bool = False) -> gr.Blocks:
+           share: bool = False, mcp: bool = False) -> gr.Blocks:
     """Serve the page and return at once. Without `quota` the runs may take any room."""
     page, caps = build(jobs, quota or DiskQuota(jobs, 0)), jobs.access.caps
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
@@ -127,7 +131,7 @@ def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = No
     name = f"[{host}]" if ":" in host else host  # as a browser shows an IPv6 address
     page.launch(server_name=name, server_port=port, prevent_thread_lock=True, share=share, quiet=True, theme=theme(), css=CSS,
                 head=script_tags(), auth=auth, run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
-                ssr_mode=False, footer_links=[], app_kwargs={"middleware": [
+                ssr_mode=False, mcp_server=mcp, footer_links=[], app_kwargs={"middleware": [
                     Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*proxies.LOOPBACK, host})]})
     return page
 

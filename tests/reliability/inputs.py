@@ -97,6 +97,8 @@ class Thrower:
             values[self.rng.randrange(len(values))] = bad_value(self.rng)
             if endpoint["inputs"] == self.page.on("train")["inputs"]:  # two buttons begin a run, and what is bad here need not matter to it
                 values[1] = "../new"
+            if endpoint["api_name"] == "start":  # the same of the endpoint for programs: corpus, text, preset, settings, run, key
+                values[1], values[4] = "", "../new"
             if endpoint == self.page.on("extend"):
                 values[0] = self.rng.choice([None, "x", -1, 0, 1.5, 10**30, float("nan"), [], {}, True])
             if endpoint == self.page.on("keep"):  # any text is right there

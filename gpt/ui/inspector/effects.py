@@ -10,6 +10,7 @@ from gpt.escape import escaped
 from gpt.interpret import ablation
 from gpt.interpret.ablation import Effect
 from gpt.model.sampling import generate_text
+from gpt.runs.run import Run
 from gpt.training.device import enough_memory
 from gpt.ui.inspector.inspections import Inspected
 from gpt.ui.inspector.request import InspectionRequest
@@ -31,7 +32,7 @@ def effect(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     if not heads:
         raise UserError("no head is chosen: choose at least one to take out")
     with enough_memory(REMEDY):
-        windows, means = _windows_and_means(inspected, replace)
+        windows, means = windows_and_means(inspected.model, inspected.run, replace)
         without_heads = ablation.ablated(inspected.model, heads, means)
         measured = ablation.measure(inspected.model, without_heads, windows)
         ids = inspected.inspection.trace.ids
@@ -48,15 +49,15 @@ def sweep(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     of sequences. The page requests one layer after the other, and may stop after any of them."""
     layer, replace = request.integer("layer", 0, inspected.inspection.shape[0] - 1), request.choice("replace", REPLACED_BY)
     with enough_memory(REMEDY):
-        windows, means = _windows_and_means(inspected, replace)
+        windows, means = windows_and_means(inspected.model, inspected.run, replace)
         effects = ablation.sweep_layer(inspected.model, windows, layer, means)
-    return {"changes": [[effect.change, _or_none(effect.error)] for effect in effects], "sequences": len(windows)}
+    return {"changes": [[effect.change, or_none(effect.error)] for effect in effects], "sequences": len(windows)}
 
 
 def importance(inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     """{} -> the importance of every head by gradient, (L, H)."""
     with enough_memory(REMEDY):
-        return {"importance": ablation.importance(inspected.model, _windows_and_means(inspected, "zero")[0]).tolist()}
+        return {"importance": ablation.importance(inspected.model, windows_and_means(inspected.model, inspected.run, "zero")[0]).tolist()}
 
 
 def sentence_about(heads: Collection[tuple[int, int]], H: int, replace: str, effect: Effect) -> str:
@@ -84,10 +85,10 @@ def names_of(heads: Collection[tuple[int, int]], H: int) -> str:
     return listed(of_layer(layer, heads_in_it) for layer, heads_in_it in by_layer.items())
 
 
-def _windows_and_means(inspected: Inspected, replace: str) -> tuple[Any, Any]:
+def windows_and_means(model: Any, run: Run, replace: str) -> tuple[Any, Any]:
     """The sequences of the run on which heads are tried, and each head's mean output there, or None for zero."""
-    windows = ablation.affordable_windows(inspected.model, inspected.run.probes().windows)
-    return windows, ablation.head_means(inspected.model, windows[:, :-1]) if replace == "mean" else None
+    windows = ablation.affordable_windows(model, run.probes().windows)
+    return windows, ablation.head_means(model, windows[:, :-1]) if replace == "mean" else None
 
 
 def _written(inspected: Inspected, without_heads: Any) -> dict[str, Any]:
@@ -117,6 +118,6 @@ def _label(inspected: Inspected, token: int) -> str:
     return escaped(token_label(inspected.tokenizer.token_bytes(token)))
 
 
-def _or_none(number: float) -> float | None:
+def or_none(number: float) -> float | None:
     """JSON has no NaN."""
     return None if math.isnan(number) else number

@@ -73,7 +73,7 @@ class Inspector:
     def inspect(self, run: str, weights: float, prompt: str) -> dict[str, Any]:
         """What the explorer shows of a prompt: all heads, small, and what is expected next."""
         try:
-            with self._exclusive():
+            with self.exclusive():
                 prompt = text_of(prompt, "the prompt")
                 key = json.dumps([run, weights, prompt])
                 step = model_cache.snapshot_at(self.jobs.root, run, weights)
@@ -88,7 +88,7 @@ class Inspector:
         text into other tokens than the model wrote. The attention at a step is not stored: it is computed again from the ids on
         request."""
         try:
-            with self._exclusive():
+            with self.exclusive():
                 ids = InspectionRequest(sent).integers("ids", 0, 10_000_000, most=10_000)
                 step = model_cache.snapshot_at(self.jobs.root, run, weights)
                 key = json.dumps([run, step, ids])
@@ -117,7 +117,7 @@ class Inspector:
             try:
                 request = InspectionRequest(sent)
                 key = request.text("key", longest=10_000_000)
-                with self._exclusive():
+                with self.exclusive():
                     if key not in self._cache:
                         raise UserError("this inspection is no longer held: press Inspect again")
                     return answer(self._cache[key], request)
@@ -137,7 +137,7 @@ class Inspector:
         return key, self._inspect(key, run, step, lambda model, tokenizer: inspect_ids(model, tokenizer, ids))
 
     @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Hold the lock: one inspection at a time, since each uses all cores. Raises UserError if the wait is too long or too many wait."""
         if not self._places.acquire(blocking=False):
             raise UserError(f"{MOST_WAITING} requests wait for an answer already: try again in a moment")

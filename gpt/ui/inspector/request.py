@@ -58,6 +58,6 @@ class InspectionRequest:
         """Pairs (layer, head) of a model with L layers of H heads."""
         pairs = self._sent.get(name)
         if not isinstance(pairs, list) or len(pairs) > L * H or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-            raise UserError(f"{name} is no list of layers and heads: reload the page and try again")
+            raise UserError(f"{name} is no list of layers and heads, such as [[0, 1], [2, 0]]: reload the page and try again")
         requests = [InspectionRequest({"layer": layer, "head": head}) for layer, head in pairs]
         return [(request.integer("layer", 0, L - 1), request.integer("head", 0, H - 1)) for request in requests]

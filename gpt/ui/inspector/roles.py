@@ -18,7 +18,12 @@ _scored: weakref.WeakKeyDictionary[Any, HeadScores] = weakref.WeakKeyDictionary(
 
 def roles(inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     """Every head's scores and role, in the order of layers. Raises RunError if the run keeps no probes."""
-    scores, untrained = scores_of(inspected.model, inspected.run), untrained_scores(inspected.run)
+    return roles_in(inspected.model, inspected.run)
+
+
+def roles_in(model: Any, run: Run) -> dict[str, Any]:
+    """The same without a prompt, on which it does not depend."""
+    scores, untrained = scores_of(model, run), untrained_scores(run)
     L, H = scores.shape
     return {
         "clearest": clearest(scores), "names": list(scores.values),

@@ -35,6 +35,7 @@ MOST_DIRECT = 4  # of them at once
 BUSY = "too many people ask at once: try again in a moment"
 CALLS = ("run", "api", "call", "call/v2")  # Gradio's ways to call an endpoint by its name
 POSTS = ("/login", *(f"{API}/{name}" for name in ("upload", "component_server", "cancel", "reset", "queue/join")))
+AGENTS = (f"{API}/mcp", f"{API}/mcp/http")  # Model Context Protocol, streamable HTTP
 UNUSED = tuple(f"{API}/{name}" for name in ("proxy=", "stream/", "custom_component/", "deep_link", "dev/", "monitoring", "file/"))
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -90,10 +91,14 @@ class Guard:
                                "Host, or set X-Forwarded-Host to what the browser asked for")
         if method != "POST":
             return
-        if path not in POSTS and not path.startswith(tuple(f"{API}/{way}/" for way in CALLS)):
+        if path not in POSTS and not self.is_for_agents(path) and not path.startswith(tuple(f"{API}/{way}/" for way in CALLS)):
             raise Refused(404, "nothing can be posted to that address")
         if self.locked and path != "/login" and not self.is_logged_in(headers):
             raise Refused(401, "log in first: open the page")
+
+    def is_for_agents(self, path: str) -> bool:
+        """Whether this is where agents send what they want, on a page that was started with --mcp."""
+        return bool(self.page.mcp_server) and path in AGENTS
 
     def may_serve(self, path: str) -> bool:
         """Whether a file is the page's own: one of its scripts, or a zip or a report that it has made, in a folder that cannot be
@@ -122,6 +127,8 @@ class Guard:
         if uploads:
             if not headers.get("content-type", "").startswith("multipart/form-data"):
                 raise Refused(400, "an upload is a form with a file: send multipart/form-data")
+        elif self.is_for_agents(path):
+            parsed(body)  # the tools that it calls come back to this server as calls of endpoints
         elif path != "/login":
             self.check_call(path, parsed(body))
 

@@ -1,6 +1,7 @@
 """The options of `python demo.py`, and what must hold of them before a page is served."""
 
 import argparse
+import importlib.util
 import ipaddress
 import os
 import socket
@@ -31,12 +32,15 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, tuple[str, str] |
                         help="room that the runs may take, in GB; beyond it, old snapshots make way (default %(default)g: hundreds of "
                              "small runs, or three of 124 million parameters; 0: no limit)")
     parser.add_argument("--keep-training", action="store_true", help="when the page ends, its run trains on: the next page shows it")
+    parser.add_argument("--mcp", action="store_true", help="offer the page's endpoints as tools to agents of this machine (MCP)")
     options = parser.parse_args(argv)
     if not 0 <= options.limit_gb < 1e6:
         parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
     options.host = options.host.removeprefix("[").removesuffix("]")  # as a browser shows an IPv6 address
     options.port = _checked_port(parser, options.host, options.port)
     auth = _check_access(parser, options)
+    if options.mcp:
+        _check_mcp(parser, options)
     if options.open is None:
         options.open = has_desktop()
     return options, auth
@@ -57,6 +61,15 @@ def _check_access(parser: Parser, options: argparse.Namespace) -> tuple[str, str
         parser.error(f"{who} could train on this machine and delete runs: add --auth NAME:PASSWORD, or --public to let everyone in within "
                      f"caps, or leave out {'--share' if options.share else '--host'}")
     return (name.strip(), word) if options.auth is not None else None
+
+
+def _check_mcp(parser: Parser, options: argparse.Namespace) -> None:
+    """End with one sentence if tools cannot be offered, or would be offered to others than this machine: they need no login."""
+    if options.auth or options.public or options.share:
+        parser.error("--mcp lets every program that reaches the page train and inspect, without a login: it is for a page of this machine "
+                     "alone, leave out --auth, --public and --share")
+    if importlib.util.find_spec("mcp") is None:
+        parser.error("--mcp needs a package that is not installed: pip install 'gradio[mcp]'")
 
 
 def _checked_port(parser: Parser, host: str, port: int | None) -> int | None:

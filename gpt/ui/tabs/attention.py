@@ -30,9 +30,8 @@ ANSWERS_WITH_OTHER_WEIGHTS = {  # these read other weights too
 }
 
 
-def build(jobs: Jobs, tab: gr.Tab) -> run_picker.RunPicker:
+def build(jobs: Jobs, tab: gr.Tab, inspector: Inspector) -> run_picker.RunPicker:
     """Lay the tab out and connect it; it is drawn when it is first shown. Returns what chooses the run."""
-    inspector = Inspector(jobs)
     answers = ANSWERS | {name: partial(answer, inspector) for name, answer in ANSWERS_WITH_OTHER_WEIGHTS.items()}
     prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4, render=False)
     with gr.Row():
@@ -45,15 +44,15 @@ def build(jobs: Jobs, tab: gr.Tab) -> run_picker.RunPicker:
     event = {"inputs": [picker.run, picker.weights, prompt], "outputs": explorer, "show_progress": "hidden", "preprocess": False}
 
     def answer(run: str, weights: float, sent: Any) -> dict[str, Any]:
-        """`sent` is a prompt as plain text, from a program, or what gpt.replay sends in its place: a prompt or a step of a generated
-        text, with a number that is returned with the answer."""
+        """`sent` is what gpt.replay sends in place of the prompt: a prompt or a step of a generated text, with a number that is returned
+        with the answer."""
         if not isinstance(sent, dict):
             return inspector.inspect(run, weights, sent)
         answer = inspector.replay(run, weights, sent) if "ids" in sent else inspector.inspect(run, weights, sent.get("text"))
         return {**answer, "number": sent.get("number")}
 
     event["trigger_mode"] = "always_last"  # an inspection that is requested during another waits, and is not forgotten
-    gr.on([inspect.click, prompt.submit], answer, **event, js="(...values) => gpt.replay.prompt(values)", api_name="attention")
+    gr.on([inspect.click, prompt.submit], answer, **event, js="(...values) => gpt.replay.prompt(values)", api_visibility="private")
     for changed in (picker.refresh_on(tab, request="(run) => gpt.replay.controls(run)"), *picker.changed):
         changed.then(answer, **event, js="(...values) => gpt.replay.follow(values)", api_visibility="private")
     picker.follow(explorer)

@@ -44,13 +44,13 @@ def build(jobs: Jobs, tab: gr.Tab) -> run_picker.RunPicker:
         sampling = [control(field, min_width=250) for field in SAMPLING_FIELDS]
         samples = control(SAMPLES, min_width=250)
 
-    def generate(run: str, weights: float, prompt: str | None, *values: Any) -> Iterator[dict[str, Any]]:
+    def written_here(run: str, weights: float, prompt: str | None, *values: Any) -> Iterator[dict[str, Any]]:
         *settings, samples, beside, other_run, other_weights = values
         places = [(run, weights), (other_run, other_weights)] if beside is True else [(run, weights)]
         yield from written_together(jobs, places, prompt or "", typed(SAMPLING_FIELDS, settings), samples)
 
-    event = begin.click(generate, [picker.run, picker.weights, prompt, *sampling, samples, beside, other.run, other.weights], writings,
-                        api_name="generate", show_progress="hidden", concurrency_limit=4, preprocess=False)
+    event = begin.click(written_here, [picker.run, picker.weights, prompt, *sampling, samples, beside, other.run, other.weights], writings,
+                        api_visibility="private", show_progress="hidden", concurrency_limit=4, preprocess=False)
     stop.click(None, cancels=event)
     beside.change(None, beside, second, js="(on) => ({ __type__: 'update', visible: on })")
     for each in (picker, other):

@@ -66,12 +66,12 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
     sent = [preset, name, *form, settings.processes, visitor.key]
     price_event = connect_form(jobs, page, visitor, settings, [preset, price, preview])
-    begun = train.click(partial(start, jobs), sent, None, api_name="start", show_progress="hidden", preprocess=False)
+    begun = train.click(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private")
     begun.then(**price_event)
     chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **NO_PROGRESS)
     chosen.success(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**price_event)
     pause.click(partial(toggle_pause, jobs), visitor.key, **QUEUED)
-    stop.click(partial(ask, jobs, "stop"), visitor.key, api_name="stop", show_progress="hidden")
+    stop.click(partial(ask, jobs, "stop"), visitor.key, **QUEUED)
     stop_now.click(partial(end_at_once, jobs), visitor.key, **QUEUED)
     snapshot.click(partial(save_snapshot, jobs), visitor.key, **QUEUED)
     extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **QUEUED)
@@ -154,30 +154,43 @@ def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
     with errors_as_messages():
         *settings, processes, visitor = values
         processes = 1 if jobs.access.caps else known_processes(processes)  # visitors' runs are told by their only process
-        config = jobs.access.with_time_limit(visitor, validate(typed(FIELDS, settings)))
-        text = long_enough(jobs, config, visitor)
-        jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
-        run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
-        with jobs.access.lock:  # nobody may rename a run to this name in between
-            jobs.start(config, known_preset(preset), run, processes)
-            jobs.access.register(visitor, run, process_identity(jobs.process() or 0))  # none if it has failed already
+        begin(jobs, typed(FIELDS, settings), known_preset(preset), name, processes, visitor)
+
+
+def begin(jobs: Jobs, config: dict[str, Any], preset: str, name: Any, processes: int, visitor: str) -> str:
+    """Start a run with `config`, within what this visitor may do. Returns its name. Raises UserError, and starts nothing, if anything is
+    wrong with it."""
+    config = jobs.access.with_time_limit(visitor, validate(config))
+    text = long_enough(jobs, config, visitor)
+    jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
+    run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
+    with jobs.access.lock:  # nobody may rename a run to this name in between
+        jobs.start(config, preset, run, processes)
+        jobs.access.register(visitor, run, process_identity(jobs.process() or 0))  # none if it has failed already
+    return run
 
 
 def ask(jobs: Jobs, command: str, visitor: str = "") -> None:
     """Ask the run that trains now to pause, resume or stop."""
     with errors_as_messages():
-        running = jobs.running()
-        if running is None:
-            raise UserError(f"nothing is training, so there is nothing to {command}")
-        jobs.access.check(visitor, running)
-        if command == "pause":
-            jobs.access.check_pause(visitor)
-        if jobs.starting():
-            if command != "stop":
-                raise UserError(f"run {running} is still starting: {command} it in a moment")
-            jobs.end_child()
-            return
+        request(jobs, command, visitor)
+
+
+def request(jobs: Jobs, command: str, visitor: str) -> str:
+    """The same for a program. Returns the name of the run. Raises UserError if nothing trains, or this visitor may not do so."""
+    running = jobs.running()
+    if running is None:
+        raise UserError(f"nothing is training, so there is nothing to {command}")
+    jobs.access.check(visitor, running)
+    if command == "pause":
+        jobs.access.check_pause(visitor)
+    if not jobs.starting():
         find_run(jobs.root, running).request(command)
+    elif command == "stop":
+        jobs.end_child()
+    else:
+        raise UserError(f"run {running} is still starting: {command} it in a moment")
+    return running
 
 
 def toggle_pause(jobs: Jobs, visitor: str = "") -> None:
@@ -241,11 +254,17 @@ def use_file(jobs: Jobs, file: str | None, visitor: str = "") -> Any:
 
 def _chosen(jobs: Jobs, name: str, data: bytes, visitor: str) -> Any:
     with errors_as_messages():
-        jobs.access.check_text(visitor, data)
-        path = texts.save_text(jobs.access.home(visitor), name, data)
-        jobs.access.make_room_for(path)
+        path = save_text(jobs, name, data, visitor)
     show_message(f"Your text is chosen: {len(data):,} bytes.")
     return gr.update(choices=texts.choices(jobs.access.home(visitor)), value=str(path))
+
+
+def save_text(jobs: Jobs, name: str, data: bytes, visitor: str) -> Path:
+    """Save a text of a visitor; the oldest of others make way if there is no room. Raises UserError if it cannot be saved."""
+    jobs.access.check_text(visitor, data)
+    path = texts.save_text(jobs.access.home(visitor), name, data)
+    jobs.access.make_room_for(path)
+    return path
 
 
 def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:

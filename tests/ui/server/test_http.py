@@ -8,21 +8,14 @@ from shutil import copytree
 
 import httpx
 import pytest
-from gradio_client import Client
-from gradio_client.exceptions import AppError
 
 import demo
-from gpt.config import CONFIG
-from gpt.model.sampling import Sampling
-from gpt.runs.run import list_runs
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs.attention import ANSWERS, ANSWERS_WITH_OTHER_WEIGHTS
-from tests.says import says
 from tests.ui.conftest import unpacked
 
 BEST = 99  # a place at the right end of the slider
 PROMPT = "7 green"
-SETTINGS = [*Sampling(max_new_tokens=8).__dict__.values(), 1, False, None, 0]  # one text, beside no other
 
 
 def is_here(host: str | None) -> bool:
@@ -58,11 +51,6 @@ def url(jobs):
 
 
 @pytest.fixture(scope="module")
-def client(url) -> Client:
-    return Client(url, verbose=False, analytics_enabled=False)
-
-
-@pytest.fixture(scope="module")
 def http(url):
     with httpx.Client(base_url=url) as http:
         yield http
@@ -73,82 +61,17 @@ def config(http) -> dict:
     return http.get("/config").json()
 
 
-@pytest.fixture
-def nothing_starts(jobs, monkeypatch):
-    started = []
-    monkeypatch.setattr("gpt.ui.server.jobs.subprocess.Popen", lambda *arguments, **_: started.append(arguments))
-    before = [run.name for run in list_runs(jobs.root)]
-    yield
-    assert started == []
-    assert [run.name for run in list_runs(jobs.root)] == before
-
-
-class TestGenerate:
-    def test_text_streams(self, client, monkeypatch):
-        monkeypatch.setattr("gpt.ui.tabs.generate.REDRAW_SECONDS", -1)
-        job = client.submit("bottles", BEST, PROMPT, *SETTINGS, api_name="/generate")
-        (last,), shown = job.result()["writings"], [view["writings"][0] for view in job.outputs()]
-        assert last["done"]
-        assert (last["prompt"], last["pieces"].count("\n")) == (PROMPT, 8)
-        lengths = [view["pieces"].count("\n") for view in shown]
-        assert lengths == sorted(lengths)
-        assert len(set(lengths)) > 1
-        assert all(last["pieces"].startswith(view["pieces"]) for view in shown)
-
-    @pytest.mark.parametrize(("run", "place", "prompt", "told"), [
-        ("cups", BEST, PROMPT, "no run cups"), ("bottles", -1, PROMPT, "weights | -1"),
-        ("bottles", BEST, "", "prompt | empty"), ("bottles", BEST, "ü", "'ü'"), (None, None, None, "choose a run"),
-        ("../../etc", BEST, PROMPT, "cannot name a run"), (["bottles"], BEST, PROMPT, "cannot name a run"),
-    ])
-    def test_a_mistake_gets_a_sentence(self, client, run, place, prompt, told):
-        assert re.search(says(told), client.predict(run, place, prompt, *SETTINGS, api_name="/generate")["writings"][0]["error"])
-
-    def test_all_settings_out_of_range_are_told_together(self, client):
-        shown = client.predict("bottles", BEST, PROMPT, 0, -1, -1, 2, 2, 0, -1, "", *SETTINGS[-4:], api_name="/generate")
-        assert shown["writings"][0]["error"].count(": set it to ") == 7
-
-
-class TestAttention:
-    def test_a_prompt_is_looked_at_and_a_head_is_chosen(self, client, http, config):
-        shown = client.predict("bottles", BEST, PROMPT, api_name="/attention")
-        assert shown["mosaic"]["layout"]["meta"]["heads"] == 2
-        component, = (one for one in config["components"] if one["props"].get("elem_id") == "explorer")
-        answer = ask(http, component["id"], "head",
-                     {"key": shown["key"], "layer": 1, "head": 1, "scale": "linear", "view": "weights"})
-        weights = unpacked(answer.json()["figure"]["layout"]["meta"]["weights"])
-        assert weights.shape == (28,)  # what a causal head has of 7 x 7
-        assert weights[0] == 1
-
-    @pytest.mark.parametrize(("run", "prompt", "told"), [("cups", PROMPT, "no run cups"), ("bottles", "", "prompt | empty")])
-    def test_a_mistake_gets_a_sentence(self, client, run, prompt, told):
-        assert re.search(says(told), client.predict(run, BEST, prompt, api_name="/attention")["error"])
-
-
-@pytest.mark.usefixtures("nothing_starts")
-class TestStart:
-    @pytest.mark.parametrize(("changes", "told"), [
-        ({"emb_dim": 127}, "emb_dim 127 | 4 heads | 124 or 128"),
-        ({"batch": 5000}, "batch is 5000 | 1 to 1024"),
-        ({"learning_rate": None}, "learning_rate | missing"),
-        ({"seed": 1.5, "dropout_rate": "much"}, "dropout_rate is 'much' | 0 to 0.9 | seed is 1.5"),
-        ({"tokenizer": "words"}, "tokenizer is 'words' | bpe"),
-        ({"max_steps": 0}, "max_steps | end"),
-        ({"corpus": "/etc/passwd"}, "text | this page"),
-        ({"corpus": "../../etc/passwd"}, "text | this page"),
-        ({"corpus": None}, "corpus is missing"),
-    ])
-    def test_a_bad_config_starts_nothing(self, client, changes, told):
-        with pytest.raises(AppError, match=says(told)):
-            client.predict("quick", "new", *{**CONFIG, **changes}.values(), api_name="/start")
-
-    @pytest.mark.parametrize(("name", "told"), [("bottles", "bottles | already"), ("../a", "cannot name a run")])
-    def test_a_bad_name_starts_nothing(self, client, name, told):
-        with pytest.raises(AppError, match=says(told)):
-            client.predict("quick", name, *CONFIG.values(), api_name="/start")
-
-    def test_there_is_nothing_to_stop(self, client):
-        with pytest.raises(AppError, match=says("nothing", "stop")):
-            client.predict(api_name="/stop")
+def test_the_page_asks_for_a_prompt_and_for_a_head(http, config):
+    """What its buttons and scripts do, by the number of the endpoint."""
+    ids = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
+    button, explorer = ids["inspect"], ids["explorer"]
+    endpoint = next(one for one in config["dependencies"] if [button, "click"] in one["targets"])
+    shown, = http.post("/gradio_api/run/predict", json={"fn_index": endpoint["id"], "data": ["bottles", BEST, PROMPT]}).json()["data"]
+    assert shown["mosaic"]["layout"]["meta"]["heads"] == 2
+    answer = ask(http, explorer, "head", {"key": shown["key"], "layer": 1, "head": 1, "scale": "linear", "view": "weights"})
+    weights = unpacked(answer.json()["figure"]["layout"]["meta"]["weights"])
+    assert weights.shape == (28,)  # what a causal head has of 7 x 7
+    assert weights[0] == 1
 
 
 def ask(http: httpx.Client, component: int, function: str, data) -> httpx.Response:
@@ -229,8 +152,3 @@ def test_nobody_is_told_about_the_person(config):
     assert config["analytics_enabled"] is False
     assert config["space_id"] is None
     assert config["root"].startswith("http://127.0.0.1:")
-
-
-def test_only_four_things_are_offered_to_other_programs(client):
-    offered = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(offered) == {"/attention", "/generate", "/start", "/stop"}
