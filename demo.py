@@ -32,7 +32,7 @@ from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server import options
 from gpt.ui.server.access import Caps
 from gpt.ui.server.disk_quota import CHECK_SECONDS, DiskQuota
-from gpt.ui.server.guard import API, PACKED, Guard
+from gpt.ui.server.guard import PACKED, Guard
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.pages import noted, other_pages
 from gpt.ui.tabs import attention, downloads, generate, runs, train
@@ -82,13 +82,11 @@ def serve(chosen: argparse.Namespace, auth: tuple[str, str] | None) -> None:
     machine_speed(choose_device("auto").type)  # about a second now, so that the first price on the page comes at once
     for address in other_pages(jobs.root):
         print(escaped(f"Another page over this folder of runs is at {address}"), flush=True)
-    page = launch(jobs, chosen.host, chosen.port, quota, auth, share=chosen.share, mcp=chosen.mcp)
+    page = launch(jobs, chosen.host, chosen.port, quota, auth, share=chosen.share, mcp_server=chosen.mcp, root_path=chosen.root_path)
     ended = queue.SimpleQueue()  # what a handler of signals may write to at any time
     on_signals(lambda: ended.put(True))
     addresses = " and ".join(filter(None, (page.local_url, page.share_url)))
     print(f"The page is at {addresses} (Ctrl+C ends it)", flush=True)
-    if chosen.mcp:
-        print(f"Its tools for agents (MCP, streamable HTTP) are at {page.local_url}{API.removeprefix('/')}/mcp/", flush=True)
     if chosen.open:
         webbrowser.open(page.local_url)
     with noted(jobs.root, page.local_url):
@@ -122,8 +120,8 @@ def is_ended(ended: queue.SimpleQueue) -> bool:
 
 
 def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = None, auth: tuple[str, str] | None = None,
-           share: bool = False, mcp: bool = False) -> gr.Blocks:
-    """Serve the page and return at once. Without `quota` the runs may take any room."""
+           share: bool = False, mcp_server: bool = False, root_path: str = "") -> gr.Blocks:
+    """Serve the page and return at once. Without `quota` the runs may take any room. The last three are as Gradio's own."""
     page, caps = build(jobs, quota or DiskQuota(jobs, 0)), jobs.access.caps
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
@@ -131,7 +129,7 @@ def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = No
     name = f"[{host}]" if ":" in host else host  # as a browser shows an IPv6 address
     page.launch(server_name=name, server_port=port, prevent_thread_lock=True, share=share, quiet=True, theme=theme(), css=CSS,
                 head=script_tags(), auth=auth, run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
-                ssr_mode=False, mcp_server=mcp, footer_links=[], app_kwargs={"middleware": [
+                ssr_mode=False, mcp_server=mcp_server, root_path=root_path or None, footer_links=[], app_kwargs={"middleware": [
                     Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*proxies.LOOPBACK, host})]})
     return page
 

@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
             print(f"run {run.name} has ended")
         elif options.what == "log":
             for log in known_logs(options.to):
-                print(copy_run(run, log))
+                print("\n".join(copy_run(run, log)))
         else:
             command = f"extend {options.steps}" if options.what == "extend" else options.what
             run.request(command)

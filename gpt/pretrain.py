@@ -188,7 +188,8 @@ def train(session: Session, logs: Logs) -> None:
             except Exception as error:
                 events.throw(error)
     finally:
-        progress.report(logs.close())
+        failures = logs.close()
+    progress.report(failures)
     progress.close()
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,16 +20,17 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def serve(root: Path | str, port: int, *flags: str, forked: bool = True, **environment: str) -> subprocess.Popen:
+def serve(root: Path | str, port: int, *flags: str, forked: bool = True, command: Sequence[str] = (), cwd: Path = PROJECT,
+          **environment: str) -> subprocess.Popen:
     """A process that serves the page over the folder `root` by now, with more flags of demo.py and variables of its environment. Where
-    there is a fork server, it is `forked`.
+    there is a fork server, it is `forked`. With a `command`, the words after `python`, that is run in `cwd` instead.
 
     Raises RuntimeError if it does not. What it prints goes to a file until then: nobody has to keep reading it.
     """
-    words = [sys.executable, "demo.py", "--port", str(port), "--checkpoints", str(root), *flags]
+    words = [sys.executable, *(command or ("demo.py", "--port", str(port), "--checkpoints", str(root), *flags))]
     with tempfile.NamedTemporaryFile() as printed:
-        popen = forkserver.popen if forked else subprocess.Popen
-        demo = popen(words, cwd=PROJECT, stdout=printed, stderr=subprocess.STDOUT,
+        popen = forkserver.popen if forked and not command else subprocess.Popen
+        demo = popen(words, cwd=cwd, stdout=printed, stderr=subprocess.STDOUT,
                      env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment)
         deadline = time.monotonic() + SECONDS_TO_BEGIN
         while "The page is at" not in (said := Path(printed.name).read_text(errors="replace")):

@@ -27,6 +27,8 @@ from tests.sessions import until
     (["--auth", "anna"], "--auth is not NAME:PASSWORD"), (["--auth", ":a long password"], "--auth is not NAME:PASSWORD"),
     (["--auth", ""], "--auth is not NAME:PASSWORD"), (["--auth", "anna:"], "the password of --auth has 0 characters: give it 8 or more"),
     (["--auth", "anna:short"], "has 5 characters"), (["--public", "--password", ""], "the password of --password has 0 characters"),
+    (["--root-path", "gpt"], "--root-path is 'gpt': write it as /gpt"), (["--root-path", "/gpt/"], "none at the end"),
+    (["--root-path", "//gpt"], "none at the end"), (["--root-path", "http://example.org/gpt"], "write it as /gpt"),
     (["--password", "a long password"], "add --public"), (["--share"], "anyone who gets the public address could train on this machine"),
 ])
 def test_a_bad_address_is_told_in_one_line(capsys, flags, told):

@@ -3,7 +3,9 @@
 import contextlib
 import importlib.util
 import math
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from gpt.interpret.passage import LONGEST, candidates_of
 from gpt.logs.log import Log, Position, numbers_and_texts
 from gpt.logs.tensorboard import TensorBoardLog
 from gpt.logs.trackio import TrackioLog
-from gpt.runs.run import Run, RunError, load_run
+from gpt.runs.run import DEFAULT_ROOT, Run, RunError, load_run
 
 LOGS: dict[str, type[Log]] = {log.name: log for log in (TensorBoardLog, TrackioLog)}
 
@@ -31,19 +33,21 @@ def known_logs(names: str) -> list[type[Log]]:
     return [LOGS[name] for name in chosen]
 
 
-def copy_run(run: Run, log: type[Log]) -> str:
-    """Write the log of a run that does not train now. Returns a sentence about it. Raises UserError if that is not possible."""
+def copy_run(run: Run, log: type[Log]) -> list[str]:
+    """Write the log of a run that does not train now. Returns sentences about it. Raises UserError if that is not possible."""
     if run.is_alive():
         raise RunError(f"run {run.name} trains, and only its own process writes its logs: wait until it has ended")
     try:
         copy = LogCopy(run, log)
-        copy.update()
-        copy.close()
+        try:
+            notes = copy.update()
+        finally:
+            copy.close()
     except UserError:
         raise
     except Exception as error:  # of a package that is not ours
         raise RunError(f"the log {log.name} of run {run.name} cannot be written ({reason_of(error)})") from error
-    return f"the log {log.name} of run {run.name} is complete, {copy.count:,} rows: {log.shown_by(run.path.parent)}"
+    return [*notes, f"the log {log.name} of run {run.name} is complete, {copy.count:,} rows: {log.shown_by(run.path.parent)}"]
 
 
 class LogCopy:
@@ -63,7 +67,8 @@ class LogCopy:
         self._held = self.log.rows()
         self._pictured = self.log.pictures()
 
-    def update(self) -> None:
+    def update(self) -> list[str]:
+        """Write what is new. Returns a sentence about each snapshot that cannot be shown. Raises what the log raises."""
         begins = self._cursor == 0
         rows, self._cursor = self.run.rows(self._cursor)
         rows = [row for row in rows if any(numbers_and_texts(row))]
@@ -73,10 +78,7 @@ class LogCopy:
             self._last = _position(row)
             self.log.write_row(self._last, *numbers_and_texts(row))
             self.count += 1
-        for step in self.run.snapshots():
-            if self._last and step not in self._pictured and step <= self._last[0]:
-                self._pictured.add(step)
-                self.log.write_picture((step, self._last[1]), attention_picture(self.run, step))
+        return self._write_pictures()
 
     def _begin(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The rows that the log does not hold yet."""
@@ -92,6 +94,20 @@ class LogCopy:
         self.log.begin(self._config, anew)
         return rows[held:]
 
+    def _write_pictures(self) -> list[str]:
+        """Write the heads of the snapshots up to the last row."""
+        notes = []
+        for step in self.run.snapshots():
+            if self._last and step not in self._pictured and step <= self._last[0]:
+                self._pictured.add(step)
+                try:
+                    picture = attention_picture(self.run, step)
+                except UserError as error:  # damaged, or removed meanwhile to free disk space
+                    notes.append(f"the log {self.log.name} has no picture of step {step}: {error}")
+                else:
+                    self.log.write_picture((step, self._last[1]), picture)
+        return notes
+
     def close(self) -> None:
         self.log.close()
 
@@ -104,44 +120,50 @@ class Logs:
         self._copies: list[LogCopy] = []
 
     def update(self) -> list[str]:
-        """Write what is new. Returns a sentence about each log that is begun, and about each that has failed."""
+        """Write what is new. Returns a sentence about each log that is begun, each that has failed, and what is missing in one."""
         waiting, self._waiting = self._waiting, []
-        failures = self._each(waiting, lambda log: self._copies.append(LogCopy(self.run, log)))
-        begun = [f"the log {log.name} is shown by `{log.shown_by(self.run.path.parent)}`" for log in waiting
-                 if any(isinstance(copy.log, log) for copy in self._copies)]
-        return failures + begun + self._each(list(self._copies), LogCopy.update)
+        sentences = [sentence for log in waiting for sentence in self._begin(log)]
+        return sentences + [sentence for copy in list(self._copies) for sentence in self._attempt(copy, copy.update)]
 
     def close(self) -> list[str]:
-        """Write the rest, if the run has begun. Returns a sentence about each log that has failed."""
-        return self._each(list(self._copies), LogCopy.update) + self._each(list(self._copies), LogCopy.close)
+        """Write the rest, if the run has begun. Returns sentences as `update` does."""
+        sentences = [sentence for copy in list(self._copies) for sentence in self._attempt(copy, copy.update)]
+        return sentences + [sentence for copy in list(self._copies) for sentence in self._attempt(copy, copy.close)]
 
-    def _each(self, logs: list[Any], act: Any) -> list[str]:
-        failures = []
-        for log in logs:
-            try:
-                act(log)
-            except Exception as error:  # of a package that is not ours: whatever it is, it is reported, and training goes on
-                if log in self._copies:
-                    self._copies.remove(log)
-                    with contextlib.suppress(Exception):
-                        log.log.close()
-                failures.append(failure(log.log.name if isinstance(log, LogCopy) else log.name, self.run, error))
-        return failures
+    def _begin(self, log: type[Log]) -> list[str]:
+        try:
+            self._copies.append(LogCopy(self.run, log))
+        except Exception as error:  # of a package that is not ours: whatever it is, it is reported, and training goes on
+            return [failure(log.name, self.run, error)]
+        return [f"the log {log.name} is shown by `{log.shown_by(self.run.path.parent)}`"]
+
+    def _attempt(self, copy: LogCopy, act: Callable[[], list[str] | None]) -> list[str]:
+        try:
+            return act() or []
+        except Exception as error:  # the same
+            self._copies.remove(copy)
+            with contextlib.suppress(Exception):
+                copy.close()
+            return [failure(copy.log.name, self.run, error)]
 
 
 def failure(name: str, run: Run, error: Exception) -> str:
     """What is said about a log that has failed."""
-    return (f"the log {name} is not whole ({reason_of(error)}): training is not affected, and later "
-            f"`python -m gpt.control log --run {run.name} --to {name}` completes the log")
+    root = run.path.parent
+    where = [] if root == Path(DEFAULT_ROOT) else ["--checkpoints", str(root)]
+    completing = shlex.join(["python", "-m", "gpt.control", "log", "--run", run.name, "--to", name, *where])
+    return f"the log {name} is not whole ({reason_of(error)}): training is not affected, and later `{completing}` completes the log"
 
 
 def reason_of(error: Exception) -> str:
+    """An error in a few words."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
     return " ".join(reason.split())[:300]
 
 
 def attention_picture(run: Run, step: int) -> np.ndarray:
-    """All heads of a snapshot on the beginning of the run's validation text, after the end of a sentence: (height, width, 3) bytes."""
+    """All heads of a snapshot on the beginning of the run's validation text, after the end of a sentence: (height, width, 3) bytes. Raises
+    UserError if it cannot be read."""
     model, tokenizer = load_run(run.path, step)
     ids = candidates_of(tokenizer, run.probes().windows, min(LONGEST, model.context_length))[0].tolist()
     return picture(inspect_ids(model, tokenizer, ids))

@@ -1,5 +1,6 @@
 """TensorBoard: event files in the run's own folder, so that they are renamed, zipped and deleted with it."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class TensorBoardLog(Log):
 
     @staticmethod
     def shown_by(root: Path) -> str:
-        return f"tensorboard --logdir {root}"
+        return shlex.join(["tensorboard", "--logdir", str(root)])
 
     def config(self) -> dict[str, Any]:
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ REMOTE = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")  # where trackio would send 
 
 
 class TrackioLog(Log):
-    """One entry a row, in the project PROJECT, under the run's name. trackio writes from a thread of its own, and warns once where that
-    fails; whether all has arrived is checked at the end."""
+    """One entry a row, in the project PROJECT. Its run is called after ours and the time when ours began: the folders of runs on this
+    machine share one log, and a name may come again. trackio writes from a thread of its own, and warns once where that fails; whether
+    all has arrived is checked at the end."""
 
     name, package = "trackio", "trackio"
 
@@ -26,7 +28,8 @@ class TrackioLog(Log):
         if remote := [name for name in REMOTE if os.environ.get(name)]:
             raise RuntimeError(f"{remote[0]} is set, and a log elsewhere cannot be compared with the run: unset it, and publish the log "
                                f"with `trackio sync --project {PROJECT}`")
-        self._trackio, self._name, self._created = trackio, run.name, created
+        self._trackio = trackio
+        self._name = f"{run.name}-{datetime.fromtimestamp(created, UTC):%Y%m%d-%H%M%S-%f}"
         self._writer: Any = None
         self._count = 0  # entries that were written, or were there
 
@@ -35,12 +38,11 @@ class TrackioLog(Log):
         return f"trackio show --project {PROJECT}"
 
     def _run(self) -> Any:
-        """trackio's run that was made for this run, or None: it may have others of the same name, of runs that were deleted."""
+        """trackio's run, or None."""
         try:
-            runs = self._trackio.Api().runs(PROJECT)
+            return next((run for run in self._trackio.Api().runs(PROJECT) if run.name == self._name), None)
         except ValueError:  # no such project yet
             return None
-        return next((run for run in runs if run.name == self._name and (run.config or {}).get("created") == self._created), None)
 
     def _entries(self) -> list[dict[str, Any]]:
         from trackio.sqlite_storage import SQLiteStorage
@@ -50,7 +52,7 @@ class TrackioLog(Log):
 
     def config(self) -> dict[str, Any]:
         run = self._run()
-        return {name: value for name, value in (run.config if run else {}).items() if not name.startswith("_") and name != "created"}
+        return {name: value for name, value in ((run.config or {}) if run else {}).items() if not name.startswith("_")}
 
     def rows(self) -> list[Position]:
         entries = self._entries()
@@ -66,8 +68,8 @@ class TrackioLog(Log):
 
     def begin(self, config: dict[str, Any], anew: bool) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # the command says itself how the log is shown
-            self._writer = self._trackio.init(PROJECT, self._name, config={**config, "created": self._created}, embed=False,
-                                              resume="never" if anew else "must", auto_log_cpu=False, auto_log_gpu=False)
+            self._writer = self._trackio.init(PROJECT, self._name, config=dict(config), embed=False, resume="never" if anew else "must",
+                                              auto_log_cpu=False, auto_log_gpu=False)
 
     def write_row(self, at: Position, numbers: dict[str, float], texts: dict[str, str]) -> None:
         self._add(at, {**numbers, **{name: self._trackio.Markdown(as_code(text)) for name, text in texts.items()}})
@@ -84,8 +86,9 @@ class TrackioLog(Log):
         """Raises RuntimeError if trackio has lost something."""
         if self._writer is None:
             return
+        is_current = self._trackio.context_vars.current_run.get() is self._writer
         with contextlib.redirect_stdout(io.StringIO()):
-            self._trackio.finish()
+            (self._trackio if is_current else self._writer).finish()
         arrived = len(self._entries())
         if arrived != self._count:
             raise RuntimeError(f"{self._count - arrived:,} of {self._count:,} entries did not arrive, trackio's own warning says why")

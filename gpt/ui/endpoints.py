@@ -6,11 +6,12 @@ have the form that Gradio reads: "Args:" with a line for each parameter.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from gpt.config import PRESETS
+from gpt.config import FIELDS, PRESETS, validate
 from gpt.data.tokenizer import token_label
 from gpt.errors import UserError
 from gpt.interpret import ablation, inspect
@@ -21,7 +22,7 @@ from gpt.training.device import enough_memory
 from gpt.ui.inspector import effects, heads, roles
 from gpt.ui.inspector.inspections import MOST_TOKENS, Inspector
 from gpt.ui.inspector.request import InspectionRequest
-from gpt.ui.server import model_cache
+from gpt.ui.server import model_cache, texts
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.training_status import current_run
 from gpt.ui.server.values import text_of, typed
@@ -51,12 +52,12 @@ def errors_for_programs() -> Iterator[None]:
 
 
 def training(jobs: Jobs) -> list[Callable]:
-    def start(corpus: str = "stories", text: str = "", preset: str = "quick", settings: dict[str, Any] | None = None, run: str = "",
+    def start(corpus: str = "", text: str = "", preset: str = "quick", settings: dict[str, Any] | None = None, run: str = "",
               key: str = "") -> Json:
         """Start to train a small GPT. It trains in the background, one run at a time: ask `status` how far it is. Returns its name.
 
         Args:
-            corpus: what to train on: stories, repeats or python, which the project makes itself. Not used where text is given.
+            corpus: what to train on: stories, repeats or python, which the project makes itself; without it, the preset's own.
             text: your own text to train on instead, a few thousand characters or more.
             preset: which settings to begin with: quick (about a minute on two CPU cores), gpt2-classic, shakespeare-char or induction.
             settings: changes of single settings by name, such as {"n_layers": 2, "emb_dim": 64, "max_steps": 300}.
@@ -64,14 +65,14 @@ def training(jobs: Jobs) -> list[Callable]:
             key: on a public page only: your own random text of 16 characters or more, which shows later that the run is yours.
         """
         with errors_for_programs():
-            if settings is not None and not isinstance(settings, dict):
-                raise UserError(f"settings is {str(settings)[:40]!r}: give an object such as {{\"n_layers\": 2}}, or leave it out")
-            preset = known_preset(preset) or "quick"
-            own, corpus = text_of(text, "the text"), text_of(corpus, "corpus")
-            if own:
-                corpus = str(save_text(jobs, "text.txt", own.encode("utf-8", errors="replace"), key))
-            config = {**PRESETS[preset].config, **({"corpus": corpus} if own or corpus != "stories" else {}), **(settings or {})}
-            return {"run": begin(jobs, config, preset, run, 1 if jobs.access.caps else jobs.usual_processes(config), key)}
+            preset, own = known_preset(preset) or "quick", text_of(text, "the text")
+            config = validate(config_of(preset, text_of(corpus, "corpus"), settings))
+            processes = jobs.usual_processes(config)
+            jobs.check_idle()
+            if not own:
+                return {"run": begin(jobs, config, preset, run, processes, key)}
+            with kept_if_used(jobs, own, key) as path:
+                return {"run": begin(jobs, {**config, "corpus": str(path)}, preset, run, processes, key)}
 
     def stop(key: str = "") -> Json:
         """Stop the run that trains now, after the step in progress. What it has learned is saved, and it can go on later. Returns its name.
@@ -83,6 +84,27 @@ def training(jobs: Jobs) -> list[Callable]:
             return {"run": request(jobs, "stop", key)}
 
     return [start, stop]
+
+
+def config_of(preset: str, corpus: str, settings: Any) -> Json:
+    """CONFIG from what a program has sent, whole numbers as the page takes them. Raises UserError if `settings` are none."""
+    if settings is not None and not isinstance(settings, dict):
+        raise UserError(f"settings is {str(settings)[:40]!r}: give an object such as {{\"n_layers\": 2}}, or leave it out")
+    config = {**PRESETS[preset].config, **({"corpus": corpus} if corpus else {}), **(settings or {})}
+    return {**config, **typed(FIELDS, [config[field.name] for field in FIELDS])}
+
+
+@contextlib.contextmanager
+def kept_if_used(jobs: Jobs, text: str, key: str) -> Iterator[Path]:
+    """A text that a program sent, saved. It is removed again if no run begins with it, unless it was there before."""
+    before = {source for _, source in texts.choices(jobs.access.home(key))}
+    path = save_text(jobs, "text.txt", text.encode("utf-8", errors="replace"), key)
+    try:
+        yield path
+    except UserError:
+        if str(path) not in before:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def reading(jobs: Jobs) -> list[Callable]:

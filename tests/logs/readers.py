@@ -1,10 +1,13 @@
 """Logs as their own programs read them."""
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from gpt.runs.run import Run
 
 Points = dict[str, list[tuple[int, object]]]  # by name: (step, value)
 
@@ -45,9 +48,10 @@ class TrackioReader:
         from trackio.sqlite_storage import SQLiteStorage
         from trackio.utils import MEDIA_DIR
 
-        named = [other for other in trackio.Api().runs("gpt") if other.name == run.name]
-        self.run = named[-1]
-        self._entries, self._media = SQLiteStorage.get_logs("gpt", run.name, run_id=self.run.id), Path(MEDIA_DIR)
+        created = datetime.fromtimestamp(Run(run).config()["created"], UTC)
+        name = f"{run.name}-{created:%Y%m%d-%H%M%S-%f}"
+        [self.run] = [other for other in trackio.Api().runs("gpt") if other.name == name]
+        self._entries, self._media = SQLiteStorage.get_logs("gpt", self.run.name, run_id=self.run.id), Path(MEDIA_DIR)
 
     def _of(self, of_kind) -> Points:
         points: Points = {}
@@ -69,7 +73,7 @@ class TrackioReader:
                 for entry in self._entries if "attention" in entry}
 
     def config(self) -> dict:
-        return {name: value for name, value in self.run.config.items() if not name.startswith("_") and name != "created"}
+        return {name: value for name, value in self.run.config.items() if not name.startswith("_")}
 
 
 READERS = {"tensorboard": TensorBoardReader, "trackio": TrackioReader}

@@ -162,8 +162,32 @@ def test_a_new_run_of_an_old_name_leaves_the_old_log_of_trackio_alone(flags):
     run = run_of(flags)
     run.delete()
     pretrain([*flags, "--log", "trackio", "--max_steps", "8"])
-    assert len([other for other in trackio.Api().runs("gpt") if other.name == run.name]) == 2
+    assert len([other for other in trackio.Api().runs("gpt") if other.name.startswith(f"{run.name}-")]) == 2
     assert_is_the_run("trackio", run)
+
+
+@each_log
+def test_runs_of_one_name_in_two_folders_have_logs_of_their_own(flags, name):
+    first = run_of(flags)
+    pretrain([*flags, "--log", name])
+    other = [*flags[:3], f"{flags[3]}/other", *flags[4:]]
+    pretrain([*other, "--log", name, "--seed", "2"])
+    pretrain(resumed(flags, "--max_steps", "14", "--log", name))
+    assert_is_the_run(name, first)
+    assert_is_the_run(name, run_of(other))
+
+
+@each_log
+def test_a_damaged_snapshot_is_left_out_and_said(flags, name, capsys):
+    pretrain(flags)
+    run = run_of(flags)
+    damaged = run.snapshots()[1]
+    (run.path / "snapshots" / f"step-{damaged:06d}.safetensors").write_bytes(b"no weights")
+    control(["log", "--run", run.name, "--checkpoints", str(run.path.parent), "--to", name])
+    out = capsys.readouterr().out
+    assert f"the log {name} has no picture of step {damaged}: " in out
+    assert "is complete" in out
+    assert sorted(READERS[name](run.path).pictures()) == [step for step in run.snapshots() if step != damaged]
 
 
 @pytest.mark.parametrize(("names", "facts"), [
@@ -213,7 +237,7 @@ def test_a_log_folder_that_cannot_be_written_is_reported_once_and_training_goes_
     pretrain(resumed(flags, "--log", "tensorboard"))
     out = capsys.readouterr().out
     assert out.count("the log tensorboard is not whole") == 1
-    assert f"python -m gpt.control log --run {run.name} --to tensorboard" in out
+    assert f"python -m gpt.control log --run {run.name} --to tensorboard --checkpoints {run.path.parent}" in out
     assert run.status()["state"] == "done"
     assert "the log tensorboard is not whole" in run.log(100)
 

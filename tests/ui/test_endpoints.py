@@ -164,6 +164,8 @@ def test_fields_that_are_missing_or_unknown_are_told_by_the_client(client, value
     ({"settings": {"learning_rate": None}}, "learning_rate is missing"),
     ({"settings": {"n_leyers": 2}}, "n_leyers | did you mean n_layers"),
     ({"settings": {"seed": 1.5, "dropout_rate": "much"}}, "dropout_rate is 'much' | 0 to 0.9 | seed is 1.5"),
+    ({"settings": {"batch": "x"}}, "batch is 'x' | 1 to 1024"), ({"settings": {"batch": None}}, "batch is missing"),
+    ({"settings": {"device": 5}}, "device is 5 | auto, cpu"),
     ({"settings": {"max_steps": 0}}, "max_steps | end"), ({"settings": [1]}, "settings is '[1]' | object"),
     ({"settings": {"corpus": "/etc/passwd"}}, "text | this page"), ({"corpus": "../../etc/passwd"}, "text | this page"),
     ({"corpus": 7}, "corpus is '7' | text"), ({"text": 7}, "the text is '7'"), ({"text": " \n"}, "the text is empty"),
@@ -173,6 +175,24 @@ def test_fields_that_are_missing_or_unknown_are_told_by_the_client(client, value
 def test_a_bad_start_starts_nothing(client, values, told):
     with pytest.raises(Exception, match=says(told)):
         client.predict(**values, api_name="/start")
+
+
+def test_a_text_with_which_nothing_begins_is_not_kept(client, jobs):
+    before = sorted(jobs.root.glob(".texts/*"))
+    for values in ({"text": "too short"}, {"text": TEXT, "run": "bottles"}, {"text": TEXT, "settings": {"batch": 0}}):
+        with pytest.raises(AppError):
+            client.predict(**values, api_name="/start")
+    assert sorted(jobs.root.glob(".texts/*")) == before
+
+
+@pytest.mark.parametrize(("values", "begun"), [
+    ({}, ("stories", 700)), ({"preset": "induction"}, ("repeats", 400)), ({"preset": "induction", "corpus": "stories"}, ("stories", 400)),
+    ({"settings": {"max_steps": 30.0}}, ("stories", 30))])
+def test_what_is_not_given_is_the_presets_own(client, jobs, monkeypatch, values, begun):
+    started = []
+    monkeypatch.setattr(jobs, "start", lambda config, *_: started.append((config["corpus"], config["max_steps"])))
+    client.predict(**values, run="new", api_name="/start")
+    assert started == [begun]
 
 
 def test_a_run_is_started_watched_and_stopped(client, jobs):

@@ -28,7 +28,7 @@ def jobs(root, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def url(jobs) -> str:
-    page = demo.launch(jobs, "127.0.0.1", None, mcp=True)
+    page = demo.launch(jobs, "127.0.0.1", None, mcp_server=True)
     yield page.local_url.rstrip("/")
     page.close()
 

@@ -63,7 +63,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        path, headers = scope["path"].rstrip("/"), Headers(scope=scope)
+        path, headers = path_here(scope), Headers(scope=scope)
         answer = Answer(send, hides=self.locked and not self.is_logged_in(headers))
         try:
             self.check_address(scope["method"], path, headers)
@@ -193,6 +193,12 @@ class Guard:
         if not (isinstance(value, dict) and value.get("meta") == {"_type": "gradio.FileData"} and isinstance(value.get("path"), str)):
             return False
         return self.is_stored(value["path"])
+
+
+def path_here(scope: Scope) -> str:
+    """The path that a request asks for, without the prefix of a reverse proxy: Starlette takes one as well as the other."""
+    path, prefix = scope["path"], scope.get("root_path", "")
+    return (path.removeprefix(prefix) if prefix and f"{path}/".startswith(f"{prefix}/") else path).rstrip("/")
 
 
 def comes_from_here(headers: Headers) -> bool:

@@ -83,11 +83,12 @@ class Jobs:
         something trains already."""
         validate(config)
         check_processes(processes, config["batch"], choose_device(config["device"]))
-        self._check_idle()  # first: of two people who begin a run at once, both without a name, the second must not hear of a name
+        self.check_idle()  # first: of two people who begin a run at once, both without a name, the second must not hear of a name
         self.check_free(name)
         self._launch(with_processes(training_arguments(config, preset, name, self.root), processes), name)
 
-    def _check_idle(self) -> None:
+    def check_idle(self) -> None:
+        """Raise RunError if something trains already."""
         if busy := self.running():
             raise RunError(f"run {busy} is training: wait for it, or stop it first")
 
@@ -130,7 +131,7 @@ class Jobs:
         with self._lock:
             if self._closed:
                 raise RunError("this page is ending: start it again with python demo.py")
-            self._check_idle()
+            self.check_idle()
             lock = launch_lock()
             try:
                 lock.acquire(timeout=1)  # of a process of ours that has just ended, it comes free in a moment

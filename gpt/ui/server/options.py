@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import ipaddress
 import os
+import re
 import socket
 import sys
 
@@ -32,12 +33,16 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, tuple[str, str] |
                         help="room that the runs may take, in GB; beyond it, old snapshots make way (default %(default)g: hundreds of "
                              "small runs, or three of 124 million parameters; 0: no limit)")
     parser.add_argument("--keep-training", action="store_true", help="when the page ends, its run trains on: the next page shows it")
+    parser.add_argument("--root-path", default="", metavar="/PREFIX",
+                        help="where a reverse proxy shows the page: /gpt for example.org/gpt/")
     parser.add_argument("--mcp", action="store_true", help="offer the page's endpoints as tools to agents of this machine (MCP)")
     options = parser.parse_args(argv)
     if not 0 <= options.limit_gb < 1e6:
         parser.error(f"--limit-gb is {options.limit_gb:g}: choose a number from 0, which is no limit, to 1,000,000")
     options.host = options.host.removeprefix("[").removesuffix("]")  # as a browser shows an IPv6 address
     options.port = _checked_port(parser, options.host, options.port)
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", options.root_path):
+        parser.error(f"--root-path is {options.root_path[:60]!r}: write it as /gpt, with a slash before each name and none at the end")
     auth = _check_access(parser, options)
     if options.mcp:
         _check_mcp(parser, options)

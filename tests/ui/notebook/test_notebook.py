@@ -32,8 +32,8 @@ def test_it_trains_two_runs_and_shows_them(executed):
     notebook, folder = executed
     states = {run.name: (run.status()["state"], run.status()["step"]) for run in list_runs(folder / "checkpoints")}
     assert states["repeats-1"] == ("done", 400)
-    assert states["a-few-steps"][0] == "stopped"
-    assert 20 <= states["a-few-steps"][1] < 200
+    assert states["stories-1"][0] == "stopped"
+    assert 20 <= states["stories-1"][1] < 200
     summaries = [text for text in outputs(notebook, "text/html") if "<table>" in text]
     assert ["done at step 400 of 400" in summaries[0], "stopped at step" in summaries[1]] == [True, True]
 
