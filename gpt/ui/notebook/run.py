@@ -62,12 +62,6 @@ class NotebookRun(Run):
             return figure_of(maps.mosaic(all_tiles(inspection), len(labels))).update_yaxes(scaleanchor="x", constrain="domain")
         return labelled_map(inspection.head(layer, head), labels, f"layer {layer} head {head}")
 
-    def resume(self, **changes: Any) -> Any:
-        """Go on with it: gpt.ui.notebook.training.resume."""
-        from gpt.ui.notebook.training import resume
-
-        return resume(self.name, checkpoints=self.path.parent, **changes)
-
     def __repr__(self) -> str:
         status = self.status()
         return f"<run {self.name}: {status['state']} at step {status['step']:,}>"

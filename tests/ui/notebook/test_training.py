@@ -55,7 +55,7 @@ def test_a_break_saves_the_run_and_it_can_go_on(config, tmp_path):
             break
     run = open_run("a", tmp_path)
     assert (run.status()["state"], run.status()["step"]) == ("stopped", 1)
-    assert run.resume().finish().status()["state"] == "done"
+    assert resume("a", checkpoints=tmp_path).finish().status()["state"] == "done"
     assert resume("a", checkpoints=tmp_path, max_steps=20).finish().status()["step"] == 20
 
 
