@@ -8,6 +8,7 @@ import gpt.model.gpt2
 from gpt.config import ConfigError
 from gpt.model.attention import KVCache
 from gpt.model.gpt2 import GPT2
+from gpt.model.gpt2_format import from_gpt2
 from gpt.model.sampling import generate_text
 from tests.says import says
 
@@ -28,18 +29,9 @@ def reference():
 
 @pytest.fixture
 def twin(tiny, reference) -> GPT2:
-    """Our GPT2 with the weights of the reference; its Conv1D layers hold theirs transposed."""
+    """Our GPT2 with the weights of the reference."""
     model = GPT2({**tiny, **CLASSIC, "vocab_size": 97, "context_length": 16, "emb_dim": 24, "n_layers": 3, "n_heads": 4}).eval()
-    names = {"token_embedding": "wte", "position_embedding": "wpe", "final_norm": "ln_f", "blocks": "h", "norm1": "ln_1",
-             "norm2": "ln_2", "attention.qkv": "attn.c_attn", "attention.projection": "attn.c_proj",
-             "feed_forward.expand": "mlp.c_fc", "feed_forward.projection": "mlp.c_proj"}
-    theirs = reference.transformer.state_dict()
-    for ours, parameter in model.named_parameters():
-        name = ours
-        for old, new in names.items():
-            name = name.replace(old, new)
-        value = theirs[name]
-        parameter.data = (value.T if ".c_" in name and value.ndim == 2 else value).clone()
+    model.load_state_dict(from_gpt2(reference.state_dict(), model.config))
     return model
 
 
