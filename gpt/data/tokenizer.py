@@ -223,7 +223,7 @@ def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
     trainee.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
     trainee.train_from_iterator(_learnable_pieces(text), trainer)
-    as_byte = _printable_bytes()
+    as_byte = printable_bytes()
     return BPETokenizer({bytes(as_byte[c] for c in token): i for token, i in trainee.get_vocab().items()})
 
 
@@ -238,7 +238,7 @@ def _learnable_pieces(text: str) -> Iterator[str]:
         yield piece[begin:]
 
 
-def _printable_bytes() -> dict[str, int]:
+def printable_bytes() -> dict[str, int]:
     """Character -> byte of the printable stand-ins that byte-level BPE files use: printable Latin-1 bytes stand for
     themselves, the other 68 are written as U+0100 and up, in order."""
     printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]

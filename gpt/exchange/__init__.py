@@ -1,0 +1,1 @@
+"""Models of this project in the formats of other programs."""
