@@ -20,6 +20,7 @@ _NAMES = {
     "runs.run": ("Run", "load_run"),
     "ui.notebook.training": ("train", "resume"),
     "ui.notebook.run": ("open_run",),
+    "exchange.pretrained": ("load_pretrained",),
     "interpret": ("attention_maps", "inspect", "trace"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

@@ -47,7 +47,7 @@ class Field:
 
     `group` is its section on the page, `step` the step of its arrow keys and of its slider, `stops` instead the values on its slider, which cover the useful part of
     what is allowed, `prominent` whether it is in sight before all settings are opened, `changeable` whether it may be changed when a run
-    is resumed, `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used.
+    is resumed, `exported` the only value that GPT-2's format can hold (None: it holds any), `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Field:
     since: int = 1
     stops: tuple[float, ...] = ()
     prominent: bool = False
+    exported: Any = None
 
     @property
     def kind(self) -> type:
@@ -129,9 +130,9 @@ FIELDS = (
     _model("context_length", 64, "Tokens the model can look back on.", 2, 4096, 8, stops=_DOUBLING[5:], prominent=True),
     _model("dropout_rate", 0.0, "Share of activations silenced at random while training; helps when a text is read many times.", 0, 0.9, 0.05,
            stops=tuple(step / 20 for step in range(11))),
-    _model("position", "rope", "How the model knows the order: a learned vector per position, or queries and keys rotated by position.", choices=("learned", "rope")),
-    _model("activation", "relu2", "Nonlinearity of the feed-forward layer: GPT-2's GELU, or ReLU squared.", choices=("gelu", "relu2")),
-    _model("qk_norm", True, "Scale each head's queries and keys to a root mean square of 1, which allows higher learning rates."),
+    _model("position", "rope", "How the model knows the order: a learned vector per position, or queries and keys rotated by position. Runs with rope cannot be exported to GPT-2's format.", choices=("learned", "rope"), exported="learned"),
+    _model("activation", "relu2", "Nonlinearity of the feed-forward layer: GPT-2's GELU, or ReLU squared. Runs with relu2 cannot be exported to GPT-2's format.", choices=("gelu", "relu2"), exported="gelu"),
+    _model("qk_norm", True, "Scale each head's queries and keys to a root mean square of 1, which allows higher learning rates. Runs with it cannot be exported to GPT-2's format.", exported=False),
     _model("qkv_bias", True, "Add a bias to queries, keys and values, as GPT-2 does."),
     _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),

@@ -82,15 +82,15 @@ class BPETokenizer(Tokenizer):
     """Byte-pair encoding (Sennrich et al. 2016, 1508.07909) over bytes, as in GPT-2, run by tiktoken.
 
     `ranks` maps the bytes of each token to its id; of two possible merges the lower id goes first. It learns from the training part of
-    a text alone.
+    a text alone. `special` tokens, by name, have ids too, and stand for nothing that is written in a text.
     """
 
     name, learns_vocab_size, bytes_per_token = "bpe", True, 3.0
     learning_bytes = 130e6  # resident after learning from a million characters; measured as estimate/price.py says
 
     def __init__(self, ranks: dict[bytes, int], special: dict[str, int] | None = None):
-        self.ranks = ranks
-        self._encoding = tiktoken.Encoding(self.name, pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=special or {})
+        self.ranks, self.special = ranks, special or {}
+        self._encoding = tiktoken.Encoding(self.name, pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=self.special)
         self.n_vocab = self._encoding.n_vocab
 
     @classmethod
@@ -102,7 +102,7 @@ class BPETokenizer(Tokenizer):
         ranks = {base64.b64decode(token): i for i, token in enumerate(state["tokens"])}
         if len(ranks) < len(state["tokens"]) or not ranks.keys() >= {bytes([byte]) for byte in range(256)}:
             raise ValueError("tokens are missing or stand twice")
-        return cls(ranks)
+        return cls(ranks, state.get("special"))
 
     @classmethod
     def problem(cls, vocab_size: int) -> str | None:
@@ -116,7 +116,7 @@ class BPETokenizer(Tokenizer):
 
     def state(self) -> dict:
         by_id = sorted(self.ranks, key=self.ranks.get)
-        return {"tokens": [base64.b64encode(token).decode() for token in by_id]}
+        return {"tokens": [base64.b64encode(token).decode() for token in by_id], **({"special": self.special} if self.special else {})}
 
 
 class GPT2Tokenizer(BPETokenizer):

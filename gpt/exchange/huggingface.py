@@ -3,9 +3,11 @@
 import contextlib
 import json
 import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from safetensors.torch import save_file
 
@@ -39,6 +41,16 @@ def write_huggingface(run: Run, to: Path, step: int | None = None) -> None:
             "README.md": model_card(run, about, step),
         }.items():
             (folder / name).write_text(text, encoding="utf-8")
+
+
+def write_zip(run: Run, file: BinaryIO) -> None:
+    """The same folder, as a zip. Raises UserError as `write_huggingface` does."""
+    with tempfile.TemporaryDirectory() as aside:
+        folder = Path(aside) / run.name
+        write_huggingface(run, folder)
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # weights hardly shrink
+            for path in sorted(folder.iterdir()):
+                archive.write(path, f"{run.name}/{path.name}")
 
 
 def model_config(config: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:

@@ -1,10 +1,18 @@
-"""A tokenizer as tokenizer.json, the format of the library `tokenizers`, which gives the same ids."""
+"""A tokenizer as tokenizer.json, the format of the library `tokenizers`, which gives the same ids; and back."""
 
 import itertools
 import json
 from typing import Any
 
-from gpt.data.tokenizer import BPETokenizer, CharTokenizer, Tokenizer, printable_bytes
+from gpt.data.tokenizer import (
+    BPETokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    Tokenizer,
+    TokenizerError,
+    gpt2_tokenizer,
+    printable_bytes,
+)
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -29,9 +37,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> str:
         theirs = Theirs(models.BPE({written(token): rank for token, rank in ranks.items()}, pairs))
         theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=isinstance(tokenizer, BPETokenizer))
         theirs.decoder = decoders.ByteLevel()
-        if (end := end_of_text(tokenizer)) is not None:
-            theirs.add_special_tokens([END_OF_TEXT])
-            assert theirs.token_to_id(END_OF_TEXT) == end  # our own vocabulary, not a user's mistake
+        theirs.add_special_tokens(sorted(special_of(tokenizer), key=special_of(tokenizer).get))
     return theirs.to_str(pretty=False)
 
 
@@ -53,9 +59,14 @@ def pair_of(token: bytes, ranks: dict[bytes, int], rank: int) -> tuple[bytes, by
     return parts[0], parts[1]
 
 
+def special_of(tokenizer: Tokenizer) -> dict[str, int]:
+    """The special tokens of a tokenizer, by name."""
+    return getattr(tokenizer, "special", {})
+
+
 def end_of_text(tokenizer: Tokenizer) -> int | None:
     """The id of GPT-2's token <|endoftext|>, if the tokenizer has one."""
-    return tokenizer.n_vocab - 1 if tokenizer.name == "gpt2" else None
+    return special_of(tokenizer).get(END_OF_TEXT)
 
 
 def tokenizer_config(tokenizer: Tokenizer, context_length: int) -> str:
@@ -63,3 +74,33 @@ def tokenizer_config(tokenizer: Tokenizer, context_length: int) -> str:
     special: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token"), END_OF_TEXT) if end_of_text(tokenizer) is not None else {}
     return json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context_length,
                        "clean_up_tokenization_spaces": False, **special}, indent=1)
+
+
+def read_tokenizer_json(text: str) -> Tokenizer:
+    """The tokenizer of a tokenizer.json: byte-pair encoding over bytes with GPT-2's way of splitting words, single bytes, or single
+    characters. Raises TokenizerError for any other, KeyError, TypeError or ValueError for what is no tokenizer.json."""
+    saved = json.loads(text)
+    model, vocab = saved["model"], saved["model"]["vocab"]
+    if model.get("type") == "WordLevel" and all(len(word) == 1 for word in vocab):
+        return same_ids(CharTokenizer(vocab), {word.encode(): i for word, i in vocab.items()})
+    splitting = saved.get("pre_tokenizer") or {}
+    if model.get("type", "BPE") != "BPE" or splitting.get("type") != "ByteLevel" or splitting.get("add_prefix_space"):
+        raise TokenizerError(f"the tokenizer is of another kind ({model.get('type')}, {splitting.get('type')}): this reads byte-level "
+                             "byte-pair encoding as GPT-2's, single bytes and single characters")
+    bytes_of, added = printable_bytes(), {token["content"]: token["id"] for token in saved.get("added_tokens", [])}
+    ranks = {bytes(bytes_of[sign] for sign in token): i for token, i in vocab.items() if token not in added}
+    if not splitting.get("use_regex", True):
+        return same_ids(ByteTokenizer(), ranks)
+    if (ranks, added) == (gpt2_tokenizer().ranks, gpt2_tokenizer().special):
+        return gpt2_tokenizer()
+    pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
+    if [tuple(bytes(bytes_of[sign] for sign in half) for half in pair) for pair in pairs] != merges(ranks):
+        raise TokenizerError("the tokenizer merges in another order than that of its tokens, and this reads only such as GPT-2's")
+    return BPETokenizer(ranks, added)
+
+
+def same_ids(tokenizer: Tokenizer, ids: dict[bytes, int]) -> Tokenizer:
+    """Return `tokenizer` if its tokens have these ids. Raises TokenizerError."""
+    if {tokenizer.token_bytes(i): i for i in range(tokenizer.n_vocab)} != ids:
+        raise TokenizerError(f"the {len(ids):,} tokens have other ids than this project gives to single characters or bytes")
+    return tokenizer

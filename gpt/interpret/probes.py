@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gpt.data.dataset import TokenizedText
+from gpt.data.tokenizer import Tokenizer
 
 N_REPEATS, LONGEST_REPEAT = 6, 16  # sequences, and tokens in one copy
 SHORTEST_REPEAT = 3  # in copies of 2 tokens, what followed the first copy is the previous token
@@ -37,6 +38,11 @@ class Probes:
     def from_tensors(cls, tensors: dict[str, Tensor]) -> "Probes":
         """The inverse of `tensors`. Raises KeyError if one is missing."""
         return cls(tensors["repeats"].long(), tensors["windows"].long())
+
+
+def line_ends(tokenizer: Tokenizer) -> list[int]:
+    """The tokens that contain a line break."""
+    return [token for token in range(tokenizer.n_vocab) if b"\n" in tokenizer.token_bytes(token)]
 
 
 def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: Collection[int] = ()) -> Probes:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gpt.config import FIELDS
 from gpt.errors import UserError
 from gpt.model.gpt2 import GPT2
 
@@ -15,7 +16,7 @@ NAMES = (  # ours, theirs
     ("norm2", "ln_2"), ("feed_forward.expand", "mlp.c_fc"), ("feed_forward.projection", "mlp.c_proj"),
 )
 SIZES = {"vocab_size": "vocab_size", "context_length": "n_positions", "emb_dim": "n_embd", "n_layers": "n_layer", "n_heads": "n_head"}
-ARCHITECTURE = {"position": "learned", "activation": "gelu", "qk_norm": False}  # what the format takes for granted
+ARCHITECTURE = {field.name: field.exported for field in FIELDS if field.exported is not None}  # what the format takes for granted
 PREFIX = "transformer."  # before every name but lm_head, in files of GPT2LMHeadModel
 MASKS = (".attn.bias", ".attn.masked_bias")  # of older files: the causal mask, no weights
 

@@ -19,7 +19,7 @@ from gpt.data.dataset import TokenizedText
 from gpt.data.tokenizer import make_tokenizer
 from gpt.errors import UserError
 from gpt.estimate.price import settings_to_lower
-from gpt.interpret.probes import Probes, make_probes
+from gpt.interpret.probes import Probes, line_ends, make_probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.recorder import Recorder
 from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
@@ -228,8 +228,7 @@ class Session:
         if self.resumes:
             with contextlib.suppress(RunError):
                 return self.writer.probes()
-        line_ends = [token for token in range(self.tokenizer.n_vocab) if b"\n" in self.tokenizer.token_bytes(token)]
-        probes = make_probes(text, self.config["context_length"], self.config["seed"], line_ends)
+        probes = make_probes(text, self.config["context_length"], self.config["seed"], line_ends(self.tokenizer))
         self.writer.write_probes(probes)
         return probes
 

@@ -149,4 +149,4 @@ def test_attention(walked):
 def test_runs(walked):
     show(walked, "Runs")
     walked.locator("#runs-table table").wait_for(timeout=PATIENT)
-    press_all(walked, "resume", "rename", "report", "download", "delete")  # what they ask before they act, test_runs.py answers
+    press_all(walked, "resume", "rename", "report", "download", "delete", "export")  # what they ask before they act, test_runs.py answers

@@ -1,4 +1,4 @@
-"""Pressing Train from outside: the endpoint of the button, called over HTTP as a browser does."""
+"""Beginning a run from outside: the endpoint for programs, called over HTTP."""
 
 import http.client
 import json
@@ -14,9 +14,9 @@ ENDLESS = {**CONFIG, "corpus": "repeats", "tokenizer": "byte", "n_layers": 1, "n
 
 
 def press_train(url: str, name: str = "", config: dict = ENDLESS) -> str | None:
-    """Press Train on the page at `url`. Returns None if the training was started, else the sentence that the person is told."""
+    """Begin a run on the page at `url`. Returns None if the training was started, else the sentence that the person is told."""
     connection = http.client.HTTPConnection(urlparse(url).netloc, timeout=60)
-    connection.request("POST", "/gradio_api/call/start", json.dumps({"data": ["quick", name, *config.values(), 1, ""]}),
+    connection.request("POST", "/gradio_api/call/start", json.dumps({"data": ["", "", "quick", config, name, ""]}),
                        {"content-type": "application/json"})
     event = json.loads(connection.getresponse().read())["event_id"]
     connection.request("GET", f"/gradio_api/call/start/{event}")
@@ -25,4 +25,4 @@ def press_train(url: str, name: str = "", config: dict = ENDLESS) -> str | None:
             return None
         if line.startswith(b"data: {"):
             return json.loads(line.removeprefix(b"data: "))["error"]
-    raise RuntimeError("the page gave no answer to Train")
+    raise RuntimeError("the page gave no answer to start")

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from shutil import copytree
 from typing import Any
 
@@ -42,7 +43,8 @@ def agent(url) -> Callable:
             async with there as (reading, writing, _), ClientSession(reading, writing) as session:
                 await session.initialize()
                 return await getattr(session, method)(*arguments)
-        return asyncio.run(session())
+        with ThreadPoolExecutor(1) as thread:  # in this one, browsers of other tests may have an event loop
+            return thread.submit(asyncio.run, session()).result()
     return ask
 
 

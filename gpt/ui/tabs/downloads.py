@@ -1,4 +1,4 @@
-"""Downloads of a run: a zip of its folder, and its report.
+"""Downloads of a run: a zip of its folder, its report, and a folder for other programs.
 
 They are stored in a separate folder of Gradio's file cache: the server serves the files of this folder
 (gpt/ui/server/guard.py), and no uploads. Files that were not requested for KEPT_SECONDS are removed while a page is
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from gpt.exchange import huggingface
 from gpt.runs import cleanup
 from gpt.runs.run import Run, RunError
 from gpt.ui.inspector import report
@@ -31,6 +32,12 @@ def zip_of(run: Run, folder: Path) -> Path:
 def report_of(run: Run, folder: Path) -> Path:
     """The path, below Gradio's `folder`, of the run's report: one HTML page."""
     return packed_once(run, folder, "html", lambda run, file: file.write(report.report_of(run).encode()))
+
+
+def export_of(run: Run, folder: Path) -> Path:
+    """The path, below Gradio's `folder`, of a zip of the run as a folder that `transformers` loads. Raises UserError if GPT-2's format
+    cannot hold it."""
+    return packed_once(run, folder, "transformers.zip", huggingface.write_zip)
 
 
 def packed_once(run: Run, folder: Path, kind: str, write: Callable[[Run, BinaryIO], Any]) -> Path:

@@ -23,6 +23,7 @@ from gpt.ui.tabs.run_table import COLUMNS, evaluations, table_row
 from gpt.ui.tabs.visitor import Visitor
 
 MOST_SELECTED = 1000
+EXPORT = "Export for transformers"
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 # Events read the ticked names from the page when they run: Gradio 6.31 gives a waiting event the data of the event before it, and the
 # answer to the last tick may still be on its way when a button is pressed.
@@ -41,7 +42,9 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
     with gr.Row(elem_classes="gpt-buttons") as actions:
         resume, rename, report, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=50)
                                                     for action in ("Resume", "Rename", "Report", "Download", "Delete"))
-    use = gr.Button("Use these settings for the next run", size="sm", elem_id="use-settings")
+    with gr.Row(elem_classes="gpt-buttons"):
+        use = gr.Button("Use these settings for the next run", size="sm", elem_id="use-settings", min_width=60)
+        export = gr.Button(EXPORT, size="sm", elem_id="export", min_width=60)
     with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
         confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
         keep_runs = gr.Button("Keep", elem_id="keep-runs", min_width=60)
@@ -75,10 +78,11 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
     done.success(**filled).success(**closed_questions).then(None, js=to_focus("rename"))
     leave.click(**closed_questions).then(None, js=to_focus("rename"))
 
-    for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of)):
+    for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of),
+                               (export, EXPORT, downloads.export_of)):
         begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **NO_PROGRESS)
-        packed = begun.then(partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE)), selected, delivered, js=TICKED,
-                            **QUEUED)
+        act = partial(pack_one, jobs, name.split()[0].lower(), pack, Path(delivered.GRADIO_CACHE))
+        packed = begun.then(act, selected, delivered, js=TICKED, **QUEUED)
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **NO_PROGRESS)
     return use, selected
@@ -197,7 +201,7 @@ def rename_run(jobs: Jobs, asked: str, name: str, visitor: str = "") -> str:
 
 
 def pack_one(jobs: Jobs, action: str, pack: Callable[[Run, Path], Path], folder: Path, selected: str) -> dict[str, Any]:
-    """What `pack` makes of the selected run below `folder`, as the view "delivery" takes it; `action` names the button that was pressed."""
+    """What `pack` makes of the selected run below `folder`, as the view "delivery" takes it; `action` says what is done with it."""
     with errors_as_messages():
         path = pack(one_of(jobs, selected, action), folder)
     return {"path": str(path), "name": path.name, "press": secrets.token_hex(4)}

@@ -6,9 +6,14 @@ import zipfile
 
 import pytest
 
+from gpt.errors import UserError
 from gpt.runs.run import Run, RunError, find_run
+from gpt.runs.session import Session
 from gpt.ui.server.guard import PACKED
-from gpt.ui.tabs.downloads import KEPT_SECONDS, report_of, zip_of
+from gpt.ui.tabs.downloads import KEPT_SECONDS, export_of, report_of, zip_of
+from tests.conftest import TINY
+from tests.says import says
+from tests.sessions import finish
 
 
 @pytest.fixture
@@ -29,6 +34,21 @@ def test_a_report_is_a_page_and_lies_beside_the_zip_in_the_folder_that_is_handed
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert path.parent == zip_of(run, tmp_path).parent
     assert path.is_relative_to(tmp_path / PACKED)
+
+
+def test_an_export_is_a_zip_of_a_folder_for_transformers(tmp_path, text_file):
+    classic = {**TINY, "corpus": text_file, "position": "learned", "activation": "gelu", "qk_norm": False, "max_steps": 2}
+    path = export_of(finish(Session(tmp_path, "classic", classic)), tmp_path / "packed")
+    assert path.name == "classic.transformers.zip"
+    with zipfile.ZipFile(path) as archive:
+        assert "classic/model.safetensors" in archive.namelist()
+        assert archive.testzip() is None
+
+
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(run, tmp_path):
+    with pytest.raises(UserError, match=says("bottles cannot be exported", "rope", "gpt2-classic")):
+        export_of(run, tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and PACKED in path.parts] == []
 
 
 def test_a_run_is_packed_again_only_if_it_has_changed(run, tmp_path):
