@@ -24,6 +24,7 @@ from gpt.data.tokenizer import TOKENIZERS
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.price import optimizer_bytes, reading_bytes, settings_to_lower, tokens_of_file, training_bytes
+from gpt.exchange.starting import find_start
 from gpt.logs.copying import LOGS, Logs, known_logs
 from gpt.model.flops import count_parameters
 from gpt.runs.recorder import SAVE_SECONDS
@@ -45,6 +46,8 @@ def make_parser() -> Parser:
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on with a run; some settings may change, such as --max_steps")
     parser.add_argument("--preset", choices=PRESETS, help="start from a named CONFIG; further flags change it")
+    parser.add_argument("--init_from", metavar="SOURCE", help="go on from the weights of another run, of gpt2, gpt2-medium, gpt2-large, "
+                                                              "gpt2-xl or distilgpt2, or of a folder of Hugging Face's")
     parser.add_argument("--shard", action="store_true", help="with torchrun: each process has a part of the model, not all of it")
     parser.add_argument("--log", default="", help=f"write the log of another program too: {' or '.join(LOGS)}, or both (a,b)")
     add_flags(parser, FIELDS)
@@ -55,7 +58,8 @@ def session_from_flags(options: dict[str, Any], processes: Processes | None = No
     """The session that the flags ask for; where torchrun has started the processes anew, one that goes on from the last save. Raises
     UserError for flags that contradict each other."""
     options, (restarts, most_restarts) = dict(options), restarts_here()
-    name, root, resume, preset, shard, _ = (options.pop(key) for key in ("run", "checkpoints", "resume", "preset", "shard", "log"))
+    name, root, resume, preset, shard, source, _ = (
+        options.pop(key) for key in ("run", "checkpoints", "resume", "preset", "shard", "init_from", "log"))
     together = {"processes": processes, "sharded": shard}
     if most_restarts and not name:
         raise UserError("torchrun with --max-restarts needs --run: name the run, so that it is found after a restart")
@@ -64,13 +68,17 @@ def session_from_flags(options: dict[str, Any], processes: Processes | None = No
     if resume:
         if not name:
             raise UserError("--resume needs --run: name the run to go on with")
+        if source is not None:
+            raise UserError("--resume goes on with the run's own weights: leave out --init_from, or start a new run")
         if preset:
             raise UserError("--resume goes on with the run's own CONFIG: leave out --preset, or start a new run")
         return Session(root, name, changes=options, **together)
-    config = {**(PRESETS[preset].config if preset else CONFIG), **options}
+    base = PRESETS[preset].config if preset else CONFIG
+    start = find_start(source, root) if source is not None else None
+    config = start.config_with(options, base) if start else {**base, **options}
     if name is None:
         name = new_name(root, str(config["corpus"]))
-    return Session(root, name, config, **together)
+    return Session(root, name, config, start=start, **together)
 
 
 def describe(session: Session) -> str:

@@ -158,7 +158,8 @@ def test_without_a_name_a_new_one_is_made_from_the_text(words, tmp_path, capsys)
 
 
 def test_flags_change_a_preset(tmp_path):
-    given = {"run": "a", "checkpoints": str(tmp_path), "resume": False, "preset": "gpt2-classic", "shard": False, "log": "", "emb_dim": 64}
+    given = {"run": "a", "checkpoints": str(tmp_path), "resume": False, "preset": "gpt2-classic", "shard": False, "log": "",
+             "init_from": None, "emb_dim": 64}
     assert session_from_flags(given).config == {**PRESETS["gpt2-classic"].config, "emb_dim": 64}
 
 

@@ -23,6 +23,7 @@ from gpt.interpret.probes import Probes, line_ends, make_probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.recorder import Recorder
 from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
+from gpt.runs.start import Start
 from gpt.runs.temporary import own_folder
 from gpt.runs.writer import RunWriter
 from gpt.training.device import choose_device, choose_precision, describe_device, ran_out_of_memory
@@ -53,9 +54,10 @@ class Session:
     """
 
     def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None,
-                 processes: Processes | None = None, sharded: bool = False):
-        """A new run with `config`; without one, the run `name` is resumed, with `changes` of settings that are changeable. Where several
-        `processes` train it, each has the whole model or, if `sharded`, a part of it."""
+                 processes: Processes | None = None, sharded: bool = False, start: Start | None = None):
+        """A new run with `config`, whose weights are random or those of `start`; without a `config`, the run `name` is resumed, with
+        `changes` of settings that are changeable. Where several `processes` train it, each has the whole model or, if `sharded`, a part
+        of it."""
         self.writer = RunWriter(Path(root) / check_name(name))
         self.resumes = config is None
         exists = self.writer.path.exists() and not (config is not None and self.writer.never_began())
@@ -63,7 +65,7 @@ class Session:
             raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
         if not exists and self.resumes:
             raise RunError(f"there is no run {name} in {root} to resume")
-        self.changes, self._was_done = changes or {}, False
+        self.changes, self.start, self._was_done = changes or {}, start, False
         self.config = dict(self._resumed_config() if self.resumes else validate(config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
@@ -189,6 +191,8 @@ class Session:
         if self.resumes:
             self._check_text(corpus)
             self.tokenizer = load_matching_tokenizer(self.writer, self.config["vocab_size"])
+        elif self.start:
+            self.tokenizer = self.start.tokenizer
         else:
             self.tokenizer = make_tokenizer(self.config["tokenizer"], train_text, corpus.text, self.config["vocab_size"])
         if self.tokenizer.n_vocab < 2:
@@ -202,10 +206,14 @@ class Session:
         self.processes.meet()
         self.trainer, self.corpus = Trainer(self.config, model, text, clock, self.processes), corpus
         notes = self._load_last() if self.resumes else corpus.notes
+        if self.start:
+            self.trainer.start_from(self.start.weights)
         probes = self._probes(text)
         if not self.resumes:
             self.writer.write_config(self._description(text), self.tokenizer)
         self.recorder = Recorder(self.writer, self.trainer, corpus, self.tokenizer, probes)
+        if self.start:  # it cannot begin again as a run with random weights can
+            self.recorder.save()
         for note in notes:
             self.recorder.warn(note)
         if self.changes.keys() & LENGTHS and (rates := [row["lr"] for row in self.writer.rows()[0] if row.get("lr") is not None]):
@@ -220,6 +228,7 @@ class Session:
             "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()), "steps": trainer.steps,
             "device": describe_device(self.device), "precision": trainer.precision, "precision_reason": trainer.precision_reason,
             "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
+            **({"went_on_from": self.start.origin} if self.start else {}),
         }
 
     def _probes(self, text: TokenizedText) -> Probes:

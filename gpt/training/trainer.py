@@ -308,6 +308,14 @@ class Trainer:
         position["started"] = [bool(optimizer["state"]) for optimizer in state["optimizers"]]
         self._load(position, weights=weights, optimizers=state["optimizers"])
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """On rank 0, before the first step: let the model of every process have these weights."""
+        self._start_from(weights=weights)
+
+    @on_all
+    def _start_from(self, weights: dict[str, Tensor] | None = None) -> None:
+        self.parallel.load_weights(weights or {})
+
     @on_all
     def _load(self, position: dict[str, Any], weights: dict[str, Tensor] | None = None, optimizers: list[dict] | None = None) -> None:
         self.step, self._evaluated, self.best_loss = position["step"], position["evaluated"], position["best_loss"]

@@ -65,6 +65,16 @@ def test_a_sharded_model_learns_what_a_whole_one_learns_and_its_run_is_like_any_
     assert model(torch.tensor([tokenizer.encode("green")])).isfinite().all()
 
 
+@pytest.mark.parametrize("more", [[], ["--shard"]], ids=["whole", "sharded"])
+def test_a_run_that_goes_on_from_another_begins_with_its_weights_in_every_process(words, run_of, tmp_path, config, more):
+    finish(Session(tmp_path / "runs", "parent", config))
+    words = [*words, "--init_from", "parent", "--warmup", "0"]
+    main([*words, "--run", "one"])
+    end_well([*words, "--run", "two", *more], 2, tmp_path / "out")
+    assert numbers(run_of("two"))[0, "val_loss"] == pytest.approx(run_of("parent").status()["best_val_loss"], abs=1e-5)
+    assert_same_curve(run_of("one"), run_of("two"))
+
+
 def shapes(path: Path) -> dict[str, tuple]:
     """The shape and type of each tensor in a file."""
     return {name: (tensor.shape, tensor.dtype) for name, tensor in load_tensors(path)[0].items()}

@@ -128,7 +128,8 @@ def sentence(jobs: Jobs, run: Run, status: dict[str, Any]) -> str:
         precision = run.config()["precision_reason"]
     except RunError:  # the text is still being read
         return f"Run {run.name}: reading the text and learning its tokens."
-    return f"Run {run.name}, on {run.config()['device']}, {precision}."
+    origin = run.config().get("went_on_from")
+    return f"Run {run.name}, on {run.config()['device']}, {precision}." + (f" It went on from {origin}." if origin else "")
 
 
 def _message(state: str, text: str) -> dict[str, Any]:

@@ -1,0 +1,18 @@
+"""What a run can go on from: another run, a published GPT-2, or a folder of its shape."""
+
+from pathlib import Path
+
+from gpt.exchange.pretrained import PUBLISHED, read_pretrained
+from gpt.runs.run import Run, load_best, load_matching_tokenizer
+from gpt.runs.start import Start
+
+
+def find_start(source: str, root: Path | str) -> Start:
+    """The best weights of the run `source` below `root`, if there is one; else what gpt.exchange.pretrained reads. Raises UserError."""
+    run = Run(Path(root) / source)
+    if source and run.path.parent == Path(root) and (run.path / "config.json").exists():
+        run.check_format()
+        config = run.config()["config"]
+        return Start(source, config, load_best(run)[0], load_matching_tokenizer(run, config["vocab_size"]))
+    config, weights, tokenizer = read_pretrained(source)
+    return Start(PUBLISHED[source][0] if source in PUBLISHED else Path(source).resolve().name, config, weights, tokenizer)
