@@ -8,17 +8,32 @@ import threading
 
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from gpt.config import PRESETS
 from gpt.data.corpus import read_corpus
+from gpt.data.tokenizer import gpt2_tokenizer
 from gpt.model.gpt2 import GPT2
-from tests.benchmarks import ablating, generation, memory, minute, ours, peer, scaling, time_to_loss, together, training_speed
+from tests.benchmarks import (
+    ablating,
+    generation,
+    memory,
+    minute,
+    ours,
+    peer,
+    published_heads,
+    scaling,
+    time_to_loss,
+    together,
+    training_speed,
+)
 from tests.benchmarks.__main__ import ROWS, main, measure_all
 from tests.benchmarks.machine import PROJECT, hardware, matrix_rates, versions
 from tests.benchmarks.memory import peak_resident_bytes
 from tests.benchmarks.report import HEADER, as_json, number, spread, table
-from tests.benchmarks.row import Result, Row, Setup
+from tests.benchmarks.row import NOT_MEASURED, Result, Row, Setup
 from tests.benchmarks.timing import in_fresh_process
+from tests.exchange.test_pretrained import made
 
 SMALL = {"n_layers": 2, "n_heads": 2, "emb_dim": 16, "context_length": 8, "batch": 4}
 CPU = torch.device("cpu")
@@ -65,6 +80,21 @@ class TestRows:
             assert run["reached"] == (losses[-1] <= 3.0)
             assert all(loss > 3.0 for loss in losses[:-1])
         assert all(run["steps"] <= 20 for run in found.raw["peer"])
+
+    def test_published_heads_are_looked_for_in_the_weights_that_are_there(self, setup, tmp_path):
+        made(tmp_path, gpt2_tokenizer(), n_layer=7, n_head=12)
+        found = published_heads.measure(setup, tmp_path)
+        assert found.reached == "no"  # random weights
+        assert found.ours[0] < len(published_heads.NAMED)
+        assert len(found.notes) == len(published_heads.NAMED)
+        assert 0 <= found.raw["values"]["induction 5.1"] <= 1
+
+    def test_published_heads_are_not_measured_without_the_weights(self, setup, monkeypatch):
+        def none(*_, **__):
+            raise LocalEntryNotFoundError("none")
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", none)
+        assert published_heads.measure(setup).reached == NOT_MEASURED
 
     @pytest.mark.parametrize(("precision", "apart"), [("float32", 1e-3), ("bfloat16", 0.05)])
     def test_a_minute_is_measured_whole_and_its_loss_is_checked(self, setup, precision, apart):

@@ -14,12 +14,25 @@ from pathlib import Path
 from gpt.cli import Parser, user_errors_exit
 from gpt.data.corpus import read_corpus
 from gpt.training.device import choose_device
-from tests.benchmarks import ablating, generation, gpu, looking, memory, minute, scaling, time_to_loss, together, training_speed, watching
+from tests.benchmarks import (
+    ablating,
+    generation,
+    gpu,
+    looking,
+    memory,
+    minute,
+    published_heads,
+    scaling,
+    time_to_loss,
+    together,
+    training_speed,
+    watching,
+)
 from tests.benchmarks.machine import hardware, matrix_rates, versions
 from tests.benchmarks.report import as_json, table, write_json
 from tests.benchmarks.row import Result, Row, Setup, say
 
-PARTS = (time_to_loss, minute, training_speed, generation, looking, ablating, watching, gpu, memory, together, scaling)
+PARTS = (time_to_loss, minute, training_speed, generation, looking, ablating, watching, gpu, memory, together, published_heads, scaling)
 ROWS = tuple(row for part in PARTS for row in part.ROWS)
 LATEST = Path(__file__).with_name("latest.json")
 

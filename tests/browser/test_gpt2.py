@@ -82,7 +82,7 @@ def test_a_gpt2_of_others_writes_shows_its_heads_and_goes_out_again(open_page, o
     download.value.save_as(tmp_path / "exported.zip")
     with zipfile.ZipFile(tmp_path / "exported.zip") as archive:
         archive.extractall(tmp_path)
-    expect(page.locator("#export")).to_have_text("Export for transformers", timeout=PATIENT)
+    expect(page.locator("#export")).to_have_text("Export", timeout=PATIENT)
     from transformers import AutoModelForCausalLM
 
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "my-gpt2").eval()
@@ -101,5 +101,5 @@ def test_a_run_that_cannot_go_out_says_why(open_page, root, own_root):
     expect(page.locator("#runs-chart .gpt-small")).to_contain_text("hostile ends", timeout=PATIENT)
     page.locator("#export").click()
     expect(page.get_by_test_id("toast-body").last).to_contain_text("run hostile cannot be exported: position is rope", timeout=PATIENT)
-    expect(page.locator("#export")).to_have_text("Export for transformers", timeout=PATIENT)
+    expect(page.locator("#export")).to_have_text("Export", timeout=PATIENT)
     assert json.loads((own_root / "hostile" / "config.json").read_text())["config"]["position"] == "rope"

@@ -114,7 +114,7 @@ class TestActions:
         and knows some; questions fit the page."""
         page = opened(open_page())
         select_only(page, "first-copy", "second-copy")
-        for action in ("rename", "resume", "report", "download"):
+        for action in ("rename", "resume", "report", "download", "export"):
             page.locator(f"#{action}").click()
             toast(page, re.compile(f"^.*2 runs.*{action}.*$", re.DOTALL))
         select_only(page)

@@ -23,7 +23,6 @@ from gpt.ui.tabs.run_table import COLUMNS, evaluations, table_row
 from gpt.ui.tabs.visitor import Visitor
 
 MOST_SELECTED = 1000
-EXPORT = "Export for transformers"
 SHOWN, HIDDEN = gr.update(visible=True), gr.update(visible=False)
 # Events read the ticked names from the page when they run: Gradio 6.31 gives a waiting event the data of the event before it, and the
 # answer to the last tick may still be on its way when a button is pressed.
@@ -44,7 +43,7 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
                                                     for action in ("Resume", "Rename", "Report", "Download", "Delete"))
     with gr.Row(elem_classes="gpt-buttons"):
         use = gr.Button("Use these settings for the next run", size="sm", elem_id="use-settings", min_width=60)
-        export = gr.Button(EXPORT, size="sm", elem_id="export", min_width=60)
+        export = gr.Button("Export", size="sm", elem_id="export", min_width=60)
     with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
         confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
         keep_runs = gr.Button("Keep", elem_id="keep-runs", min_width=60)
@@ -79,9 +78,9 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
     leave.click(**closed_questions).then(None, js=to_focus("rename"))
 
     for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of),
-                               (export, EXPORT, downloads.export_of)):
+                               (export, "Export", downloads.export_of)):
         begun = button.click(lambda: gr.update(value="Packing", interactive=False), None, button, **NO_PROGRESS)
-        act = partial(pack_one, jobs, name.split()[0].lower(), pack, Path(delivered.GRADIO_CACHE))
+        act = partial(pack_one, jobs, name.lower(), pack, Path(delivered.GRADIO_CACHE))
         packed = begun.then(act, selected, delivered, js=TICKED, **QUEUED)
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **NO_PROGRESS)
