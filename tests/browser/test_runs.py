@@ -141,6 +141,7 @@ class TestActions:
         expect(page.locator("#runs-table tbody input:checked")).to_have_count(len(list_runs(root)))  # sorting keeps what is ticked
 
         select_only(page, "first-copy")
+        expect(page.get_by_test_id("toast-body")).to_have_count(0, timeout=PATIENT)  # they lie over the page for ten seconds
         for width in (1280, 390):
             page.set_viewport_size({"width": width, "height": 800})
             for ask, answer in (("rename", "leave-name"), ("delete", "keep-runs")):
