@@ -73,9 +73,10 @@ def session_from_flags(options: dict[str, Any], processes: Processes | None = No
         if preset:
             raise UserError("--resume goes on with the run's own CONFIG: leave out --preset, or start a new run")
         return Session(root, name, changes=options, **together)
-    base = PRESETS[preset].config if preset else CONFIG
+    if source is not None and preset:
+        raise UserError("--init_from goes on with the source's model: leave out --preset, and give single settings")
     start = find_start(source, root) if source is not None else None
-    config = start.config_with(options, base) if start else {**base, **options}
+    config = start.config_with(options) if start else {**(PRESETS[preset].config if preset else CONFIG), **options}
     if name is None:
         name = new_name(root, str(config["corpus"]))
     return Session(root, name, config, start=start, **together)

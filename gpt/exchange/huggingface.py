@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import shutil
 import tempfile
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,14 @@ from gpt.exchange.model_card import model_card
 from gpt.exchange.tokenizer_json import end_of_text, tokenizer_config, tokenizer_json
 from gpt.model.gpt2_format import SIZES, problems_in_gpt2, to_gpt2
 from gpt.runs.run import Run, load_run
+
+
+class NotWritten(UserError):
+    """A folder that cannot be written, and the `reason`."""
+
+    def __init__(self, to: Path, reason: str):
+        super().__init__(f"{to} cannot be written ({reason}): make room, or name a folder where you may write")
+        self.reason = reason
 
 
 def write_huggingface(run: Run, to: Path, step: int | None = None) -> None:
@@ -41,13 +51,18 @@ def write_huggingface(run: Run, to: Path, step: int | None = None) -> None:
             "README.md": model_card(run, about, step),
         }.items():
             (folder / name).write_text(text, encoding="utf-8")
+        (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)  # safetensors lets only its writer read it
 
 
 def write_zip(run: Run, file: BinaryIO) -> None:
-    """The same folder, as a zip. Raises UserError as `write_huggingface` does."""
+    """The same folder, as a zip. Raises UserError as `write_huggingface` does, but names no folder of this machine."""
     with tempfile.TemporaryDirectory() as aside:
         folder = Path(aside) / run.name
-        write_huggingface(run, folder)
+        try:
+            write_huggingface(run, folder)
+        except NotWritten as error:
+            raise UserError(f"run {run.name} cannot be exported ({error.reason}): make room on the disk that holds temporary "
+                            "files") from error
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # weights hardly shrink
             for path in sorted(folder.iterdir()):
                 archive.write(path, f"{run.name}/{path.name}")
@@ -70,11 +85,11 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, int | None]:
 def new_folder(to: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `to` when the block has ended. Raises UserError, and leaves nothing behind, if `to` is not
     empty or cannot be written."""
-    aside = to.with_name(f".{to.name}.new")
+    to = to.absolute()
+    if not to.name or (to.exists() and (not to.is_dir() or any(to.iterdir()))):
+        raise UserError(f"{to} is there already and not empty: name another folder")
+    aside = to.with_name(f".{to.name}.{os.getpid()}-{threading.get_ident()}.new")
     try:
-        if to.exists() and (not to.is_dir() or any(to.iterdir())):
-            raise UserError(f"{to} is there already and not empty: name another folder")
-        shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         yield aside
         if to.exists():
@@ -83,6 +98,5 @@ def new_folder(to: Path) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         if isinstance(error, OSError) or "No space left" in str(error):  # safetensors has an error of its own
-            reason = getattr(error, "strerror", None) or "No space left on device"
-            raise UserError(f"{to} cannot be written ({reason}): make room, or name a folder where you may write") from error
+            raise NotWritten(to, getattr(error, "strerror", None) or "No space left on device") from error
         raise

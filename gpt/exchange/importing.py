@@ -22,7 +22,7 @@ EVALUATED_TOKENS = 4096  # of the text on which its loss is measured: ten second
 
 
 def import_run(source: str | Path, root: Path | str, name: str | None = None, corpus: str = "stories") -> Run:
-    """Write what `load_pretrained` loads into a new run below `root`. Its heads are scored, and its loss is measured, on the validation
+    """Write what `load_pretrained` loads into a new run below `root`. Its loss is measured, and its heads will be scored, on the validation
     part of `corpus`. Raises UserError, and leaves nothing behind, if that is not possible."""
     name = name or (str(source) if str(source) in PUBLISHED and not (Path(root) / str(source)).exists() else new_name(root, str(source)))
     writer = RunWriter(Path(root) / check_name(name))
@@ -37,6 +37,8 @@ def import_run(source: str | Path, root: Path | str, name: str | None = None, co
     tokens = TokenizedText.encode(*text.split(), tokenizer)
     evaluation = Trainer(config, model, tokens).evaluation()
     with writer:
+        if (writer.path / "config.json").exists():  # it was made while the weights were read
+            raise RunError(f"there is a run {name} already: choose another name")
         try:
             writer.write_status(state="starting", error=None, step=0, steps=0, val_loss=None, bits_per_byte=None)
             writer.write_probes(make_probes(tokens, config["context_length"], config["seed"], line_ends(tokenizer)))

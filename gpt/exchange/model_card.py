@@ -11,7 +11,7 @@ MOST_EVALUATIONS = 12
 HEADER = """---
 library_name: transformers
 pipeline_tag: text-generation
-tags: [gpt2, trained-from-scratch]
+tags: [gpt2]
 ---
 """
 
@@ -25,10 +25,12 @@ def model_card(run: Run, about: dict[str, Any], step: int | None) -> str:
     weights = "its best weights" if step is None else f"its weights at step {step:,}"
     result = f" Best validation loss: {best['val_loss']:.4f} nats per token, {best['bits_per_byte']:.4f} bits per byte." if best else ""
     sample = next((row["prompt"] + row["text"] for row in reversed(rows) if row.get("kind") == "sample"), "")
+    source = about.get("went_on_from") or about.get("imported_from")
+    origin = f"which went on from {source}" if "went_on_from" in about else f"the weights of {source}" if source else "trained from scratch"
     settings = {field.name: config[field.name] for field in FIELDS} | {"corpus": Path(str(config["corpus"])).name}
     parts = [
         HEADER, f"# {run.name}", "",
-        f"A GPT-2 of {about['parameters']:,} parameters, trained from scratch; {weights}.{result}", "", "## How to load it", "",
+        f"A GPT-2 of {about['parameters']:,} parameters, {origin}; {weights}.{result}", "", "## How to load it", "",
         "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
         'model, tokenizer = (auto.from_pretrained("PATH") for auto in (AutoModelForCausalLM, AutoTokenizer))',
         'print(tokenizer.decode(model.generate(**tokenizer("Once", return_tensors="pt"), max_new_tokens=40)[0]))', "```", "", "## Text", "",

@@ -64,12 +64,11 @@ def folder_of(source: str | Path) -> Path:
             return Path(source)
         raise UserError(f"{str(source)[:200]!r} is no folder here, and none of {', '.join(PUBLISHED)}: give one of these")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository, megabytes = PUBLISHED[str(source)]
     try:
         return Path(snapshot_download(repository, allow_patterns=FILES))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+    except Exception as error:  # of that package, and of those through which it reaches the network
         reason = " ".join(str(error).split())[:160]
         raise UserError(f"{source} ({megabytes} MB) cannot be downloaded ({reason}): get config.json, model.safetensors and "
                         f"tokenizer.json of {repository} elsewhere, and give the folder that holds them") from error

@@ -15,6 +15,8 @@ from gpt.data.tokenizer import (
 )
 
 END_OF_TEXT = "<|endoftext|>"
+ONE_CHARACTER = r"[\s\S]"
+UNKNOWN = ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges", "dropout")  # of a model, if set
 
 
 def tokenizer_json(tokenizer: Tokenizer) -> str:
@@ -24,7 +26,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> str:
 
     if isinstance(tokenizer, CharTokenizer):
         theirs = Theirs(models.WordLevel({character: i for i, character in enumerate(tokenizer.characters)}, unk_token=""))
-        theirs.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+        theirs.pre_tokenizer = pre_tokenizers.Split(Regex(ONE_CHARACTER), "isolated")
         theirs.decoder = decoders.Fuse()
     else:
         ranks = tokenizer.ranks if isinstance(tokenizer, BPETokenizer) else {bytes([byte]): byte for byte in range(256)}
@@ -80,19 +82,28 @@ def read_tokenizer_json(text: str) -> Tokenizer:
     """The tokenizer of a tokenizer.json: byte-pair encoding over bytes with GPT-2's way of splitting words, single bytes, or single
     characters. Raises TokenizerError for any other, KeyError, TypeError or ValueError for what is no tokenizer.json."""
     saved = json.loads(text)
-    model, vocab = saved["model"], saved["model"]["vocab"]
-    if model.get("type") == "WordLevel" and all(len(word) == 1 for word in vocab):
+    model, splitting = saved["model"], saved.get("pre_tokenizer") or {}
+    vocab, added = model["vocab"], {token["content"]: token["id"] for token in saved.get("added_tokens", [])}
+    if found := [name for name in UNKNOWN if model.get(name)] + [name for name in ("normalizer",) if saved.get(name)]:
+        raise TokenizerError(f"the tokenizer has {', '.join(found)}, which this does not know: it reads byte-level byte-pair encoding as "
+                             "GPT-2's, single bytes and single characters")
+    if (saved.get("post_processor") or {"type": "ByteLevel"})["type"] != "ByteLevel":
+        raise TokenizerError("the tokenizer adds tokens to every text, and this reads only such as GPT-2's, which adds none")
+    if model.get("type") == "WordLevel" and splitting.get("pattern") == {"Regex": ONE_CHARACTER}:
         return same_ids(CharTokenizer(vocab), {word.encode(): i for word, i in vocab.items()})
-    splitting = saved.get("pre_tokenizer") or {}
     if model.get("type", "BPE") != "BPE" or splitting.get("type") != "ByteLevel" or splitting.get("add_prefix_space"):
         raise TokenizerError(f"the tokenizer is of another kind ({model.get('type')}, {splitting.get('type')}): this reads byte-level "
                              "byte-pair encoding as GPT-2's, single bytes and single characters")
-    bytes_of, added = printable_bytes(), {token["content"]: token["id"] for token in saved.get("added_tokens", [])}
+    bytes_of = printable_bytes()
     ranks = {bytes(bytes_of[sign] for sign in token): i for token, i in vocab.items() if token not in added}
     if not splitting.get("use_regex", True):
         return same_ids(ByteTokenizer(), ranks)
     if (ranks, added) == (gpt2_tokenizer().ranks, gpt2_tokenizer().special):
         return gpt2_tokenizer()
+    if not ranks.keys() >= {bytes([byte]) for byte in range(256)}:
+        raise TokenizerError("the tokenizer lacks some of the 256 bytes, so there are texts that it cannot read")
+    if sorted(ranks.values()) + sorted(added.values()) != list(range(len(ranks) + len(added))):
+        raise TokenizerError("the special tokens do not stand after all others, with no number left out between: this keeps no other order")
     pairs = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
     if [tuple(bytes(bytes_of[sign] for sign in half) for half in pair) for pair in pairs] != merges(ranks):
         raise TokenizerError("the tokenizer merges in another order than that of its tokens, and this reads only such as GPT-2's")

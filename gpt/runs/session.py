@@ -254,9 +254,14 @@ class Session:
             weights, state, notes = last
             with damage_as_run_error(self.writer.path / "last"):
                 self.trainer.load(weights, state)
-            self.writer.cut_rows_after(self.trainer.step)
+            if not self.trainer.step:  # what it wrote before its first step is written again
+                notes += self.corpus.notes
+            self.writer.cut_rows_after(self.trainer.step or -1)
             self.writer.forget_snapshots_after(self.trainer.step)
             notes += self._restore_best_loss()
+        elif origin := self.writer.config().get("went_on_from"):
+            raise RunError(f"run {self.writer.name} ended before the weights of {origin} were saved in it: delete it, and start it again "
+                           "with --init_from")
         else:
             notes = [*self.corpus.notes, "nothing had been saved yet when the run ended: it begins again"]
             self.writer.cut_rows_after(-1)

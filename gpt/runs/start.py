@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gpt.config import CONFIG
 from gpt.data.tokenizer import Tokenizer
 from gpt.errors import UserError
 
@@ -22,13 +23,13 @@ class Start:
     weights: dict[str, Tensor]
     tokenizer: Tokenizer
 
-    def config_with(self, given: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    def config_with(self, given: dict[str, Any]) -> dict[str, Any]:
         """CONFIG of a run that goes on from here: what was `given`, what belongs to the weights, the same text and optimizer at a lower
-        rate, and `base` for the rest. Raises UserError, with both values, for each given setting that contradicts the weights."""
+        rate, and the defaults for the rest. Raises UserError, with both values, for each given setting that contradicts the weights."""
         clashes = [f"{name} is {self.config[name]} in {self.origin} and {given[name]} here" for name in INHERITED
                    if name in given and given[name] != self.config[name]]
         if clashes:
             raise UserError(f"a run that goes on from {self.origin} has its model: {'; '.join(clashes)}; leave these settings out")
         usual = {"corpus": self.config["corpus"], "optimizer": self.config["optimizer"],
                  "learning_rate": LOWER_RATE * self.config["learning_rate"]}
-        return {**base, **usual, **{name: self.config[name] for name in INHERITED}, **given}
+        return {**CONFIG, **usual, **{name: self.config[name] for name in INHERITED}, **given}

@@ -95,6 +95,7 @@ class Trainer:
         self._seconds = self.clock.seconds()  # when the progress was measured last
         self._ends = False
         self._evaluated = 0  # the step of the last evaluation
+        self._has_learned = False  # before its first step, since it goes on from another model
         if config["compile"] or self.processes.count > 1:
             self._rehearse()
 
@@ -126,7 +127,8 @@ class Trainer:
         self._ends = self.progress() >= 1
         if self.step == 0:
             yield from self._warnings()
-            yield self.evaluation(at_most=TOKENS_AT_ONCE)  # before training all tokens are about equally unlikely: a few are enough
+            few = 0 if self._has_learned else TOKENS_AT_ONCE  # of random weights all tokens are about equally unlikely: a few are enough
+            yield self.evaluation(at_most=few)
         elif self.evaluation_due() and self._evaluated < self.step:  # the run was interrupted between a step and its evaluation
             yield self.evaluation()
         since = self.clock.seconds()
@@ -299,7 +301,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """Everything needed to resume the run exactly, with as many processes, except the model's weights."""
         return {"step": self.step, "evaluated": self._evaluated, "best_loss": self.best_loss, "seconds": self.clock.seconds(),
-                "pending": self._pending, "scaler": self.scaler.state_dict(),
+                "has_learned": self._has_learned, "pending": self._pending, "scaler": self.scaler.state_dict(),
                 "optimizers": [self.parallel.optimizer_state(optimizer) for optimizer in self.optimizers]}
 
     def load(self, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -314,11 +316,13 @@ class Trainer:
 
     @on_all
     def _start_from(self, weights: dict[str, Tensor] | None = None) -> None:
+        self._has_learned = True
         self.parallel.load_weights(weights or {})
 
     @on_all
     def _load(self, position: dict[str, Any], weights: dict[str, Tensor] | None = None, optimizers: list[dict] | None = None) -> None:
         self.step, self._evaluated, self.best_loss = position["step"], position["evaluated"], position["best_loss"]
+        self._has_learned = position.get("has_learned", False)
         self.clock, self._seconds = Clock(position["seconds"]), position["seconds"]
         self._pending = [(loss.to(self.device), norm.to(self.device)) for loss, norm in position["pending"]]
         self.scaler.load_state_dict(position["scaler"])

@@ -4,6 +4,7 @@ import json
 import random
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from gpt.data.tokenizer import BPETokenizer, gpt2_tokenizer, train_bpe
 from gpt.errors import UserError
 from gpt.exchange.huggingface import new_folder, write_huggingface
+from gpt.exchange.model_card import model_card
 from gpt.exchange.tokenizer_json import merges, tokenizer_json
 from gpt.export import main
 from gpt.model.sampling import generate_text
@@ -81,6 +83,20 @@ def test_the_folder_has_no_pickle_and_says_what_it_is(exported):
     assert str(run.path.parent) not in card  # a path of this machine is nobody's business
 
 
+def test_everybody_may_read_all_files_as_they_may_the_first(exported):
+    _, folder = exported
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
+@only_bpe
+def test_the_card_says_where_the_weights_come_from(exported):
+    run, folder = exported
+    assert "trained from scratch" in (folder / "README.md").read_text(encoding="utf-8")
+    about = run.config()
+    assert "which went on from gpt2" in model_card(run, {**about, "went_on_from": "gpt2"}, None)
+    assert "the weights of gpt2" in model_card(run, {**about, "imported_from": "gpt2"}, None)
+
+
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -138,11 +154,11 @@ def test_the_command_exports_a_snapshot(exported, tmp_path, capsys):
 def test_a_folder_that_is_not_empty_stays_as_it_is(exported, tmp_path, capsys):
     run, _ = exported
     (tmp_path / "mine.txt").write_text("mine")
-    for to in (tmp_path, tmp_path / "mine.txt"):
+    for to in (tmp_path, tmp_path / "mine.txt", Path("/"), Path(".")):
         with pytest.raises(SystemExit) as caught:
             main(flags(run, "--to", str(to)))
         assert caught.value.code == 2
-        assert f"{to} is there already and not empty" in capsys.readouterr().err
+        assert f"{to.absolute()} is there already and not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import gpt.exchange.importing
 from gpt import load_pretrained
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, gpt2_tokenizer, load_tokenizer, train_bpe
+from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, TokenizerError, gpt2_tokenizer, load_tokenizer, train_bpe
 from gpt.errors import UserError
 from gpt.exchange.huggingface import write_huggingface
 from gpt.exchange.importing import import_run
@@ -24,6 +24,7 @@ from gpt.runs.run import list_runs, load_run
 from tests.conftest import TEXT
 from tests.forkserver import PROJECT
 from tests.says import says
+from tests.sessions import same_weights
 
 
 def made(folder, tokenizer=None, **sizes):
@@ -145,6 +146,31 @@ def test_special_tokens_of_a_learned_vocabulary_are_kept(bpe, tmp_path):
     assert Tokenizer.from_str(tokenizer_json(ours)).token_to_id("<pad>") == bpe.n_vocab + 1
 
 
+def changed(tokenizer, **changes) -> str:
+    """A tokenizer.json with changes at its top, or, of names that begin so, of its model."""
+    saved = json.loads(tokenizer_json(tokenizer))
+    for name, value in changes.items():
+        (saved["model"] if name.startswith("model_") else saved)[name.removeprefix("model_")] = value
+    return json.dumps(saved)
+
+
+@pytest.mark.parametrize(("changes", "facts"), [
+    ({"normalizer": {"type": "Lowercase"}}, "has normalizer"), ({"model_byte_fallback": True}, "has byte_fallback"),
+    ({"model_end_of_word_suffix": "</w>"}, "has end_of_word_suffix"), ({"post_processor": {"type": "TemplateProcessing"}}, "adds tokens"),
+    ({"pre_tokenizer": {"type": "Whitespace"}}, "another kind | Whitespace"), ({"model_merges": []}, "another order"),
+    ({"added_tokens": [{"content": "<s>", "id": 0}]}, "special tokens do not stand after all others"),
+    ({"added_tokens": [{"content": "<s>", "id": 400}]}, "special tokens do not stand after all others"),
+    ({"model_vocab": {"a": 0}, "model_merges": []}, "lacks some of the 256 bytes")])
+def test_a_tokenizer_of_another_kind_is_refused(bpe, changes, facts):
+    with pytest.raises(TokenizerError, match=says(facts)):
+        read_tokenizer_json(changed(bpe, **changes))
+
+
+def test_words_are_no_characters():
+    with pytest.raises(TokenizerError, match=says("another kind", "WordLevel")):
+        read_tokenizer_json(changed(CharTokenizer("ab"), pre_tokenizer={"type": "Whitespace"}))
+
+
 class TestRun:
     @pytest.fixture(scope="class")
     def run(self, folder, tmp_path_factory):
@@ -171,6 +197,18 @@ class TestRun:
             main(["--source", str(folder), "--checkpoints", str(run.path.parent), "--run", "theirs"])
         assert caught.value.code == 2
         assert "there is a run theirs already" in capsys.readouterr().err
+
+    def test_a_run_that_was_made_meanwhile_stays_as_it_is(self, run, folder, tmp_path, monkeypatch):
+        root, read = tmp_path / "runs", gpt.exchange.importing.read_pretrained
+
+        def slow(source):
+            shutil.copytree(run.path, root / "theirs")
+            return read(source)
+
+        monkeypatch.setattr(gpt.exchange.importing, "read_pretrained", slow)
+        with pytest.raises(UserError, match=says("there is a run theirs already")):
+            import_run(folder, root, "theirs")
+        assert same_weights(root / "theirs" / "best.safetensors", run.path / "best.safetensors")
 
     def test_a_failure_in_the_middle_leaves_nothing(self, folder, tmp_path, monkeypatch):
         def fail(*_, **__):
@@ -240,6 +278,15 @@ def test_without_a_network_it_says_how_to_put_the_folder_there(tmp_path):
     assert error.startswith("python -m gpt.pretrained: gpt2 (548 MB) cannot be downloaded")
     assert "get config.json, model.safetensors and tokenizer.json of openai-community/gpt2 elsewhere" in error
     assert "Traceback" not in done.stderr
+
+
+def test_any_error_of_the_download_is_one_sentence(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("403 Forbidden\nby a proxy")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
+    with pytest.raises(UserError, match=says("gpt2-xl (6431 MB) cannot be downloaded (403 Forbidden by a proxy)", "elsewhere")):
+        load_pretrained("gpt2-xl")
 
 
 def test_a_published_one_is_downloaded_by_its_repository(folder, monkeypatch):

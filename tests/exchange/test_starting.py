@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from gpt.errors import UserError
 from gpt.exchange.importing import import_run
 from gpt.exchange.starting import find_start
 from gpt.pretrain import main, make_parser, session_from_flags
@@ -10,6 +11,7 @@ from gpt.runs.run import Run, load_best
 from gpt.runs.session import Session
 from tests.conftest import TEXT
 from tests.exchange.test_pretrained import made
+from tests.says import says
 from tests.sessions import finish, same_weights, stop_after
 
 pytestmark = pytest.mark.usefixtures("short_samples")
@@ -42,6 +44,7 @@ def test_a_run_goes_on_from_another(root, capsys):
     assert after["learning_rate"] == pytest.approx(0.1 * before["learning_rate"])
     assert run.config()["went_on_from"] == "bottles"
     first = next(row for row in run.rows()[0] if "val_loss" in row)
+    assert first["step"] == 0
     assert first["val_loss"] == pytest.approx(parent.status()["best_val_loss"], rel=1e-5)  # step 0 is the parent's best
     assert (root / "next" / "tokenizer.json").read_bytes() == (parent.path / "tokenizer.json").read_bytes()
 
@@ -76,6 +79,33 @@ def test_what_was_stopped_before_its_first_save_goes_on_from_the_same_weights(ro
     assert same_weights(whole.path / "snapshots" / "step-000004.safetensors", resumed.path / "snapshots" / "step-000004.safetensors")
 
 
+def test_rows_of_step_0_stand_once_after_it_is_resumed_from_there(root):
+    part = session(flags(root))
+    events = part.events()
+    next(events)
+    events.close()
+    run = finish(Session(root, "next"))
+    evaluations = [row["step"] for row in run.rows()[0] if "val_loss" in row]
+    assert evaluations == sorted(set(evaluations))
+    assert [row["step"] for row in run.rows()[0] if row.get("kind") == "baselines"] == [0]
+
+
+def test_a_run_that_ended_before_the_weights_were_saved_does_not_begin_with_random_ones(root):
+    run = stop_after(session(flags(root)), 2)
+    for path in run.path.glob("last/*"):
+        path.unlink()
+    with pytest.raises(UserError, match=says("run next ended before the weights of bottles were saved", "--init_from")):
+        finish(Session(root, "next"))
+
+
+def test_its_first_evaluation_is_as_long_as_the_others(root, monkeypatch):
+    """Otherwise the first might be lower by chance, and the best weights for ever those of the source."""
+    monkeypatch.setattr("gpt.training.trainer.TOKENS_AT_ONCE", 16)
+    run = finish(session(flags(root, "--learning_rate", "1e-9")))
+    losses = [row["val_loss"] for row in run.rows()[0] if "val_loss" in row]
+    assert losses == pytest.approx([losses[0]] * len(losses), abs=1e-5)
+
+
 def test_what_is_stopped_and_resumed_learns_the_same(root):
     whole = finish(session(flags(root)))
     stop_after(session([*flags(root), "--run", "stopped"]), 2)
@@ -87,7 +117,8 @@ def test_what_is_stopped_and_resumed_learns_the_same(root):
     (["--emb_dim", "64"], ["emb_dim is 16 in bottles and 64 here", "leave these settings out"]),
     (["--tokenizer", "byte", "--n_layers", "5"], ["tokenizer is char in bottles and byte here", "n_layers is 2 in bottles and 5 here"]),
     (["--init_from", "nobody"], ["'nobody' is no folder here", "gpt2"]), (["--init_from", "../bottles"], ["no folder here"]),
-    (["--init_from", ""], ["'' is no folder here"]), (["--resume"], ["leave out --init_from"])])
+    (["--init_from", ""], ["'' is no folder here"]), (["--resume"], ["leave out --init_from"]),
+    (["--preset", "quick"], ["leave out --preset"])])
 def test_what_contradicts_the_weights_is_told_with_both_values(root, more, facts, capsys):
     with pytest.raises(SystemExit) as caught:
         main([*flags(root), *more])

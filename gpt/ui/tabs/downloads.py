@@ -7,7 +7,6 @@ served.
 
 import contextlib
 import hashlib
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -51,7 +50,7 @@ def packed_once(run: Run, folder: Path, kind: str, write: Callable[[Run, BinaryI
             return path
         half = path.with_suffix(".half")
         with contextlib.ExitStack() as undone:
-            undone.callback(shutil.rmtree, path.parent, ignore_errors=True)
+            undone.callback(remove, half)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with open(half, "wb") as file:
@@ -64,13 +63,19 @@ def packed_once(run: Run, folder: Path, kind: str, write: Callable[[Run, BinaryI
     return path
 
 
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, and its folder, if nothing else of the same run lies in it."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
 def remove_old(packed: Path) -> None:
     """Remove the files below `packed` that were made, or asked for again, more than KEPT_SECONDS ago."""
     for path in packed.glob("*/*"):
         with contextlib.suppress(OSError):  # another page over the same folder removes them too
             if path.stat().st_mtime < time.time() - KEPT_SECONDS:
-                path.unlink()
-                path.parent.rmdir()  # fails, as it should, while another file of the same run lies there
+                remove(path)
 
 
 def fingerprint(run: Run) -> str:

@@ -49,6 +49,10 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(run, tmp_path):
     with pytest.raises(UserError, match=says("bottles cannot be exported", "rope", "gpt2-classic")):
         export_of(run, tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and PACKED in path.parts] == []
+    kept = zip_of(run, tmp_path)
+    with pytest.raises(UserError):
+        export_of(run, tmp_path)
+    assert kept.exists()  # what was handed out before stays
 
 
 def test_a_run_is_packed_again_only_if_it_has_changed(run, tmp_path):
