@@ -1,21 +1,14 @@
 """A pretrained GPT-2 as a run: from then on the page, the commands and the tests see it as one that was trained here."""
 
-import platform
-import time
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from gpt.data.corpus import Corpus, read_corpus
+from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
-from gpt.data.tokenizer import Tokenizer
-from gpt.exchange.pretrained import PUBLISHED, read_pretrained
+from gpt.exchange.pretrained import PUBLISHED, built, origin_of, read_pretrained
 from gpt.interpret.probes import line_ends, make_probes
-from gpt.model.gpt2 import GPT2
+from gpt.runs.description import description
 from gpt.runs.run import Run, RunError, check_name, new_name
 from gpt.runs.writer import RunWriter
-from gpt.training.device import enough_memory
 from gpt.training.trainer import Trainer
 
 EVALUATED_TOKENS = 4096  # of the text on which its loss is measured: ten seconds for GPT-2 on two cores
@@ -31,9 +24,7 @@ def import_run(source: str | Path, root: Path | str, name: str | None = None, co
     config, weights, tokenizer = read_pretrained(source)
     text = read_corpus(corpus, config["seed"])
     config |= {"corpus": corpus, "precision": "float32", "eval_tokens": EVALUATED_TOKENS, "device": "cpu"}
-    with enough_memory("close other programs, or take a smaller model"):
-        model = GPT2(config)
-        model.load_state_dict(weights)
+    model, origin = built(config, weights), origin_of(source)
     tokens = TokenizedText.encode(*text.split(), tokenizer)
     evaluation = Trainer(config, model, tokens).evaluation()
     with writer:
@@ -44,7 +35,9 @@ def import_run(source: str | Path, root: Path | str, name: str | None = None, co
             writer.write_probes(make_probes(tokens, config["context_length"], config["seed"], line_ends(tokenizer)))
             loss = evaluation.row["val_loss"]
             writer.save_best(weights, 0, loss)
-            writer.write_config(description(source, config, text, tokens, tokenizer, model), tokenizer)
+            about = {"imported_from": origin, "steps": 0, "device": "none", "precision": "float32",
+                     "precision_reason": f"trained elsewhere, weights of {origin}"}
+            writer.write_config({**description(config, text, tokens, tokenizer, model), **about}, tokenizer)
             writer.append({**evaluation.row, "seconds": 0.0})
             writer.write_status(state="done", progress=1.0, seconds=0.0, eta_seconds=None, val_loss=loss, best_val_loss=loss,
                                 bits_per_byte=evaluation.row["bits_per_byte"])
@@ -53,16 +46,3 @@ def import_run(source: str | Path, root: Path | str, name: str | None = None, co
             raise
     return Run(writer.path)
 
-
-def description(source: str | Path, config: dict[str, Any], corpus: Corpus, tokens: TokenizedText, tokenizer: Tokenizer,
-                model: GPT2) -> dict[str, Any]:
-    """What its config.json says: what a trained run's says, and where the weights came from."""
-    origin = PUBLISHED[str(source)][0] if str(source) in PUBLISHED else Path(source).resolve().name
-    return {
-        "config": config, "corpus": corpus.identity(), "imported_from": origin,
-        "tokenizer": {"name": tokenizer.name, "n_vocab": tokenizer.n_vocab, "train_tokens": len(tokens.train),
-                      "validation_tokens": len(tokens.validation)},
-        "parameters": sum(parameter.numel() for parameter in model.parameters()), "steps": 0, "device": "none", "precision": "float32",
-        "precision_reason": f"trained elsewhere, weights of {origin}",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
-    }

@@ -34,10 +34,20 @@ def load_pretrained(source: str | Path) -> tuple[GPT2, Tokenizer]:
     """The model, in evaluation mode and float32, and the tokenizer of one of PUBLISHED, which is downloaded once into Hugging Face's own
     cache, or of a folder on this disk. Raises UserError in one sentence, with everything that does not fit."""
     config, weights, tokenizer = read_pretrained(source)
+    return built(config, weights), tokenizer
+
+
+def built(config: dict[str, Any], weights: dict[str, Tensor]) -> GPT2:
+    """A model with these weights, in evaluation mode. Raises UserError if there is not enough memory."""
     with enough_memory("close other programs, or take a smaller model"):
         model = GPT2(config)
         model.load_state_dict(weights)
-    return model.eval(), tokenizer
+    return model.eval()
+
+
+def origin_of(source: str | Path) -> str:
+    """The name by which a run says where its weights come from: a repository, or the name of a folder."""
+    return PUBLISHED[str(source)][0] if str(source) in PUBLISHED else Path(source).resolve().name
 
 
 def read_pretrained(source: str | Path) -> tuple[dict[str, Any], dict[str, Tensor], Tokenizer]:

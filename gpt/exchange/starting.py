@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpt.exchange.pretrained import PUBLISHED, read_pretrained
+from gpt.exchange.pretrained import origin_of, read_pretrained
 from gpt.runs.run import Run, load_best, load_matching_tokenizer
 from gpt.runs.start import Start
 
@@ -15,4 +15,4 @@ def find_start(source: str, root: Path | str) -> Start:
         config = run.config()["config"]
         return Start(source, config, load_best(run)[0], load_matching_tokenizer(run, config["vocab_size"]))
     config, weights, tokenizer = read_pretrained(source)
-    return Start(PUBLISHED[source][0] if source in PUBLISHED else Path(source).resolve().name, config, weights, tokenizer)
+    return Start(origin_of(source), config, weights, tokenizer)

@@ -1,5 +1,6 @@
 """TensorBoard: event files in the run's own folder, so that they are renamed, zipped and deleted with it."""
 
+import functools
 import shlex
 from pathlib import Path
 from typing import Any
@@ -31,21 +32,23 @@ class TensorBoardLog(Log):
     def config(self) -> dict[str, Any]:
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-        for event in self._events():
+        for event in self._events:
             if event.summary.value[0].tag == CONFIG_TAG:
                 start = HParamsPluginData.FromString(event.summary.value[0].metadata.plugin_data.content).session_start_info
                 return {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
         return {}
 
     def rows(self) -> list[Position]:
-        return [(event.step, event.wall_time - self.created) for event in self._events()
+        return [(event.step, event.wall_time - self.created) for event in self._events
                 if not event.summary.value[0].tag.startswith((ATTENTION, HPARAMS))]
 
     def pictures(self) -> set[int]:
-        return {event.step for event in self._events() if event.summary.value[0].tag == ATTENTION}
+        return {event.step for event in self._events if event.summary.value[0].tag == ATTENTION}
 
+    @functools.cached_property
     def _events(self) -> list[Any]:
-        """All events but those about the file itself. A damaged file ends where the damage begins."""
+        """All events that were there before the first is written, but those about the file itself. A damaged file ends where the damage
+        begins."""
         from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
         return [event for path in self._files() for event in EventFileLoader(str(path)).Load() if event.summary.value]

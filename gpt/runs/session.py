@@ -2,8 +2,6 @@
 
 import contextlib
 import math
-import platform
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import torch
 
 from gpt.config import FIELDS, validate
 from gpt.data.corpus import Corpus, read_corpus
@@ -21,6 +18,7 @@ from gpt.errors import UserError
 from gpt.estimate.price import settings_to_lower
 from gpt.interpret.probes import Probes, line_ends, make_probes
 from gpt.model.gpt2 import GPT2
+from gpt.runs.description import description
 from gpt.runs.recorder import Recorder
 from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
 from gpt.runs.start import Start
@@ -222,12 +220,8 @@ class Session:
     def _description(self, text: TokenizedText) -> dict[str, Any]:
         trainer = self.trainer
         return {
-            "config": self.config, "corpus": self.corpus.identity(),
-            "tokenizer": {"name": self.tokenizer.name, "n_vocab": self.tokenizer.n_vocab,
-                          "train_tokens": len(text.train), "validation_tokens": len(text.validation)},
-            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()), "steps": trainer.steps,
+            **description(self.config, self.corpus, text, self.tokenizer, trainer.model), "steps": trainer.steps,
             "device": describe_device(self.device), "precision": trainer.precision, "precision_reason": trainer.precision_reason,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__}, "created": time.time(),
             **({"went_on_from": self.start.origin} if self.start else {}),
         }
 

@@ -37,7 +37,7 @@ STATUS = ("state", "step", "steps", "progress", "seconds", "eta_seconds", "loss"
 
 def build(jobs: Jobs, inspector: Inspector) -> None:
     """Add the endpoints to the page that is being built."""
-    for functions in (training(jobs), reading(jobs), inspecting(jobs, inspector)):
+    for functions in (training(jobs), reading(jobs), inspecting(inspector), measuring(inspector)):
         for function in functions:
             gr.api(function, api_name=function.__name__, concurrency_limit=4)
 
@@ -159,11 +159,13 @@ def reading(jobs: Jobs) -> list[Callable]:
     return [runs, status, generate]
 
 
-def inspecting(jobs: Jobs, inspector: Inspector) -> list[Callable]:
-    def loaded(run: Any, step: Any) -> tuple[Run, Any, Any]:
-        model, tokenizer, _ = inspector.load(run, InspectionRequest({"step": step}).step("step"))
-        return find_run(jobs.root, run), model, tokenizer
+def loaded(inspector: Inspector, run: Any, step: Any) -> tuple[Run, Any, Any]:
+    """(run, model, tokenizer). Raises UserError if there is no such run or snapshot."""
+    model, tokenizer, _ = inspector.load(run, InspectionRequest({"step": step}).step("step"))
+    return find_run(inspector.jobs.root, run), model, tokenizer
 
+
+def inspecting(inspector: Inspector) -> list[Callable]:
     def attention(run: str, prompt: str, layer: int | None = None, head: int | None = None, step: int | None = None) -> Json:
         """Show what the attention heads of a model read in a prompt: its tokens, what the model expects next, and a sentence for each head.
         With layer and head also that head's weights: a row for each token, how much it reads of itself and of each token before it.
@@ -176,7 +178,7 @@ def inspecting(jobs: Jobs, inspector: Inspector) -> list[Callable]:
             step: a snapshot of the training; without it the best weights.
         """
         with errors_for_programs(), inspector.exclusive():
-            _, model, tokenizer = loaded(run, step)
+            _, model, tokenizer = loaded(inspector, run, step)
             inspection = inspect(model, tokenizer, text_of(prompt, "the prompt"), MOST_TOKENS)
             L, H, T = inspection.shape
             chosen = InspectionRequest({"layer": layer, "head": head})
@@ -192,6 +194,10 @@ def inspecting(jobs: Jobs, inspector: Inspector) -> list[Callable]:
             weights = inspection.head(layer, head)
             return {**answer, "weights": [[round(float(weight), 4) for weight in weights[q, :q + 1]] for q in range(T)]}
 
+    return [attention]
+
+
+def measuring(inspector: Inspector) -> list[Callable]:
     def scores(run: str, step: int | None = None) -> Json:
         """Tell the role of every attention head, measured on text and on random tokens written twice: previous token, induction and so on,
         each score from 0 to 1 with the chance level of a head that reads everything alike.
@@ -201,7 +207,7 @@ def inspecting(jobs: Jobs, inspector: Inspector) -> list[Callable]:
             step: a snapshot of the training; without it the best weights.
         """
         with errors_for_programs(), inspector.exclusive():
-            where, model, _ = loaded(run, step)
+            where, model, _ = loaded(inspector, run, step)
             found = roles.roles_in(model, where)
             return {name: found[name] for name in ("chance", "about", "heads", "note")}
 
@@ -216,10 +222,10 @@ def inspecting(jobs: Jobs, inspector: Inspector) -> list[Callable]:
             step: a snapshot of the training; without it the best weights.
         """
         with errors_for_programs(), inspector.exclusive(), enough_memory(effects.REMEDY):
-            where, model, tokenizer = loaded(run, step)
+            where, model, tokenizer = loaded(inspector, run, step)
             L, H = len(model.blocks), where.config()["config"]["n_heads"]
-            asked = InspectionRequest({"heads": heads, "replace": replace})
-            chosen, by = asked.heads("heads", L, H), asked.choice("replace", effects.REPLACED_BY)
+            sent = InspectionRequest({"heads": heads, "replace": replace})
+            chosen, by = sent.heads("heads", L, H), sent.choice("replace", effects.REPLACED_BY)
             if not chosen:
                 raise UserError("no head is chosen: give at least one as [layer, head]")
             windows, means = effects.windows_and_means(model, where, by)
@@ -230,7 +236,7 @@ def inspecting(jobs: Jobs, inspector: Inspector) -> list[Callable]:
                     "after": float(effect.after.mean()), "change": effect.change, "standard_error": effects.or_none(effect.error),
                     "harder_tokens": harder}
 
-    return [attention, scores, ablate]
+    return [scores, ablate]
 
 
 def about(run: Run) -> Json:

@@ -6,13 +6,14 @@ import zipfile
 
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from gpt.exchange.importing import import_run
 from gpt.runs.run import load_run
 from gpt.runs.session import Session
 from tests.browser.conftest import SMALL
-from tests.browser.test_page import PATIENT, show
+from tests.browser.test_page import PATIENT, choose, show
+from tests.browser.test_runs import select_only
 from tests.exchange.test_pretrained import made
 from tests.serving import served
 
@@ -40,15 +41,6 @@ def address(own_root):
         yield url
 
 
-def choose(page: Page, tab: str, name: str) -> None:
-    box = page.locator(f"#{tab}-run input")
-    expect(box).not_to_have_value("", timeout=PATIENT)
-    if box.input_value() != name:
-        box.click()
-        page.get_by_role("option", name=name).click()
-    expect(box).to_have_value(name)
-
-
 def test_a_gpt2_of_others_writes_shows_its_heads_and_goes_out_again(open_page, own_root, tmp_path):
     page = open_page()
     show(page, "Generate")
@@ -73,10 +65,7 @@ def test_a_gpt2_of_others_writes_shows_its_heads_and_goes_out_again(open_page, o
         page.wait_for_function("document.querySelector('#explorer .gpt-panel').innerText.length > 40", timeout=PATIENT)
 
     show(page, "Runs")
-    page.get_by_label("select all runs").check()
-    page.get_by_label("select all runs").uncheck()
-    page.get_by_label("select run my-gpt2", exact=True).check()
-    expect(page.locator("#runs-chart .gpt-small")).to_contain_text("my-gpt2 ends", timeout=PATIENT)
+    select_only(page, "my-gpt2")
     with page.expect_download(timeout=PATIENT) as download:
         page.locator("#export").click()
     download.value.save_as(tmp_path / "exported.zip")
@@ -95,10 +84,7 @@ def test_a_run_that_cannot_go_out_says_why(open_page, root, own_root):
     shutil.copytree(root / "hostile", own_root / "hostile")
     page = open_page()
     show(page, "Runs")
-    page.get_by_label("select all runs").check()
-    page.get_by_label("select all runs").uncheck()
-    page.get_by_label("select run hostile", exact=True).check()
-    expect(page.locator("#runs-chart .gpt-small")).to_contain_text("hostile ends", timeout=PATIENT)
+    select_only(page, "hostile")
     page.locator("#export").click()
     expect(page.get_by_test_id("toast-body").last).to_contain_text("run hostile cannot be exported: position is rope", timeout=PATIENT)
     expect(page.locator("#export")).to_have_text("Export", timeout=PATIENT)

@@ -26,13 +26,17 @@ def set_number(page: Page, field: str, value: int) -> None:
     expect(box).to_have_value(str(value))
 
 
-def choose_run(page: Page, tab: str, name: str) -> None:
+def choose(page: Page, tab: str, name: str) -> None:
     box = page.locator(f"#{tab}-run input")
     expect(box).not_to_have_value("", timeout=PATIENT)
     if box.input_value() != name:
         box.click()
         page.get_by_role("option", name=name).click()
     expect(box).to_have_value(name)
+
+
+def choose_run(page: Page, tab: str, name: str) -> None:
+    choose(page, tab, name)
     expect(page.locator(f"#{tab}-weights input[type=range]")).to_have_value("5", timeout=PATIENT)  # the best of its 5 snapshots
 
 

@@ -44,6 +44,14 @@ def resumed(flags: list[str], *more: str) -> list[str]:
     return [*flags[:4], "--resume", *more]
 
 
+def copied(run: Run, name: str) -> LogCopy:
+    """The log of a run, as far as the run is."""
+    copy = LogCopy(run, LOGS[name])
+    copy.update()
+    copy.close()
+    return copy
+
+
 def expected(run: Run) -> tuple[dict, dict]:
     """The numbers and texts of all rows, by name: (step, value)."""
     numbers, texts = {}, {}
@@ -107,9 +115,7 @@ def test_what_a_killed_run_repeats_is_logged_once(flags, name):
     for row in rows:
         if row["step"] > 8:
             run.append({**row, "seconds": row["seconds"] + 1})
-    copy = LogCopy(run, LOGS[name])
-    copy.update()
-    copy.close()
+    copied(run, name)
     assert_is_the_run(name, run)
 
 
@@ -122,16 +128,11 @@ def test_a_log_that_ends_in_the_middle_is_completed(flags, name):
     half = RunWriter(begun)
     half.cut_rows_after(4)
     for again in (half, half):  # the second time there is nothing new
-        copy = LogCopy(again, LOGS[name])
-        copy.update()
-        copy.close()
+        copied(again, name)
     for row in rows:
         if row["step"] > 4:
             half.append(row)
-    copy = LogCopy(half, LOGS[name])
-    copy.update()
-    assert copy.count == len(rows)
-    copy.close()
+    assert copied(half, name).count == len(rows)
     assert_is_the_run(name, half)
 
 
