@@ -171,7 +171,7 @@ class MultiHeadAttention(nn.Module):
         # One new token attends to all, so no mask; if T == S the kernel applies its own; else the mask is aligned to the last token.
         mask = None if T in (1, S) else torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
         with torch.autocast("cpu", enabled=False):  # autocast would convert them back to bfloat16
-            heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=T == S and T > 1, scale=self.scale,
+            heads = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=bool(T == S and T > 1), scale=self.scale,
                                                    dropout_p=self.dropout_rate if self.training else 0.0)
         return self.merge_heads(heads)
 

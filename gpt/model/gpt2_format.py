@@ -80,6 +80,12 @@ def problems_in_gpt2(config: dict[str, Any]) -> list[str]:
             if config[name] != value]
 
 
+def refuse_other_models(name: str, config: dict[str, Any]) -> None:
+    """Raise UserError, with every reason, if GPT-2's format cannot hold the model of the run `name`."""
+    if problems := problems_in_gpt2(config):
+        raise UserError(f"run {name} cannot be exported: {'; '.join(problems)}; train one with the preset gpt2-classic")
+
+
 def _shape(shape: torch.Size, name: str) -> str:
     """A shape as the file has it."""
     return " x ".join(map(str, reversed(shape) if is_transposed(name) else shape))

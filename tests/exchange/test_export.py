@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gpt.data.tokenizer import BPETokenizer, gpt2_tokenizer, train_bpe
 from gpt.errors import UserError
-from gpt.exchange.huggingface import new_folder, write_huggingface
+from gpt.exchange.folders import new_folder
+from gpt.exchange.huggingface import write_huggingface
 from gpt.exchange.model_card import model_card
 from gpt.exchange.tokenizer_json import merges, tokenizer_json
 from gpt.export import main
