@@ -1,6 +1,8 @@
 """`python demo.py` in a process of its own, for those who look at the page from outside."""
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -15,9 +17,11 @@ from tests.forkserver import PROJECT, SECONDS_TO_BEGIN
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    """A port of this machine that nothing uses, and that no connection is given: systems take the ports of connections from above."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", random.SystemRandom().randrange(10_000, 32_000)))
+            return free.getsockname()[1]
 
 
 def serve(root: Path | str, port: int, *flags: str, forked: bool = True, command: Sequence[str] = (), cwd: Path = PROJECT,

@@ -39,7 +39,7 @@ def torchrun(options: list[str], words: list[str], printed: Path) -> Iterator[su
     with open(printed, "wb") as file:
         process = subprocess.Popen([sys.executable, "-m", "torch.distributed.run", *options, "-m", "--", "gpt.pretrain", *words],
                                    cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                                   env=os.environ | {"PYTHONUNBUFFERED": "1"})
+                                   env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"})
     begun = []
     try:
         yield process
@@ -50,6 +50,18 @@ def torchrun(options: list[str], words: list[str], printed: Path) -> Iterator[su
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()
         process.wait(60)
+
+
+def codes(groups: list[subprocess.Popen], folder: Path) -> list[int]:
+    """The exit codes of torchruns as soon as all have ended. If one does not, the test fails with all that was printed into `folder`, and
+    with where in their code their processes stand: Python prints that when they get SIGABRT."""
+    _, hanging = psutil.wait_procs([psutil.Process(group.pid) for group in groups], 120)
+    if hanging:
+        for process in [child for parent in hanging for child in [*parent.children(recursive=True), parent]]:
+            process.send_signal(signal.SIGABRT)
+        psutil.wait_procs(hanging, 10)
+        pytest.fail("\n".join(f"{path.name}:\n{path.read_text()}" for path in sorted(folder.glob("node-*"))))
+    return [group.wait(1) for group in groups]
 
 
 def process_of_rank(parent: subprocess.Popen, rank: int) -> psutil.Process:
@@ -102,7 +114,7 @@ def two_nodes(words: list[str], folder: Path) -> Iterator[list[subprocess.Popen]
 def test_two_nodes_train_one_run_which_the_first_writes(words, run, tmp_path, config):
     words = [*words, "--dropout_rate", "0"]
     with two_nodes(words, tmp_path) as nodes:
-        assert [node.wait(120) for node in nodes] == [0, 0], (tmp_path / "node-0").read_text() + (tmp_path / "node-1").read_text()
+        assert codes(nodes, tmp_path) == [0, 0], (tmp_path / "node-0").read_text() + (tmp_path / "node-1").read_text()
     assert run.status()["state"] == "done"
     assert not (tmp_path / "nowhere").exists()
     finish(Session(run.path.parent, "one", {**config, "max_steps": 50}))
