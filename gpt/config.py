@@ -156,6 +156,8 @@ FIELDS = (
     _training("eval_tokens", 16384, "Most tokens of the validation text to evaluate on, before the first step 4,096; 0 is all of it.", 0, 1_000_000_000, 1024),
     _training("snapshots", 12, "Snapshots of the weights kept for looking back, at steps spaced evenly on a log scale.", 0, 100, 1, changeable=True),
     _training("head_scores", 24, "Times that every attention head is scored while it trains, at steps spaced evenly on a log scale; 0 turns it off.", 0, 100, 1, changeable=True, since=2),
+    _training("freeze", "", "Parts that stay as they are, for a run that goes on from another: embeddings, or layers by number, such as "
+              "embeddings,0,1.", since=3),
     _training("seed", 1, "Start of every random choice: the same seed gives the same run.", 0, 2**31 - 1, 1),
 )
 CONFIG: dict[str, Any] = {field.name: field.default for field in FIELDS}
@@ -242,12 +244,20 @@ def validate(config: dict[str, Any]) -> dict[str, Any]:
                                     "change emb_dim or n_heads, or set position to learned")
     if sound("tokenizer", "vocab_size") and (problem := TOKENIZERS[config["tokenizer"]].problem(config["vocab_size"])):
         problems["vocab_size"] = problem
+    if sound("freeze", "n_layers") and (wrong := set(frozen_parts(config)) - {"embeddings", *map(str, range(config["n_layers"]))}):
+        problems["freeze"] = (f"freeze has {min(wrong)[:40]!r}, which is no part of this model: name embeddings, or layers from 0 to "
+                              f"{config['n_layers'] - 1}, with commas between")
     limits = ("epoch", "max_steps", "max_minutes")
     if sound(*limits) and not any(config[name] for name in limits):
         problems["epoch"] = "epoch, max_steps and max_minutes are all 0, so the run would never end: set one of them"
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def frozen_parts(config: dict[str, Any]) -> list[str]:
+    """What `freeze` names: "embeddings,0,1" -> ["embeddings", "0", "1"]."""
+    return [part.strip() for part in config["freeze"].split(",") if part.strip()]
 
 
 def add_flags(parser: argparse.ArgumentParser, fields: tuple[Field, ...]) -> None:

@@ -78,6 +78,11 @@ class Muon(torch.optim.Optimizer):
         return parameter.grad.lerp(state["momentum"], MOMENTUM)
 
 
+def learning_parameters(model: GPT2) -> list[tuple[str, nn.Parameter]]:
+    """The parameters, with their names, that are not frozen."""
+    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
 class AdamWAlone:
     """A choice of CONFIG's `optimizer`: AdamW for every parameter. Also its cost in memory and operations, which `estimate` needs. The
     other choices derive from it.
@@ -95,8 +100,8 @@ class AdamWAlone:
 
     @classmethod
     def make(cls, model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
-        """The optimizers that together move every parameter of `model`."""
-        ours = [parameter for name, parameter in model.named_parameters() if not cls.is_left_to_others(name, parameter)]
+        """The optimizers that together move every parameter of `model` that is not frozen."""
+        ours = [parameter for name, parameter in learning_parameters(model) if not cls.is_left_to_others(name, parameter)]
         groups = [
             {"params": [parameter for parameter in ours if parameter.ndim == 2], "weight_decay": config["weight_decay"]},
             {"params": [parameter for parameter in ours if parameter.ndim < 2], "weight_decay": 0.0},
@@ -131,8 +136,9 @@ class MuonAndAdamW(AdamWAlone):
 
     @classmethod
     def make(cls, model: GPT2, config: dict) -> list[torch.optim.Optimizer]:
-        hidden = [parameter for name, parameter in model.named_parameters() if cls.is_left_to_others(name, parameter)]
-        return [*super().make(model, config), Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"])]
+        hidden = [parameter for name, parameter in learning_parameters(model) if cls.is_left_to_others(name, parameter)]
+        muon = [Muon(hidden, lr=config["learning_rate"], weight_decay=config["weight_decay"])] if hidden else []
+        return super().make(model, config) + muon
 
     @classmethod
     def state_numbers(cls, config: dict) -> int:

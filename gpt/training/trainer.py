@@ -17,6 +17,7 @@ from gpt.model.flops import model_flops_utilisation
 from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import choose_precision, working_compiler
 from gpt.training.distributed import Processes
+from gpt.training.freezing import freeze
 from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
 from gpt.training.parallel import whole
 from gpt.training.placement import parallel
@@ -78,6 +79,7 @@ class Trainer:
         text.check(config["context_length"])
         self.config, self.model, self.clock = config, model, clock or Clock()
         self.processes = processes or Processes()
+        freeze(model)
         self.parallel = parallel(model, self.processes.count, torch.compile if config["compile"] else lambda loss: loss)
         self.device = next(model.parameters()).device
         self.text = text.to(self.device)

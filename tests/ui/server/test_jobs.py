@@ -44,7 +44,8 @@ def configs(draw) -> dict:
     config = CONFIG | {field.name: draw(values_of(field)) for field in changed}
     heads, width = draw(st.integers(1, 32)), draw(st.integers(2, 32))
     config |= {"n_heads": heads, "emb_dim": 2 * heads * width, "vocab_size": draw(st.integers(256, 65536)),
-               "device": draw(st.sampled_from(["auto", "cpu"])), "max_steps": config["max_steps"] or 1}
+               "device": draw(st.sampled_from(["auto", "cpu"])), "max_steps": config["max_steps"] or 1,
+               "freeze": draw(st.sampled_from(["", "embeddings", " embeddings, 0"]))}
     return validate(config)
 
 
