@@ -32,6 +32,7 @@ from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server import options
 from gpt.ui.server.access import Caps
 from gpt.ui.server.disk_quota import CHECK_SECONDS, DiskQuota
+from gpt.ui.server.fetching import Fetching
 from gpt.ui.server.guard import PACKED, Guard
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.pages import noted, other_pages
@@ -46,22 +47,22 @@ def build(jobs: Jobs, quota: DiskQuota) -> gr.Blocks:
     with gr.Blocks(title="GPT-2 from scratch", analytics_enabled=False, delete_cache=(60, 600)) as page:  # uploads and zips: ten minutes
         gr.Markdown("# GPT-2 from scratch\nTrain a small GPT, watch it learn to write, and see what each of its attention heads does.",
                     elem_id="title")
-        links, inspector = Links(), Inspector(jobs)
+        links, inspector, fetching = Links(), Inspector(jobs), Fetching(jobs)
         visitor = Visitor(jobs, page)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Train", id="train") as tab:
                 form = train.build(jobs, page, visitor)
                 links.follow(tab)
             with gr.Tab("Generate", id="generate") as tab:
-                writer = generate.build(jobs, tab)
+                writer = generate.build(jobs, tab, fetching)
                 links.follow(tab)
             with gr.Tab("Attention", id="attention") as tab:
-                reader = attention.build(jobs, tab, inspector)
+                reader = attention.build(tab, inspector, fetching)
                 links.follow(tab)
             with gr.Tab("Runs", id="runs") as tab:
-                use_settings, ticked = runs.build(jobs, tab, quota, visitor)
+                forms, ticked = runs.build(jobs, tab, quota, visitor)
                 links.follow(tab)
-        runs.offer_settings(jobs, use_settings, tabs, form, visitor)
+        runs.offer_forms(jobs, forms, tabs, form, visitor)
         endpoints.build(jobs, inspector)
         links.connect(jobs, visitor, form, {"generate": writer, "attention": reader}, ticked)
     return page

@@ -82,11 +82,13 @@ class WindowSampler:
 
 @dataclass
 class TokenizedText:
-    """Training and validation tokens of one text, (N,) each, and the length of every token in bytes, (V,)."""
+    """Training and validation tokens of one text, (N,) each, the length of every token in bytes, (V,), and tokens of another text, (M,), on
+    which a model that knew it is evaluated too."""
 
     train: Tensor
     validation: Tensor
     byte_lengths: Tensor
+    earlier: Tensor | None = None
 
     @classmethod
     def encode(cls, train_text: str, validation_text: str, tokenizer: Tokenizer) -> "TokenizedText":
@@ -101,4 +103,5 @@ class TokenizedText:
             raise UserError(f"the validation part of the text has {len(self.validation)} tokens; it needs at least 2: add text")
 
     def to(self, device: torch.device) -> "TokenizedText":
-        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device))
+        earlier = None if self.earlier is None else self.earlier.to(device)
+        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device), earlier)

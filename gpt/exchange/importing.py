@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
-from gpt.exchange.pretrained import PUBLISHED, built, origin_of, read_pretrained
+from gpt.exchange.pretrained import PUBLISHED, Progress, built, origin_of, read_pretrained, silent
 from gpt.interpret.probes import line_ends, make_probes
 from gpt.runs.description import description
 from gpt.runs.run import Run, RunError, check_name, new_name
@@ -14,14 +14,15 @@ from gpt.training.trainer import Trainer
 EVALUATED_TOKENS = 4096  # of the text on which its loss is measured: ten seconds for GPT-2 on two cores
 
 
-def import_run(source: str | Path, root: Path | str, name: str | None = None, corpus: str = "stories") -> Run:
+def import_run(source: str | Path, root: Path | str, name: str | None = None, corpus: str = "stories", progress: Progress = silent) -> Run:
     """Write what `load_pretrained` loads into a new run below `root`. Its loss is measured, and its heads will be scored, on the validation
-    part of `corpus`. Raises UserError, and leaves nothing behind, if that is not possible."""
+    part of `corpus`; `progress` is told how far this is. Raises UserError, and leaves nothing behind, if that is not possible."""
     name = name or (str(source) if str(source) in PUBLISHED and not (Path(root) / str(source)).exists() else new_name(root, str(source)))
     writer = RunWriter(Path(root) / check_name(name))
     if writer.path.exists():
         raise RunError(f"there is a run {name} already: choose another name")
-    config, weights, tokenizer = read_pretrained(source)
+    config, weights, tokenizer = read_pretrained(source, progress)
+    progress(f"its loss on {corpus} is measured.", 0.95)
     text = read_corpus(corpus, config["seed"])
     config |= {"corpus": corpus, "precision": "float32", "eval_tokens": EVALUATED_TOKENS, "device": "cpu"}
     model, origin = built(config, weights), origin_of(source)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ MEANT = {  # what config.json may say beside the sizes, and mean our model
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"), "layer_norm_epsilon": (1e-5,), "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,), "add_cross_attention": (False,),
 }
+Progress = Callable[[str, float], None]  # is told a sentence, and the share of the work that is done
 PICKLED = ("pytorch_model*.bin", "*.ckpt*", "*.pt", "*.pth", "*.h5")
+
+
+def silent(sentence: str, share: float) -> None:
+    """Tells nobody."""
 
 
 def load_pretrained(source: str | Path) -> tuple[GPT2, Tokenizer]:
@@ -50,9 +56,9 @@ def origin_of(source: str | Path) -> str:
     return PUBLISHED[str(source)][0] if str(source) in PUBLISHED else Path(source).resolve().name
 
 
-def read_pretrained(source: str | Path) -> tuple[dict[str, Any], dict[str, Tensor], Tokenizer]:
+def read_pretrained(source: str | Path, progress: Progress = silent) -> tuple[dict[str, Any], dict[str, Tensor], Tokenizer]:
     """(CONFIG, weights under our names, tokenizer) of what `load_pretrained` loads."""
-    folder = folder_of(source)
+    folder = folder_of(source, progress)
     theirs = _config_json(folder)
     tokenizer = _tokenizer(folder, theirs["vocab_size"])
     config = config_of(theirs, tokenizer)
@@ -67,7 +73,7 @@ def read_pretrained(source: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
             raise UserError(f"{folder} does not hold what its config.json says: {error}") from error
 
 
-def folder_of(source: str | Path) -> Path:
+def folder_of(source: str | Path, progress: Progress = silent) -> Path:
     """The folder with the files, downloaded if it is one of PUBLISHED and not here yet. Raises UserError."""
     if str(source) not in PUBLISHED:
         if os.path.isdir(source):
@@ -77,11 +83,33 @@ def folder_of(source: str | Path) -> Path:
 
     repository, megabytes = PUBLISHED[str(source)]
     try:
-        return Path(snapshot_download(repository, allow_patterns=FILES))
+        return Path(snapshot_download(repository, allow_patterns=FILES, tqdm_class=telling(progress, megabytes)))
     except Exception as error:  # of that package, and of those through which it reaches the network
         reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{source} ({megabytes} MB) cannot be downloaded ({reason}): get config.json, model.safetensors and "
-                        f"tokenizer.json of {repository} elsewhere, and give the folder that holds them") from error
+        raise UserError(f"{source} ({megabytes} MB) cannot be downloaded ({reason}): put config.json, model.safetensors "
+                        f"and tokenizer.json of {repository} into a folder, and run python -m gpt.pretrained --source FOLDER") from error
+
+
+def telling(progress: Progress, megabytes: int) -> type | None:
+    """A bar, as huggingface_hub asks for one, that tells `progress` how many bytes have come; None, its own bar, if nobody listens."""
+    if progress is silent:
+        return None
+    from tqdm import tqdm
+
+    class Telling(tqdm):
+        most = 0.0  # megabytes: there is a bar for what comes and one for what is written, and either may be ahead
+
+        def __init__(self, *arguments: Any, **options: Any):
+            super().__init__(*arguments, **{**options, "disable": True})
+            self.counts_bytes, self.bytes = options.get("unit") == "B", options.get("initial") or 0
+
+        def update(self, n: float | None = 1) -> None:  # a bar that is disabled counts nothing itself
+            if self.counts_bytes:
+                self.bytes += n or 0
+                Telling.most = max(Telling.most, min(self.bytes / 1e6, megabytes))
+                progress(f"{Telling.most:,.0f} of {megabytes:,} MB are here.", 0.9 * Telling.most / megabytes)
+
+    return Telling
 
 
 def config_of(theirs: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]:

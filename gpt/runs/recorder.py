@@ -22,6 +22,7 @@ SAVING_SHARE = 0.05  # of the time may go into saving: a model that takes long t
 STATUS_SECONDS = 0.25
 ETA_SECONDS = 1.0  # the first steps are slow and say little about the rest
 LEAST_RISE = 1.5  # times the learning rate before it that is worth a word
+EVALUATED = ("val_loss", "bits_per_byte", "earlier_val_loss")  # of an evaluation's row, for status.json
 RETRY_SECONDS = 1.0  # between two tries of a write that the disk refuses
 
 
@@ -55,7 +56,7 @@ class Recorder:
             if trainer.best_loss < self._best:
                 self._best = trainer.best_loss
                 self.writer.save_best(trainer.weights(), trainer.step, self._best)
-            self.update_status(val_loss=row["val_loss"], bits_per_byte=row["bits_per_byte"], best_val_loss=self._best)
+            self.update_status(**{name: value for name, value in row.items() if name in EVALUATED}, best_val_loss=self._best)
         if "loss" in row and self.clock.seconds() - self._status_at > STATUS_SECONDS:
             self.update_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
             self._status_at = self.clock.seconds()

@@ -19,6 +19,7 @@ from gpt.estimate.price import settings_to_lower
 from gpt.interpret.probes import Probes, line_ends, make_probes
 from gpt.model.gpt2 import GPT2
 from gpt.runs.description import description
+from gpt.runs.earlier_text import tokens_of
 from gpt.runs.recorder import Recorder
 from gpt.runs.run import RunError, check_name, damage_as_run_error, load_best, load_matching_tokenizer
 from gpt.runs.start import Start
@@ -197,13 +198,16 @@ class Session:
             raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
+        self.earlier_text = self.start.text if self.start else self.writer.config().get("earlier_text") if self.resumes else None
+        most = self.config["eval_tokens"] + 1 if self.config["eval_tokens"] else 0
+        text.earlier, earlier_notes = tokens_of(self.earlier_text, corpus, self.tokenizer, most)
         text.check(self.config["context_length"])  # before the others begin, who would meet the same error
         precision, _ = choose_precision(self.config["precision"], self.device)
         self.processes.begin(({**self.config, "device": self.device.type, "precision": precision}, text, self.sharded))
         model = placed(GPT2(self.config), self.device, self.processes.count, self.sharded)
         self.processes.meet()
         self.trainer, self.corpus = Trainer(self.config, model, text, clock, self.processes), corpus
-        notes = self._load_last() if self.resumes else corpus.notes
+        notes = [*(self._load_last() if self.resumes else corpus.notes), *earlier_notes]
         if self.start:
             self.trainer.start_from(self.start.weights)
         probes = self._probes(text)
@@ -222,7 +226,7 @@ class Session:
         return {
             **description(self.config, self.corpus, text, self.tokenizer, trainer.model), "steps": trainer.steps,
             "device": describe_device(self.device), "precision": trainer.precision, "precision_reason": trainer.precision_reason,
-            **({"went_on_from": self.start.origin} if self.start else {}),
+            **({"went_on_from": self.start.origin, "earlier_text": self.start.text} if self.start else {}),
         }
 
     def _probes(self, text: TokenizedText) -> Probes:

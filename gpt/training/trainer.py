@@ -180,12 +180,24 @@ class Trainer:
 
     def evaluation(self, at_most: int = 0) -> Event:
         """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap. It uses the first
-        `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit)."""
+        `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit). A model that knew another text before has its loss on
+        that one too, so that what it forgets is seen."""
+        nats, n_tokens, n_bytes = self._surprise(self.validation_tokens(at_most))
+        val_loss = nats / n_tokens
+        self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
+        row = {**self.position(), "val_loss": val_loss, "bits_per_byte": nats / math.log(2) / n_bytes}
+        if self.text.earlier is not None:
+            nats, n_tokens, _ = self._surprise(self.text.earlier)
+            row["earlier_val_loss"] = nats / n_tokens
+        return Event("evaluation", row)
+
+    def _surprise(self, tokens: Tensor) -> tuple[float, float, float]:
+        """(N,) tokens -> (sum of the losses of all but the first in nats, their number, their bytes)."""
         losses, n_tokens, n_bytes = [], 0, 0
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
-            batches = list(evaluation_batches(self.validation_tokens(at_most), context_length, at_once))
+            batches = list(evaluation_batches(tokens, context_length, at_once))
             rank, count = self.processes.rank, self.processes.count
             for i in range(rank, math.ceil(len(batches) / count) * count, count):
                 ids, targets = batches[i % len(batches)]
@@ -197,12 +209,9 @@ class Trainer:
         self._meet()
         nats = sum(torch.stack(losses).cpu().tolist()) if losses else 0.0  # in float64, which not every GPU has
         nats, n_tokens, n_bytes = self.processes.sum([nats, n_tokens, int(n_bytes)])
-        val_loss = nats / n_tokens
-        if not math.isfinite(val_loss):
+        if not math.isfinite(nats):
             raise self._diverged()
-        self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
-        return Event("evaluation", {**self.position(), "val_loss": val_loss,
-                                    "bits_per_byte": nats / math.log(2) / n_bytes})
+        return nats, n_tokens, n_bytes
 
     def _meet(self) -> None:
         """Before a GPU is waited for: notice a process that has ended. On a CPU the exchange itself does."""

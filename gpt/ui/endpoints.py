@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS, PRESETS, validate
+from gpt.config import FIELDS, validate
 from gpt.data.tokenizer import token_label
 from gpt.errors import UserError
 from gpt.interpret import ablation, inspect
@@ -23,10 +23,11 @@ from gpt.ui.inspector import effects, heads, roles
 from gpt.ui.inspector.inspections import MOST_TOKENS, Inspector
 from gpt.ui.inspector.request import InspectionRequest
 from gpt.ui.server import model_cache, texts
+from gpt.ui.server.bases import Base, base_of
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.training_status import current_run
 from gpt.ui.server.values import text_of, typed
-from gpt.ui.tabs.train import begin, known_preset, request, save_text
+from gpt.ui.tabs.train import begin, request, save_text
 
 Json = dict[str, Any]
 MOST_RUNS = 200
@@ -59,20 +60,21 @@ def training(jobs: Jobs) -> list[Callable]:
         Args:
             corpus: what to train on: stories, repeats or python, which the project makes itself; without it, the preset's own.
             text: your own text to train on instead, a few thousand characters or more.
-            preset: which settings to begin with: quick (about a minute on two CPU cores), gpt2-classic, shakespeare-char or induction.
+            preset: which settings to begin with: quick (about a minute on two CPU cores), gpt2-classic, shakespeare-char or induction;
+                or "run " and the name of a run, to go on from its weights.
             settings: changes of single settings by name, such as {"n_layers": 2, "emb_dim": 64, "max_steps": 300}.
             run: a name for the run; without it one is made up.
             key: on a public page only: your own random text of 16 characters or more, which shows later that the run is yours.
         """
         with errors_for_programs():
-            preset, own = known_preset(preset) or "quick", text_of(text, "the text")
-            config = validate(config_of(preset, text_of(corpus, "corpus"), settings))
+            base, own = base_of(jobs.root, text_of(preset, "the preset") or "quick"), text_of(text, "the text")
+            config = validate(config_of(base, text_of(corpus, "corpus"), settings))
             processes = jobs.usual_processes(config)
             jobs.check_idle()
             if not own:
-                return {"run": begin(jobs, config, preset, run, processes, key)}
+                return {"run": begin(jobs, config, base, run, processes, key)}
             with kept_if_used(jobs, own, key) as path:
-                return {"run": begin(jobs, {**config, "corpus": str(path)}, preset, run, processes, key)}
+                return {"run": begin(jobs, {**config, "corpus": str(path)}, base, run, processes, key)}
 
     def stop(key: str = "") -> Json:
         """Stop the run that trains now, after the step in progress. What it has learned is saved, and it can go on later. Returns its name.
@@ -86,11 +88,11 @@ def training(jobs: Jobs) -> list[Callable]:
     return [start, stop]
 
 
-def config_of(preset: str, corpus: str, settings: Any) -> Json:
+def config_of(base: Base, corpus: str, settings: Any) -> Json:
     """CONFIG from what a program has sent, whole numbers as the page takes them. Raises UserError if `settings` are none."""
     if settings is not None and not isinstance(settings, dict):
         raise UserError(f"settings is {str(settings)[:40]!r}: give an object such as {{\"n_layers\": 2}}, or leave it out")
-    config = {**PRESETS[preset].config, **({"corpus": corpus} if corpus else {}), **(settings or {})}
+    config = {**base.config, **({"corpus": corpus} if corpus else {}), **(settings or {})}
     return {**config, **typed(FIELDS, [config[field.name] for field in FIELDS])}
 
 

@@ -22,6 +22,7 @@ from gpt.model.sampling import generate_text
 from gpt.pretrained import main
 from gpt.runs.run import list_runs, load_run
 from tests.conftest import TEXT
+from tests.exchange.hub import hub
 from tests.forkserver import PROJECT
 from tests.says import says
 from tests.sessions import same_weights
@@ -201,9 +202,9 @@ class TestRun:
     def test_a_run_that_was_made_meanwhile_stays_as_it_is(self, run, folder, tmp_path, monkeypatch):
         root, read = tmp_path / "runs", gpt.exchange.importing.read_pretrained
 
-        def slow(source):
+        def slow(source, progress):
             shutil.copytree(run.path, root / "theirs")
-            return read(source)
+            return read(source, progress)
 
         monkeypatch.setattr(gpt.exchange.importing, "read_pretrained", slow)
         with pytest.raises(UserError, match=says("there is a run theirs already")):
@@ -276,7 +277,8 @@ def test_without_a_network_it_says_how_to_put_the_folder_there(tmp_path):
     assert done.returncode == 2
     error = done.stderr.strip().splitlines()[-1]
     assert error.startswith("python -m gpt.pretrained: gpt2 (548 MB) cannot be downloaded")
-    assert "get config.json, model.safetensors and tokenizer.json of openai-community/gpt2 elsewhere" in error
+    assert "put config.json, model.safetensors and tokenizer.json of openai-community/gpt2 into a folder" in error
+    assert error.endswith("run python -m gpt.pretrained --source FOLDER")
     assert "Traceback" not in done.stderr
 
 
@@ -285,13 +287,29 @@ def test_any_error_of_the_download_is_one_sentence(monkeypatch):
         raise RuntimeError("403 Forbidden\nby a proxy")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-    with pytest.raises(UserError, match=says("gpt2-xl (6431 MB) cannot be downloaded (403 Forbidden by a proxy)", "elsewhere")):
+    with pytest.raises(UserError, match=says("gpt2-xl (6431 MB) cannot be downloaded (403 Forbidden by a proxy)", "--source FOLDER")):
         load_pretrained("gpt2-xl")
 
 
 def test_a_published_one_is_downloaded_by_its_repository(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, allow_patterns: asked.append(repository) or str(folder))
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda repository, **_: asked.append(repository) or str(folder))
     model, _ = load_pretrained("distilgpt2")
     assert asked == ["distilbert/distilgpt2"]
     assert model.config["n_layers"] == 3
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was_and_is_kept(folder, tmp_path):
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(PROJECT), "HF_HUB_DISABLE_XET": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    theirs = shutil.copytree(folder, tmp_path / "theirs")
+    masks = {"transformer.h.0.attn.bias": torch.ones(1, 1, 6000, 4000, dtype=torch.uint8)}  # 24 MB, of which 10 are written at a time
+    save_file(load_file(folder / "model.safetensors") | masks, theirs / "model.safetensors", {"format": "pt"})
+    with hub(theirs, "openai-community/gpt2", {"model.safetensors": 15_000_000}) as (address, asked):
+        for name in ("first", "second"):
+            done = subprocess.run([sys.executable, "-m", "gpt.pretrained", "--source", "gpt2", "--checkpoints", str(tmp_path / "runs"),
+                                   "--run", name], env={**environment, "HF_ENDPOINT": address}, text=True, capture_output=True, check=False)
+            assert done.returncode == 0, done.stderr
+    first, second = (begin for name, begin in asked if name == "model.safetensors")  # once, in two parts, for both runs
+    assert first == 0 < second <= 15_000_000
+    assert same_weights(tmp_path / "runs" / "first" / "best.safetensors", tmp_path / "runs" / "second" / "best.safetensors")

@@ -1,5 +1,8 @@
 """A run that goes on from another model begins with its weights and tokens, at a lower rate, on any text that it can read."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
@@ -7,12 +10,14 @@ from gpt.errors import UserError
 from gpt.exchange.importing import import_run
 from gpt.exchange.starting import find_start
 from gpt.pretrain import main, make_parser, session_from_flags
-from gpt.runs.run import Run, load_best
+from gpt.runs.run import Run, load_best, load_run
 from gpt.runs.session import Session
+from gpt.training.trainer import evaluation_batches
 from tests.conftest import TEXT
 from tests.exchange.test_pretrained import made
 from tests.says import says
 from tests.sessions import finish, same_weights, stop_after
+from tests.training.together import end_well
 
 pytestmark = pytest.mark.usefixtures("short_samples")
 
@@ -114,7 +119,7 @@ def test_what_is_stopped_and_resumed_learns_the_same(root):
 
 
 @pytest.mark.parametrize(("more", "facts"), [
-    (["--emb_dim", "64"], ["emb_dim is 16 in bottles and 64 here", "leave these settings out"]),
+    (["--emb_dim", "64"], ["emb_dim is 16 in bottles and 64 here", "leave these settings as they are there"]),
     (["--tokenizer", "byte", "--n_layers", "5"], ["tokenizer is char in bottles and byte here", "n_layers is 2 in bottles and 5 here"]),
     (["--init_from", "nobody"], ["'nobody' is no folder here", "gpt2"]), (["--init_from", "../bottles"], ["no folder here"]),
     (["--init_from", ""], ["'' is no folder here"]), (["--resume"], ["leave out --init_from"]),
@@ -150,3 +155,68 @@ def test_an_imported_run_is_a_start_too(tmp_path):
     weights, _ = load_best(run)
     assert start.origin == "theirs"
     assert all(torch.equal(start.weights[name], weights[name]) for name in weights)
+
+
+class TestForgetting:
+    @pytest.fixture
+    def other(self, tmp_path) -> str:
+        """A text of the same characters, with other words."""
+        path = tmp_path / "other.txt"
+        path.write_text("".join(reversed(TEXT)), encoding="utf-8")
+        return str(path)
+
+    @staticmethod
+    def losses(run: Run) -> list[tuple[int, float | None]]:
+        return [(row["step"], row.get("earlier_val_loss")) for row in run.rows()[0] if "val_loss" in row]
+
+    def test_the_loss_on_the_text_before_begins_at_that_of_the_source_and_is_that_of_the_weights(self, root, other):
+        run = finish(session(flags(root, "--corpus", other, "--learning_rate", "0.01")))
+        measured = dict(self.losses(run))
+        assert list(measured) == [0, 2, 4]
+        assert measured[0] == pytest.approx(Run(root / "bottles").status()["best_val_loss"], rel=1e-5)
+        (model, tokenizer), validation = load_run(run.path, 4), TEXT[int(len(TEXT) * 0.9):]
+        tokens = torch.tensor(tokenizer.encode(validation))
+        with torch.no_grad():
+            loss = sum(model.loss(*batch, reduction="sum").item() for batch in evaluation_batches(tokens, model.context_length, 64))
+        assert measured[4] == pytest.approx(loss / (len(tokens) - 1), rel=1e-5) == run.status()["earlier_val_loss"]
+        assert abs(measured[4] - measured[0]) > 1e-3
+
+    def test_a_resumed_run_measures_it_on(self, root, other):
+        words = flags(root, "--corpus", other, "--max_steps", "8")
+        whole = finish(session([*words, "--run", "whole"]))
+        stop_after(session([*words, "--run", "halves"]), 4)
+        halves = finish(Session(root, "halves"))
+        assert self.losses(halves) == self.losses(whole)
+
+    def test_on_the_same_text_there_is_nothing_to_forget(self, root):
+        assert {loss for _, loss in self.losses(finish(session(flags(root))))} == {None}
+
+    @pytest.mark.parametrize(("change", "told"), [(lambda path: path.unlink(), "is not there any more"),
+                                                  (lambda path: path.write_text("x" * 500), "has changed")])
+    def test_a_text_that_cannot_be_had_is_told_and_training_goes_on(self, trained, tmp_path, other, change, told):
+        text = tmp_path / "bottles.txt"
+        text.write_text(TEXT, encoding="utf-8")
+        shutil.copytree(trained, tmp_path / "runs" / "bottles")
+        path = tmp_path / "runs" / "bottles" / "config.json"
+        about = json.loads(path.read_text())
+        about["config"]["corpus"] = str(text)
+        path.write_text(json.dumps(about))
+        change(text)
+        run = finish(session(flags(tmp_path / "runs", "--corpus", other)))
+        assert {loss for _, loss in self.losses(run)} == {None}
+        assert any(told in row["text"] for row in run.rows()[0] if row.get("kind") == "warning")
+
+    def test_a_model_of_others_has_no_text_here(self, root, tmp_path):
+        from gpt.data.tokenizer import train_bpe
+
+        made(tmp_path / "theirs", train_bpe(TEXT, 300))
+        import_run(tmp_path / "theirs", root, "theirs")
+        assert find_start("theirs", root).text is None
+
+    def test_several_processes_measure_the_same(self, root, other, tmp_path):
+        words = flags(root, "--corpus", other)
+        one = finish(session([*words, "--run", "one"]))
+        end_well([*words, "--run", "two"], 2, tmp_path / "out")
+        for (step, loss), (same, theirs) in zip(self.losses(one), self.losses(Run(root / "two")), strict=True):
+            assert step == same
+            assert theirs == pytest.approx(loss, rel=1e-4)

@@ -16,7 +16,8 @@ import plotly
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
 SCRIPTS = (
-    PLOTLY_JS, *(ASSETS / f"{name}.js" for name in ("dom", "requests", "link", "plot", "axes", "cells", "generate", "replay", "runs")),
+    PLOTLY_JS, *(ASSETS / f"{name}.js" for name in ("dom", "requests", "link", "plot", "axes", "cells", "generate", "replay", "runs",
+                                                    "fetched")),
     *(path for folder in ("train", "attention", "attention/panels") for path in sorted((ASSETS / folder).glob("*.js"))),
     ASSETS / "keys.js")  # the last one: it says that all are there
 CSS = (ASSETS / "page.css").read_text(encoding="utf-8")

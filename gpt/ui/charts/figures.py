@@ -13,9 +13,10 @@ LINES = (ACCENT, AMBER, GREEN, "var(--gpt-rose)", "var(--gpt-sky)", MUTED)
 
 
 def loss_chart(steps: int) -> dict[str, Any]:
-    """The empty chart of a run of `steps` steps (0 = unknown): training loss, its smoothed line, validation loss.
+    """The empty chart of a run of `steps` steps (0 = unknown): training loss, its smoothed line, validation loss, and, for a run that
+    went on from another, the loss on the text before.
 
-    The page fills the three traces from the rows of the run (gpt/ui/assets/train/curves.js).
+    The page fills the four traces from the rows of the run (gpt/ui/assets/train/curves.js).
     """
     def line(name: str, colour: str, **style: Any) -> dict[str, Any]:
         return {"type": "scatter", "mode": "lines", "name": name, "x": [], "y": [], "line": {"color": colour, "width": 2},
@@ -26,6 +27,7 @@ def loss_chart(steps: int) -> dict[str, Any]:
             line("training", ACCENT, opacity=0.3, line={"color": ACCENT, "width": 1}, hovertemplate="%{y:.4f}%{text}"),
             line("training, smoothed", ACCENT),
             line("validation", AMBER, mode="lines+markers", marker={"color": AMBER, "size": 6}),
+            line("on the text before", AMBER, line={"color": AMBER, "width": 2, "dash": "dot"}, visible=False),
         ],
         "layout": {
             "xaxis": {"title": {"text": "step"}, "rangemode": "tozero", **({"range": [0, steps]} if steps else {})},

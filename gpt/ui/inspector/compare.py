@@ -35,9 +35,11 @@ class SecondModel:
     note: str = ""
 
 
-def rivals(inspector: Inspector, _inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
-    """{"runs": [{"name", "steps"}]}: what there is to compare with, the newest run first."""
+def rivals(inspector: Inspector, inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
+    """{"runs": [{"name", "steps"}]}: what there is to compare with, first the run that this one went on from, then the newest."""
     runs = [run for run in list_runs(inspector.jobs.root) if (run.path / "best.safetensors").exists()]
+    parent = inspected.run.config().get("went_on_from")
+    runs.sort(key=lambda run: run.name != parent)
     return {"runs": [{"name": run.name, "steps": run.snapshots()} for run in runs]}
 
 

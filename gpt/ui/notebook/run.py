@@ -32,14 +32,17 @@ class NotebookRun(Run):
     def plot(self) -> go.Figure:
         """The loss of training and validation over the steps, in nats per token."""
         chart, rows = figures.loss_chart(self.status()["steps"]), self.rows()[0]
-        training, _, validation = chart["data"]  # the page's smoothed line is drawn by its scripts
-        for trace, name in ((training, "loss"), (validation, "val_loss")):
+        training, _, validation, earlier = chart["data"]  # the page's smoothed line is drawn by its scripts
+        goes_on = any("earlier_val_loss" in row for row in rows)
+        earlier["visible"] = goes_on
+        for trace, name in ((training, "loss"), (validation, "val_loss"), (earlier, "earlier_val_loss")):
             known = [row for row in rows if row.get(name) is not None]
-            if name == "val_loss" and len(known) > 1 and known[0]["step"] == 0:
+            if name == "val_loss" and len(known) > 1 and known[0]["step"] == 0 and not goes_on:
                 known.insert(1, {})  # no line from the untrained model across the steepest part of the curve
             trace |= {"x": [row.get("step") for row in known], "y": [row.get(name) for row in known]}
         training |= {"opacity": 1, "hovertemplate": "%{y:.4f}"}
-        return figure_of({"data": [training, validation], "layout": {**chart["layout"], "title": {"text": escaped(self.name)}}})
+        traces = [training, validation, *([earlier] if goes_on else [])]
+        return figure_of({"data": traces, "layout": {**chart["layout"], "title": {"text": escaped(self.name)}}})
 
     def generate(self, prompt: str, step: int | None = None, **sampling: Any) -> str:
         """`prompt` and what the model writes after it. `sampling`: max_new_tokens, temperature, top_k, top_p, min_p, repetition_penalty,

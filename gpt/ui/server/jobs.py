@@ -13,13 +13,14 @@ from pathlib import Path
 import filelock
 import psutil
 
-from gpt.config import CONFIG, PRESETS, as_flags, validate
+from gpt.config import as_flags, validate
 from gpt.runs.run import FINAL_STATES, Run, RunError, check_command, check_name, damage_as_run_error, find_run, list_runs
 from gpt.runs.session import machine_lock, no_lock
 from gpt.runs.temporary import own_folder
 from gpt.training.device import choose_device
 from gpt.training.distributed import check_processes, usual_processes
 from gpt.ui.server.access import Access, Caps
+from gpt.ui.server.bases import base_of
 
 WINDOWS = os.name == "nt"
 PROJECT = Path(__file__).resolve().parents[3]  # the folder from which `python -m gpt.pretrain` runs
@@ -30,11 +31,11 @@ CHILD_ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}  # it
 
 
 def training_arguments(config: dict, preset: str, run: str, root: Path) -> list[str]:
-    """The words after `python` that train `config` as `run`: a preset, and flags for what differs from it."""
-    base = PRESETS[preset].config if preset in PRESETS else CONFIG
-    words = ["-m", "gpt.pretrain"] + (["--preset", preset] if preset in PRESETS else [])
-    words += as_flags({name: value for name, value in config.items() if value != base[name]})
-    return [*words, "--run", run, *_root_flag(root)]
+    """The words after `python` that train `config` as `run`: what the form starts from, and flags for what differs from it. Raises
+    UserError if that is a run which is not there."""
+    base = base_of(root, preset)
+    changes = as_flags({name: value for name, value in config.items() if value != base.config[name]})
+    return ["-m", "gpt.pretrain", *base.words, *changes, "--run", run, *_root_flag(root)]
 
 
 def resuming_arguments(run: str, root: Path) -> list[str]:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from gpt.config import FIELDS, PRESETS
+from gpt.config import FIELDS
+from gpt.errors import UserError
 from gpt.interpret.views import VIEWS
 from gpt.runs.run import Run, RunError, damage_as_run_error, find_run
 from gpt.ui.server import texts
+from gpt.ui.server.bases import Base, base_of
 
 VERSION = "1"
 LONGEST = 8000  # characters
@@ -35,12 +37,13 @@ NAMES = {  # what a link to each tab may say
 class Link:
     """What a link says and this page has; what it does not have is told in `lacks`, a sentence each. `tab` is None if nothing can be shown.
 
-    `settings` are values by the name of their field, `runs` the names of runs: on Generate and Attention one at most. `step` None stands
-    for the best weights, `selection` holds what Attention selects: layer, head, token, view, panel.
+    `base` is what the form starts from, `settings` are values by the name of their field, `runs` the names of runs: on Generate and
+    Attention one at most. `step` None stands for the best weights, `selection` holds what Attention selects: layer, head, token, view,
+    panel.
     """
 
     tab: str | None = None
-    preset: str | None = None
+    base: Base | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     runs: list[str] = field(default_factory=list)
     step: int | None = None
@@ -66,7 +69,7 @@ def read(fragment: Any, root: Path, home: Path) -> Link:
     if unknown := [name for name in said if name not in NAMES[tab]]:
         link.lacks.append(f"This page does not know {', '.join(map(repr, (name[:40] for name in unknown[:4])))} in a link to this tab.")
     if tab == "train":
-        _read_settings(link, said, home)
+        _read_settings(link, said, root, home)
     elif tab == "runs":
         names = list(dict.fromkeys(value for name, value in pairs if name == "run"))[:MOST_RUNS]
         link.runs = [run.name for name in names if (run := _run(link, root, name, find_run))]
@@ -75,11 +78,11 @@ def read(fragment: Any, root: Path, home: Path) -> Link:
     return link
 
 
-def _read_settings(link: Link, said: dict[str, str], home: Path) -> None:
+def _read_settings(link: Link, said: dict[str, str], root: Path, home: Path) -> None:
     preset = said.get("preset")
-    if preset is None or preset in PRESETS:
-        link.preset = preset
-    else:
+    try:
+        link.base = preset and base_of(root, preset)
+    except UserError:
         link.lacks.append(f"There is no preset {preset[:40]!r} here.")
     for each in FIELDS:
         if each.name not in said:

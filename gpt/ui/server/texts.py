@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from gpt.data.corpus import BUILT_IN, CorpusError, read_corpus
-from gpt.data.tokenizer import make_tokenizer
+from gpt.data.tokenizer import load_tokenizer, make_tokenizer
 
 LARGEST = 20_000_000  # bytes of an uploaded or pasted text
 FOLDER = ".texts"
@@ -47,14 +47,15 @@ def check_source(root: Path, source: str) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def preview(source: str, tokenizer: str, vocab_size: int, seed: int) -> dict:
-    """Size of a text, its beginning, its notes, its (for long texts: estimated) training tokens, and the vocabulary size."""
+def preview(source: str, tokenizer: str, vocab_size: int, seed: int, tokens: Path | None = None) -> dict:
+    """Size of a text, its beginning, its notes, its (for long texts: estimated) training tokens, and the vocabulary size; with the tokens
+    of the file `tokens`, if it is given. Raises UserError if these cannot write the text."""
     corpus = read_corpus(source, seed)
     train_text, _ = corpus.split()
     sample = train_text[:SAMPLE]
-    trained = make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
-    tokens = len(trained.encode(sample))
+    trained = load_tokenizer(tokens) if tokens else make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
+    n_tokens = len(trained.encode(sample))
     n_bytes = len(sample.encode("utf-8"))
     share = len(train_text) / max(len(sample), 1)
     return {"characters": len(corpus.text), "opening": corpus.text[:280], "notes": corpus.notes, "exact": share == 1,
-            "train_tokens": round(tokens * share), "bytes_per_token": n_bytes / max(tokens, 1), "vocab_size": trained.n_vocab}
+            "train_tokens": round(n_tokens * share), "bytes_per_token": n_bytes / max(n_tokens, 1), "vocab_size": trained.n_vocab}

@@ -14,6 +14,7 @@ HINTS = {  # one sentence each, shown on hover
     "loss": "How surprised the model is by each next token of its training text, in nats; the mean of the last steps.",
     "validation loss": "The same on text that it never trains on: what it has understood and not memorised.",
     "bits per byte": "Validation loss per byte of text, in bits: it compares models with different tokenizers.",
+    "on the text before": "Validation loss on the text that the weights learned from before: what it rises by is forgotten.",
     "tokens per second": "Tokens the training reads each second.",
 }
 STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "paused": "Paused", "stopping": "Stopping",
@@ -99,6 +100,8 @@ def facts(status: dict[str, Any]) -> list[dict[str, str]]:
         shown.append((f"{status['loss']:.2f}", "loss"))
     if status.get("val_loss") is not None:
         shown += [(f"{status['val_loss']:.2f}", "validation loss"), (f"{status['bits_per_byte']:.2f}", "bits per byte")]
+    if status.get("earlier_val_loss") is not None:
+        shown.append((f"{status['earlier_val_loss']:.2f}", "on the text before"))
     if status.get("tokens_per_second"):
         shown.append((f"{status['tokens_per_second'] / 1000:.1f} k", "tokens per second"))
     if status.get("mfu"):  # unknown on CPUs

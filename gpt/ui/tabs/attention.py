@@ -12,7 +12,7 @@ from gpt.ui.charts.component import component
 from gpt.ui.inspector import animation, compare, effects, export, heads, lens, roles, timeline
 from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.inspector.opening import opening_prompt, was_opening_prompt
-from gpt.ui.server.jobs import Jobs
+from gpt.ui.server.fetching import Fetching
 from gpt.ui.tabs import run_picker
 
 PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day Vobil found a green bell"
@@ -30,12 +30,13 @@ ANSWERS_WITH_OTHER_WEIGHTS = {  # these read other weights too
 }
 
 
-def build(jobs: Jobs, tab: gr.Tab, inspector: Inspector) -> run_picker.RunPicker:
+def build(tab: gr.Tab, inspector: Inspector, fetching: Fetching) -> run_picker.RunPicker:
     """Lay the tab out and connect it; it is drawn when it is first shown. Returns what chooses the run."""
     answers = ANSWERS | {name: partial(answer, inspector) for name, answer in ANSWERS_WITH_OTHER_WEIGHTS.items()}
     prompt = gr.Textbox(PROMPT, label="Prompt", lines=1, max_lines=4, elem_id="attention-prompt", scale=4, render=False)
     with gr.Row():
-        picker = run_picker.RunPicker(jobs.root, "attention", prompt, prompt_for=prompt_for)
+        picker = run_picker.RunPicker(fetching, "attention", prompt, prompt_for=prompt_for)
+    picker.render_fetched()
     with gr.Row():
         prompt.render()
         inspect = gr.Button("Inspect", variant="primary", elem_id="inspect", min_width=90, scale=0)

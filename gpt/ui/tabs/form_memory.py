@@ -9,8 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS, PRESETS
+from gpt.config import FIELDS
+from gpt.errors import UserError
 from gpt.ui.server import texts
+from gpt.ui.server.bases import Base, base_of
 from gpt.ui.server.values import typed
 
 # Gradio encrypts what a browser stores. There is nothing to hide here, and a server that was started anew must be able to read it:
@@ -24,15 +26,18 @@ def storage() -> gr.BrowserState:
     return gr.BrowserState({}, **STORAGE)
 
 
-def restored(root: Path, saved: Any) -> dict[str, Any]:
-    """The value of every control by its name: what was saved where it can still be used, else what the preset says."""
+def restored(root: Path, home: Path, saved: Any) -> tuple[Base, str, dict[str, Any]]:
+    """What the form starts from, of the presets and of the runs below `root`; the name of the run; the value of each setting, with the
+    texts below `home`: what was saved where it can still be used, else what the preset says."""
     saved = saved if isinstance(saved, dict) else {}
-    preset = saved.get("preset")
-    preset = preset if isinstance(preset, str) and preset in PRESETS else "quick"
+    try:
+        base = base_of(root, saved.get("preset") or "quick")
+    except UserError:
+        base = base_of(root, "quick")
     name = saved.get("run")
-    values = {"preset": preset, "run": name if isinstance(name, str) and len(name) <= LONGEST_NAME else "", **PRESETS[preset].config}
-    offered = [source for _, source in texts.choices(root)]
+    name, values = name if isinstance(name, str) and len(name) <= LONGEST_NAME else "", dict(base.config)
+    offered = [source for _, source in texts.choices(home)]
     for field, value in zip(FIELDS, typed(FIELDS, [saved.get(field.name) for field in FIELDS]).values(), strict=True):
         if value is not None and not field.problem(value) and (field.name != "corpus" or value in offered):
             values[field.name] = value
-    return values
+    return base, name, values

@@ -17,6 +17,7 @@ from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import Candidate, Piece, write
 from gpt.ui.charts.component import component
 from gpt.ui.server import model_cache
+from gpt.ui.server.fetching import Fetching
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.values import typed
 from gpt.ui.tabs import run_picker
@@ -27,14 +28,16 @@ SAMPLES = Field("samples", 1, "Texts from one prompt: the first with this seed, 
 SEED = next(field for field in SAMPLING_FIELDS if field.name == "seed")
 
 
-def build(jobs: Jobs, tab: gr.Tab) -> run_picker.RunPicker:
+def build(jobs: Jobs, tab: gr.Tab, fetching: Fetching) -> run_picker.RunPicker:
     """Lay the tab out and connect it. Returns what chooses the run."""
     prompt = gr.Textbox("Once there was", label="Prompt", lines=2, elem_id="prompt", render=False)
     with gr.Row():
-        picker = run_picker.RunPicker(jobs.root, "generate", prompt)
+        picker = run_picker.RunPicker(fetching, "generate", prompt)
+    picker.render_fetched()
     beside = gr.Checkbox(False, label="write beside another run or snapshot, with the same seed", container=False, elem_id="beside")
     with gr.Row(visible=False) as second:
-        other = run_picker.RunPicker(jobs.root, "beside", prompt, "Run beside it")
+        other = run_picker.RunPicker(fetching, "beside", prompt, "Run beside it")
+    other.render_fetched()
     prompt.render()
     with gr.Row(elem_classes="gpt-buttons"):
         begin = gr.Button("Generate", variant="primary", elem_id="generate")

@@ -1,13 +1,15 @@
 """Links to the page: gpt/ui/server/links.py reads them, this sets the controls that they name, gpt/ui/assets/link.js writes them."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS, PRESETS
+from gpt.config import FIELDS
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.ui.charts.component import component
+from gpt.ui.server.bases import base_of, offered
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.links import LONGEST, VERSION, Link, read
 from gpt.ui.tabs.controls import NO_PROGRESS
@@ -46,10 +48,10 @@ class Links:
 
 def form_of(link: Link) -> list[Any]:
     """The preset and the value of each setting; all stay where the link says nothing of them."""
-    if link.preset is None and not link.settings:
+    if link.base is None and not link.settings:
         return [gr.skip()] * (1 + len(FIELDS))
-    preset = PRESETS[link.preset or "quick"]
-    return [preset.name, *({**preset.config, **link.settings}[each.name] for each in FIELDS)]
+    base = link.base or base_of(Path(), "quick")
+    return [gr.update(choices=offered(base), value=base.name), *({**base.config, **link.settings}[each.name] for each in FIELDS)]
 
 
 def weights_of(picker: RunPicker, link: Link) -> list[Any]:

@@ -10,6 +10,9 @@ import gradio as gr
 from gpt.data.tokenizer import encode_prompt, load_tokenizer
 from gpt.errors import UserError
 from gpt.runs.run import FINAL_STATES, Run, RunError, find_run, list_runs
+from gpt.ui.charts.component import component
+from gpt.ui.server.fetching import CHOICE, Fetching
+from gpt.ui.server.fetching import NAME as FETCHED
 from gpt.ui.server.model_cache import snapshot_at
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages
 
@@ -28,22 +31,42 @@ class RunPicker:
     run and weights are consistent, for the tab to go on with.
     """
 
-    def __init__(self, root: Path, prefix: str, prompt: gr.Textbox, label: str = "Run",
+    def __init__(self, fetching: Fetching, prefix: str, prompt: gr.Textbox, label: str = "Run",
                  prompt_for: Callable[[Path, str, Any, str], Any] | None = None):
-        self.root, self.prompt, self._first_prompt = root, prompt, prompt.value
+        self._fetching, self.root, self.prompt, self._first_prompt = fetching, fetching.root, prompt, prompt.value
         self._prompt_for = prompt_for or readable_prompt
         self.run = gr.Dropdown(label=label, elem_id=f"{prefix}-run")
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
         self.step = gr.Textbox("", elem_classes="gpt-hidden", container=False)
         self._proposal = gr.Textbox("", elem_classes="gpt-hidden", container=False)
+        self._fetched = component("fetched", elem_id=f"{prefix}-fetched", server_functions={"state": fetching.state}, render=False)
         self._quietly = {**NO_PROGRESS, "preprocess": False}
-        chosen = self.run.input(self.choose, [self.run, self.prompt], [self.weights, self.step, self._proposal],
-                                trigger_mode="always_last", **self._quietly)
+        shown = [self.run, self.weights, self.step, self._proposal]
+        chosen = self.run.input(self.take, [self.run, self.prompt], [*shown, self._fetched], trigger_mode="always_last", **self._quietly)
+        arrived = self._fetched.click(self.take_fetched, self.prompt, shown, **self._quietly)
         self.changed = [
-            self._settled(chosen),
+            self._settled(chosen), self._settled(arrived),
             self.weights.change(self.label, [self.run, self.weights], [self.weights, self.step], trigger_mode="always_last",
                                 **self._quietly)]
         self.controls = [self.run, self.weights, self.step, self.prompt]
+
+    def render_fetched(self) -> None:
+        """Lay out the line that says how far the download of GPT-2 is."""
+        self._fetched.render()
+
+    def take(self, chosen: str, prompt: Any) -> tuple[Any, ...]:
+        """What follows from a choice in the list: of a run, or of GPT-2, which is not one yet: then the newest run is shown until it is."""
+        if chosen != CHOICE:
+            return gr.skip(), *self.choose(chosen, prompt), gr.skip()
+        with errors_as_messages():
+            self._fetching.begin()
+        names = self._names()
+        shown = self.choose(names[0], prompt) if names else (gr.skip(), gr.skip(), _proposal(prompt, prompt))
+        return gr.update(value=names[0] if names else None), *shown, self._fetching.state()
+
+    def take_fetched(self, prompt: Any) -> tuple[Any, ...]:
+        """GPT-2 has become a run: show it."""
+        return gr.update(choices=self._fetching.choices(self._names()), value=FETCHED), *self.choose(FETCHED, prompt)
 
     def refresh_on(self, tab: gr.Tab, request: str = "(run) => [run, null]") -> Any:
         """Bring the list of runs up to date whenever `tab` is shown. `request` is JavaScript that may request a run and a place on
@@ -61,16 +84,17 @@ class RunPicker:
         """Keep the selected run, if it still exists, with its weights (the slider stands at `now`) or the requested ones; else select the
         newest run, best weights. The slider of a run that has ended may have become shorter: the best weights stay at its end."""
         names = self._names()
+        listed = self._fetching.choices(names)
         if chosen in names:
             last = self._last(chosen)
             if place is None:
                 moved = {"value": last} if isinstance(now, int | float) and now > last else {}
-                return gr.update(choices=names), gr.update(maximum=last, **moved), gr.skip(), _proposal(prompt, prompt)
+                return gr.update(choices=listed), gr.update(maximum=last, **moved), gr.skip(), _proposal(prompt, prompt)
             slider = gr.update(maximum=last, value=place)
-            return gr.update(choices=names, value=chosen), slider, gr.skip(), self._readable(chosen, prompt)
+            return gr.update(choices=listed, value=chosen), slider, gr.skip(), self._readable(chosen, prompt)
         if not names:
-            return gr.update(choices=[], value=None), gr.skip(), gr.skip(), _proposal(prompt, prompt)
-        return gr.update(choices=names, value=names[0]), *self.choose(names[0], prompt)
+            return gr.update(choices=listed, value=None), gr.skip(), gr.skip(), _proposal(prompt, prompt)
+        return gr.update(choices=listed, value=names[0]), *self.choose(names[0], prompt)
 
     def showing(self, chosen: str, step: int | None, prompt: str | None) -> list[Any]:
         """What sets `controls` to a run and a step of it, None for its best weights, and a prompt; None for one that the run can read.
@@ -79,7 +103,8 @@ class RunPicker:
         place = steps.index(step) if step in steps else last
         slider = gr.update(maximum=last, value=place, label=_label(step if step in steps else None))
         prompt = self._prompt_for(self.root, chosen, self._first_prompt, self._first_prompt) if prompt is None else prompt
-        return [gr.update(choices=self._names(), value=chosen), slider, _as_text(step if step in steps else None), prompt]
+        listed = self._fetching.choices(self._names())
+        return [gr.update(choices=listed, value=chosen), slider, _as_text(step if step in steps else None), prompt]
 
     def follow(self, shown: gr.HTML) -> None:
         """Move the slider when the view `shown` changes its weights itself: its click event has {"run", "step"}, step None for the best."""

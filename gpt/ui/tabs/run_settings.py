@@ -4,19 +4,13 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, Preset, validate
+from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, Preset
 from gpt.escape import escaped
-from gpt.runs.run import Run, RunError, damage_as_run_error
+from gpt.runs.run import Run, RunError
 from gpt.ui.server import texts
+from gpt.ui.server.bases import base_of, name_of, saved_config
 
 MOST_COMPARED = 6  # runs beside each other
-
-
-def saved_config(run: Run) -> dict[str, Any]:
-    """The CONFIG that a run has. Raises RunError if it cannot be read, or could not be trained with."""
-    saved = run.config()["config"]
-    with damage_as_run_error(run.path / "config.json"):
-        return validate({field.name: saved[field.name] for field in FIELDS})
 
 
 def config_of(run: Run) -> dict[str, Any]:
@@ -30,17 +24,28 @@ def differing(config: dict[str, Any], preset: Preset) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "corpus" and value != preset.config[name]}
 
 
-def as_form(run: Run, home: Path) -> tuple[str, dict[str, Any], str]:
+def as_form(run: Run, root: Path, home: Path) -> tuple[str, dict[str, Any], str]:
     """The nearest preset, the values for the form of the Train tab, and a sentence about both. A text that is not on the list of this page
     is left out of the values. Raises RunError if the run's CONFIG cannot be read."""
     config = config_of(run)
     preset = min(PRESETS.values(), key=lambda preset: len(differing(config, preset)))
     changes = ", ".join(f"{name} {value}" for name, value in differing(config, preset).items())
     sentence = f"Train has the settings of run {run.name}: those of the preset {preset.name}" + (f", but {changes}." if changes else ".")
+    return preset.name, *_without_unknown_text(config, sentence, home)
+
+
+def as_start(run: Run, root: Path, home: Path) -> tuple[str, dict[str, Any], str]:
+    """The same for a run below `root` that the next one is to go on from. Raises UserError if it has no weights, or cannot be read."""
+    base = base_of(root, name_of(run))
+    sentence = f"The next run goes on from the weights of run {run.name}, with its tokens: choose a text and press Train."
+    return base.name, *_without_unknown_text(base.config, sentence, home)
+
+
+def _without_unknown_text(config: dict[str, Any], sentence: str, home: Path) -> tuple[dict[str, Any], str]:
     if config["corpus"] not in [source for _, source in texts.choices(home)]:
         config = {name: value for name, value in config.items() if name != "corpus"}
         sentence += " Its text is not on the list here, so the text stays."
-    return preset.name, config, escaped(sentence)
+    return config, escaped(sentence)
 
 
 def differences(runs: list[Run]) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from gpt.runs import cleanup
 from gpt.runs.run import Run, RunError, find_run, list_runs
 from gpt.ui.charts import figures
 from gpt.ui.charts.component import component
+from gpt.ui.server.bases import base_of, offered
 from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import downloads, run_settings
@@ -32,9 +33,9 @@ TICKED, TICKED_WITH_KEY = "() => gpt.ticked.join('\\n')", "(_, key) => [gpt.tick
 ACTIONS_ONLY = {"fn": None, "js": "() => [true, false, false].map((visible) => ({ __type__: 'update', visible }))"}
 
 
-def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[gr.Button, gr.Textbox]:
-    """Lay the tab out and connect it; the table is filled whenever the tab is shown. Returns the button that asks for the settings of a
-    run, which `offer_settings` connects, and the names that are ticked, one a line."""
+def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[dict[gr.Button, Callable], gr.Textbox]:
+    """Lay the tab out and connect it; the table is filled whenever the tab is shown. Returns the buttons that fill the
+    form of Train with a run, which `offer_forms` connects, each with what it fills in, and the names that are ticked, one a line."""
     table = component("table", elem_id="runs-table")
     selected = gr.Textbox("", elem_id="runs-selected", elem_classes="gpt-hidden", container=False)
     question_names = gr.Textbox("", elem_classes="gpt-hidden", container=False)  # the runs that the open question is about
@@ -43,6 +44,7 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
                                                     for action in ("Resume", "Rename", "Report", "Download", "Delete"))
     with gr.Row(elem_classes="gpt-buttons"):
         use = gr.Button("Use these settings for the next run", size="sm", elem_id="use-settings", min_width=60)
+        go_on = gr.Button("Go on from this run", size="sm", elem_id="go-on", min_width=60)
         export = gr.Button("Export", size="sm", elem_id="export", min_width=60)
     with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
         confirm = gr.Button("Yes, delete for ever", variant="stop", elem_id="confirm-delete", min_width=60)
@@ -84,21 +86,24 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
         packed = begun.then(act, selected, delivered, js=TICKED, **QUEUED)
         for after in (packed.success, packed.failure):
             after(partial(gr.update, value=name, interactive=True), None, button, **NO_PROGRESS)
-    return use, selected
+    return {use: run_settings.as_form, go_on: run_settings.as_start}, selected
 
 
-def offer_settings(jobs: Jobs, use: gr.Button, tabs: gr.Tabs, form: list[gr.components.Component], visitor: Visitor) -> None:
-    """Let the button `use` fill the `form` of the Train tab, the preset first, with the CONFIG of the selected run, and show that tab."""
-    used = use.click(partial(use_settings, jobs), [visitor.key, visitor.key], form, js=TICKED_WITH_KEY, **QUEUED)
-    used.success(lambda: gr.Tabs(selected="train"), None, tabs, **NO_PROGRESS)
+def offer_forms(jobs: Jobs, buttons: dict[gr.Button, Callable], tabs: gr.Tabs, form: list[gr.components.Component],
+                visitor: Visitor) -> None:
+    """Let each button fill the `form` of the Train tab, the preset first, as its function says, and show that tab."""
+    for button, filling in buttons.items():
+        used = button.click(partial(fill_form, jobs, filling), [visitor.key, visitor.key], form, js=TICKED_WITH_KEY, **QUEUED)
+        used.success(lambda: gr.Tabs(selected="train"), None, tabs, **NO_PROGRESS)
 
 
-def use_settings(jobs: Jobs, selected: str, visitor: str = "") -> list[Any]:
-    """The preset and the values of a form that has the CONFIG of the one run that is selected."""
+def fill_form(jobs: Jobs, filling: Callable, selected: str, visitor: str = "") -> list[Any]:
+    """What the form starts from and its values: what `filling` makes of the one run that is selected."""
     with errors_as_messages():
-        preset, config, sentence = run_settings.as_form(one_of(jobs, selected, "take the settings from"), jobs.access.home(visitor))
+        base, config, sentence = filling(one_of(jobs, selected, "take over"), jobs.root, jobs.access.home(visitor))
+        base = base_of(jobs.root, base)
     show_message(sentence)
-    return [preset, *(config.get(field.name, gr.skip()) for field in FIELDS)]
+    return [gr.update(choices=offered(base), value=base.name), *(config.get(field.name, gr.skip()) for field in FIELDS)]
 
 
 def to_focus(elem_id: str) -> str:

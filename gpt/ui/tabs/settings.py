@@ -5,12 +5,16 @@ Each setting is one of Gradio's controls, which sends its value. What surrounds 
 the search.
 """
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS, PRESETS, Field
+from gpt.config import CONFIG, FIELDS, PRESETS, Field
+from gpt.errors import UserError
 from gpt.ui.charts.component import component
+from gpt.ui.server.bases import base_of
+from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.values import text_of
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, control, errors_as_messages
 
@@ -28,17 +32,16 @@ class Settings:
     """`controls` are all settings by name; `run` names the run that will have them, and `processes` is the number of those that train it:
     neither belongs to the CONFIG. `lay_out_sliders` and `lay_out_all` put them on the page, once each."""
 
-    def __init__(self, source: gr.Dropdown, usual_processes: int, may_choose_processes: bool):
+    def __init__(self, source: gr.Dropdown, jobs: Jobs):
         """`source` is the control of the text, which has a place of its own."""
         self.controls: dict[str, gr.components.Component] = {"corpus": source}
-        self._usual, self._may_choose = usual_processes, may_choose_processes
+        self._jobs = jobs
 
     def lay_out_sliders(self) -> None:
         """The settings that are in sight at once."""
-        self._surroundings = component("settings", elem_id="settings", choices={
+        self._surroundings = component("settings", elem_id="settings", server_functions={"base": self._base}, choices={
             "fields": [{"name": field.name, "help": field.help, "stops": field.stops} for field in FIELDS],
-            "presets": {preset.name: {"sentence": preset.sentence, "values": [preset.config[field.name] for field in FIELDS]}
-                        for preset in PRESETS.values()}})
+            "presets": {name: self._base(name) for name in PRESETS}})
         self._to_reset = gr.Textbox("", elem_classes="gpt-hidden", container=False)
         with gr.Column(elem_id="sliders"):
             self._add(field for field in FIELDS if field.prominent)
@@ -49,12 +52,21 @@ class Settings:
         with gr.Column(elem_id="all-settings"):
             self.run = gr.Textbox("", label="run", info="Name of the run; left empty, one is made up.", elem_id="run-name",
                                   elem_classes="gpt-setting")
-            self.processes = gr.Number(self._usual, label=PROCESSES.name, info=PROCESSES.help, precision=0, minimum=1, step=1,
-                                       visible=self._may_choose, elem_id="processes", elem_classes="gpt-setting")
+            self.processes = gr.Number(
+                self._jobs.usual_processes(CONFIG), label=PROCESSES.name, info=PROCESSES.help, precision=0, minimum=1, step=1,
+                visible=self._jobs.access.caps is None, elem_id="processes", elem_classes="gpt-setting")
             for group in dict.fromkeys(field.group for field in FIELDS):
                 gr.Markdown(group.capitalize(), elem_classes="gpt-group")
                 self._add(field for field in FIELDS if field.group == group and field.name not in self.controls)
         self.controls = {field.name: self.controls[field.name] for field in FIELDS}
+
+    def _base(self, name: Any) -> dict[str, Any]:
+        """What the page has to know of what the form starts from; nothing if it is not there."""
+        try:
+            base = base_of(self._jobs.root, name)
+        except UserError:
+            return {}
+        return {"sentence": base.sentence, "values": [base.config[field.name] for field in FIELDS]}
 
     def _add(self, fields: Any) -> None:
         for field in fields:
@@ -68,10 +80,10 @@ class Settings:
     def connect(self, page: gr.Blocks, preset: gr.Dropdown, memory: gr.BrowserState) -> None:
         """Show what differs from the preset whenever a control changes, keep it in the browser, and let it be taken back."""
         self._shown = {"fn": None, "inputs": [memory, preset, self.run, *self.form], "outputs": memory, **NO_PROGRESS}
-        changes = [page.load, preset.change, self.run.change, *(control.change for control in self.form)]
+        changes = [page.load, preset.change, self.run.change, self._surroundings.select, *(control.change for control in self.form)]
         gr.on(changes, js=WHEN_LOADED.format(method="show"), trigger_mode="always_last", **self._shown)
-        self._surroundings.click(reset, [preset, self._to_reset], self.form, js="(preset) => [preset, gpt.settings.toReset]",
-                                 trigger_mode="multiple", **QUEUED)
+        self._surroundings.click(partial(reset, self._jobs), [preset, self._to_reset], self.form, trigger_mode="multiple",
+                                 js="(preset) => [preset, gpt.settings.toReset]", preprocess=False, **QUEUED)
 
     def allow_input_after(self, event: Any) -> None:
         """Let a person change the form once `event` has filled it; before, it would overwrite what they typed."""
@@ -84,9 +96,9 @@ def setting(field: Field) -> gr.components.Component:
     return control(field, elem_id=f"setting-{field.name}", elem_classes="gpt-setting")
 
 
-def reset(preset: Any, name: Any) -> list[Any]:
+def reset(jobs: Jobs, preset: Any, name: Any) -> list[Any]:
     """Give one setting the value that the preset has, or all of them but the text."""
     with errors_as_messages():
-        preset, name = text_of(preset, "the preset"), text_of(name, "the setting")
-    config = PRESETS[preset if preset in PRESETS else "quick"].config
+        config = base_of(jobs.root, text_of(preset, "the preset") or "quick").config
+        name = text_of(name, "the setting")
     return [config[field.name] if field.name == name or (name == EVERYTHING and field.name != "corpus") else gr.skip() for field in FIELDS]

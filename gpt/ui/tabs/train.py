@@ -20,6 +20,7 @@ from gpt.training.limits import memory_limit
 from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
 from gpt.ui.server.access import process_identity
+from gpt.ui.server.bases import Base, base_of, offered
 from gpt.ui.server.jobs import Jobs, command_line, training_arguments, with_processes
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
@@ -39,7 +40,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
                                      elem_id="preset", min_width=120)
                 source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source", min_width=120)
             preview = component("preview", elem_id="preview")
-            settings = Settings(source, jobs.usual_processes(CONFIG), may_choose_processes=jobs.access.caps is None)
+            settings = Settings(source, jobs)
             settings.lay_out_sliders()
             price = component("price", elem_id="price")
             train, pause, stop, stop_now = run_buttons()
@@ -68,7 +69,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
     price_event = connect_form(jobs, page, visitor, settings, [preset, price, preview])
     begun = train.click(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private")
     begun.then(**price_event)
-    chosen = grow.click(partial(take_preset, EXPERIMENT), None, [preset, *form], **NO_PROGRESS)
+    chosen = grow.click(partial(take_preset, jobs, EXPERIMENT), None, [preset, *form], **NO_PROGRESS)
     chosen.success(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private").then(**price_event)
     pause.click(partial(toggle_pause, jobs), visitor.key, **QUEUED)
     stop.click(partial(ask, jobs, "stop"), visitor.key, **QUEUED)
@@ -100,7 +101,7 @@ def connect_form(jobs: Jobs, page: gr.Blocks, visitor: Visitor, settings: Settin
                    "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
     changing = [preset, name, settings.processes, *form]
     gr.on([page.load, *(control.change for control in changing)], trigger_mode="always_last", **price_event)
-    preset.input(take_preset, preset, [preset, *form], preprocess=False, **NO_PROGRESS)
+    preset.input(partial(take_preset, jobs), preset, [preset, *form], preprocess=False, **NO_PROGRESS)
     settings.connect(page, preset, memory)
     for loaded in [known.success for known in visitor.known] or [page.load]:
         settings.allow_input_after(loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS))
@@ -112,18 +113,11 @@ def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) ->
     try:
         *settings, processes, visitor = values
         config, processes = typed(FIELDS, settings), known_processes(processes)
-        preset, name = known_preset(preset), text_of(name, "the name of the run").strip()
+        base, name = base_of(jobs.root, text_of(preset, "the preset")), text_of(name, "the name of the run").strip()
     except UserError as error:
         return {"problems": [str(error)], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
-    price, preview = price_of(jobs, preset, name, config, visitor, processes), preview_of(jobs, config, visitor)
+    price, preview = price_of(jobs, base, name, config, visitor, processes), preview_of(jobs, base, config, visitor)
     return {**price, "question": number}, {**preview, "question": number}
-
-
-def known_preset(preset: Any) -> str:
-    """The name of a preset, or "" for none. Raises UserError if there is no such preset."""
-    if (name := text_of(preset, "the preset")) and name not in PRESETS:
-        raise UserError(f"there is no preset {name[:40]!r}: choose one from the list")
-    return name
 
 
 def known_processes(processes: Any) -> int:
@@ -134,38 +128,43 @@ def known_processes(processes: Any) -> int:
     return value
 
 
-def take_preset(preset: str) -> list[Any]:
+def take_preset(jobs: Jobs, preset: str) -> list[Any]:
     """Put the preset's values into the form."""
     with errors_as_messages():
-        chosen = PRESETS[known_preset(preset) or "quick"]
+        chosen = base_of(jobs.root, text_of(preset, "the preset") or "quick")
     return [chosen.name, *(chosen.config[field.name] for field in FIELDS)]
 
 
 def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
     """Fill the form with what the browser saved of it, and the list of texts with those that are here now."""
     home = jobs.access.home(visitor)
-    values = form_memory.restored(home, memory)
-    preset, name = values.pop("preset"), values.pop("run")
+    base, name, values = form_memory.restored(jobs.root, home, memory)
     values["corpus"] = gr.update(choices=texts.choices(home), value=values["corpus"])
-    return [preset, name, *(values[field.name] for field in FIELDS)]
+    return [starting_from(base), name, *(values[field.name] for field in FIELDS)]
+
+
+def starting_from(base: Base) -> Any:
+    """The list "Start from" with `base` chosen."""
+    return gr.update(choices=offered(base), value=base.name)
 
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:
     with errors_as_messages():
         *settings, processes, visitor = values
         processes = 1 if jobs.access.caps else known_processes(processes)  # visitors' runs are told by their only process
-        begin(jobs, typed(FIELDS, settings), known_preset(preset), name, processes, visitor)
+        begin(jobs, typed(FIELDS, settings), base_of(jobs.root, text_of(preset, "the preset")), name, processes, visitor)
 
 
-def begin(jobs: Jobs, config: dict[str, Any], preset: str, name: Any, processes: int, visitor: str) -> str:
+def begin(jobs: Jobs, config: dict[str, Any], base: Base, name: Any, processes: int, visitor: str) -> str:
     """Start a run with `config`, within what this visitor may do. Returns its name. Raises UserError, and starts nothing, if anything is
     wrong with it."""
     config = jobs.access.with_time_limit(visitor, validate(config))
-    text = long_enough(jobs, config, visitor)
+    base.check(config)
+    text = long_enough(jobs, base, config, visitor)
     jobs.access.check_cost(visitor, priced(config, text), text["train_tokens"])
     run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
     with jobs.access.lock:  # nobody may rename a run to this name in between
-        jobs.start(config, preset, run, processes)
+        jobs.start(config, base.name, run, processes)
         jobs.access.register(visitor, run, process_identity(jobs.process() or 0))  # none if it has failed already
     return run
 
@@ -267,10 +266,10 @@ def save_text(jobs: Jobs, name: str, data: bytes, visitor: str) -> Path:
     return path
 
 
-def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
+def preview_of(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
     """What the text looks like, for the preview view."""
     try:
-        text = _preview(jobs, config, visitor)
+        text = _preview(jobs, base, config, visitor)
     except UserError as error:
         return {"sentence": "", "opening": "", "notes": escaped(str(error))}
     tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
@@ -282,16 +281,17 @@ def preview_of(jobs: Jobs, config: dict[str, Any], visitor: str = "") -> dict[st
     return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(text["notes"]))}
 
 
-def _preview(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
+def _preview(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
     tokenizer = config["tokenizer"] if config["tokenizer"] in list(TOKENIZERS) else CONFIG["tokenizer"]
     seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
-    return texts.preview(texts.check_source(jobs.access.home(visitor), config["corpus"]), tokenizer, vocab_size, seed)
+    source = texts.check_source(jobs.access.home(visitor), config["corpus"])
+    return texts.preview(source, tokenizer, vocab_size, seed, base.tokenizer())
 
 
-def long_enough(jobs: Jobs, config: dict[str, Any], visitor: str) -> dict[str, Any]:
+def long_enough(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     """The preview of a text that can be trained on with `config`. Raises UserError if it is too short or not on the page."""
-    text = _preview(jobs, config, visitor)
+    text = _preview(jobs, base, config, visitor)
     require_length("the training part of the text", text["train_tokens"], config["context_length"])
     return text
 
@@ -309,15 +309,16 @@ PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)
                 "head": "var(--gpt-pale)"}
 
 
-def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor: str = "", processes: int = 1) -> dict[str, Any]:
+def price_of(jobs: Jobs, base: Base, name: str, config: dict[str, Any], visitor: str = "", processes: int = 1) -> dict[str, Any]:
     """What training `config` with so many processes costs, or everything that is wrong with it, for the price view."""
     try:
         validate(config)
+        base.check(config)
         on_cpu = (device := choose_device(config["device"])).type == "cpu"
         check_processes(processes, config["batch"], device)
         if name:
             jobs.check_free(name)
-        text = long_enough(jobs, config, visitor)
+        text = long_enough(jobs, base, config, visitor)
         config = jobs.access.with_time_limit(visitor, config)
         cost = estimate(priced(config, text), text["train_tokens"], config["device"], processes)
     except ConfigError as error:
@@ -325,7 +326,7 @@ def price_of(jobs: Jobs, preset: str, name: str, config: dict[str, Any], visitor
     except UserError as error:
         return {"problems": [escaped(str(error))]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
-    words = training_arguments(config, preset, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
+    words = training_arguments(config, base.name, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     each, exchange = ("", "") if on_cpu or processes == 1 else (" on each GPU", ", without the exchange of gradients")
     return {
         "problems": jobs.access.problems(visitor, config, cost),

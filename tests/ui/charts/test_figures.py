@@ -31,9 +31,9 @@ def test_colours_of_the_theme_are_named_and_not_written_out(name):
     assert all(re.fullmatch(r"var\(--gpt-[a-z]+\)", text) for text in named)
 
 
-def test_the_loss_chart_has_three_empty_lines_to_fill():
+def test_the_loss_chart_has_four_empty_lines_to_fill():
     figure = loss_chart(0)
-    assert [trace["name"] for trace in figure["data"]] == ["training", "training, smoothed", "validation"]
+    assert [trace["name"] for trace in figure["data"]] == ["training", "training, smoothed", "validation", "on the text before"]
     assert all(trace["x"] == trace["y"] == [] for trace in figure["data"])
     assert figure["data"][0]["x"] is not figure["data"][1]["x"]
 

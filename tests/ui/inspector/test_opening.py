@@ -6,6 +6,8 @@ import pytest
 from gpt.interpret import heads
 from gpt.runs.run import find_run, load_run
 from gpt.ui.inspector import opening
+from gpt.ui.server.fetching import Fetching
+from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs.attention import prompt_for
 from gpt.ui.tabs.run_picker import RunPicker
 
@@ -76,6 +78,6 @@ def test_other_weights_may_have_another_passage_and_the_same_are_not_scored_agai
 @pytest.mark.usefixtures("clear")
 def test_the_picker_of_attention_proposes_it(own_root):
     with gr.Blocks(analytics_enabled=False):
-        picker = RunPicker(own_root, "test", gr.Textbox(FIRST), prompt_for=prompt_for)
+        picker = RunPicker(Fetching(Jobs(own_root)), "test", gr.Textbox(FIRST), prompt_for=prompt_for)
     assert picker.showing("bottles", None, None)[-1] == opening.opening_prompt(own_root, "bottles")
     assert picker.showing("bottles", None, "green")[-1] == "green"

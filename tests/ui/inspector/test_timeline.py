@@ -17,6 +17,7 @@ from gpt.ui.inspector import animation, film, heads, inspections, timeline
 from gpt.ui.inspector.animation import as_script
 from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.inspector.timeline import LOG_POSITION_OF_ZERO, chart, score_lines
+from gpt.ui.server.fetching import Fetching
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs.run_picker import RunPicker
 from tests.says import says
@@ -206,7 +207,7 @@ def test_no_text_can_end_the_script_it_stands_in(inspector):
 @pytest.fixture
 def chooser(root) -> RunPicker:
     with gr.Blocks(analytics_enabled=False):
-        return RunPicker(root, "test", gr.Textbox())
+        return RunPicker(Fetching(Jobs(root)), "test", gr.Textbox())
 
 
 def test_the_slider_follows_to_the_place_of_a_step(chooser, root):

@@ -10,6 +10,7 @@ import demo
 from gpt.runs.cleanup import delete
 from gpt.runs.run import Run, RunError, list_runs
 from gpt.ui.server import training_status
+from gpt.ui.server.fetching import CHOICE, Fetching
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import head_formation, loss_reading
 from gpt.ui.tabs.run_picker import RunPicker
@@ -48,10 +49,10 @@ def test_the_table_shows_it_and_it_can_be_deleted(jobs):
 
 def test_it_cannot_be_chosen_where_weights_are_needed(jobs):
     with gr.Blocks():
-        picker = RunPicker(jobs.root, "x", gr.Textbox("Once"))
-    assert picker.offer(None, None, 1, "Once")[0]["choices"] == []
+        picker = RunPicker(Fetching(jobs), "x", gr.Textbox("Once"))
+    assert [value for _, value in picker.offer(None, None, 1, "Once")[0]["choices"]] == [CHOICE]
     with pytest.raises(RunError, match=says("no readable config.json")):
-        as_form(Run(jobs.root / "a"), jobs.root)
+        as_form(Run(jobs.root / "a"), jobs.root, jobs.root)
 
 
 def test_its_name_is_free_again(jobs):

@@ -42,7 +42,7 @@ class TestWhatIsHereIsShown:
         preset, *values = form_of(link)
         config = dict(zip((field.name for field in FIELDS), values, strict=True))
         changed = {"batch": 8, "learning_rate": 0.003, "qk_norm": False, "activation": "gelu"}
-        assert (preset, config) == ("induction", {**PRESETS["induction"].config, **changed})
+        assert (preset["value"], config) == ("induction", {**PRESETS["induction"].config, **changed})
 
     def test_a_text_is_found_by_the_name_of_its_file(self, read, own_root):
         path = texts.save_text(own_root, "mine.txt", b"Once and again.")

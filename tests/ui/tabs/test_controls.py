@@ -49,9 +49,10 @@ def test_a_control_takes_another_value_and_a_style():
     assert control(Field("x", True, ""), False).value is False
 
 
-def test_every_setting_has_one_control_in_the_order_of_the_table():
+def test_every_setting_has_one_control_in_the_order_of_the_table(jobs, monkeypatch):
+    monkeypatch.setattr(jobs, "usual_processes", lambda config: 3)
     with gr.Blocks():
-        settings = Settings(gr.Dropdown(["stories"]), usual_processes=3, may_choose_processes=True)
+        settings = Settings(gr.Dropdown(["stories"]), jobs)
         settings.lay_out_sliders()
         in_sight = set(settings.controls)
         settings.lay_out_all()
@@ -61,21 +62,27 @@ def test_every_setting_has_one_control_in_the_order_of_the_table():
 
 
 @pytest.mark.parametrize("name", ["batch", "tokenizer", "compile"])
-def test_one_setting_is_reset_to_what_the_preset_has(name):
-    values = dict(zip(CONFIG, reset("shakespeare-char", name), strict=True))
+def test_one_setting_is_reset_to_what_the_preset_has(jobs, name):
+    values = dict(zip(CONFIG, reset(jobs, "shakespeare-char", name), strict=True))
     assert values.pop(name) == PRESETS["shakespeare-char"].config[name]
     assert all(value == gr.skip() for value in values.values())
 
 
-def test_all_settings_but_the_text_are_reset():
-    values = dict(zip(CONFIG, reset("induction", EVERYTHING), strict=True))
+def test_all_settings_but_the_text_are_reset(jobs):
+    values = dict(zip(CONFIG, reset(jobs, "induction", EVERYTHING), strict=True))
     assert values.pop("corpus") == gr.skip()
     assert values == {name: value for name, value in PRESETS["induction"].config.items() if name != "corpus"}
 
 
-@pytest.mark.parametrize(("preset", "name"), [("no preset", "batch"), (None, "batch"), ("quick", "no setting"), ("quick", None)])
-def test_nonsense_resets_nothing_or_to_the_default(preset, name):
-    values = dict(zip(CONFIG, reset(preset, name), strict=True))
+@pytest.mark.parametrize(("preset", "told"), [("no preset", "there is no preset"), ("run gone", "no run gone"), (5, "must be text")])
+def test_nothing_is_reset_to_what_is_not_there(jobs, preset, told):
+    with pytest.raises(gr.Error, match=says(told)):
+        reset(jobs, preset, "batch")
+
+
+@pytest.mark.parametrize(("preset", "name"), [(None, "batch"), ("quick", "no setting"), ("quick", None)])
+def test_nonsense_resets_nothing_or_to_the_default(jobs, preset, name):
+    values = dict(zip(CONFIG, reset(jobs, preset, name), strict=True))
     assert all(value in (CONFIG[field], gr.skip()) for field, value in values.items())
 
 

@@ -1,16 +1,25 @@
 """The form of the Train tab: what of a kept one can still be used."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt.config import CONFIG, FIELDS, PRESETS, validate
+from gpt.runs.run import Run
 from gpt.ui.server import texts
-from gpt.ui.tabs.form_memory import restored
+from gpt.ui.tabs import form_memory
 
 FRESH = {"preset": "quick", "run": "", **CONFIG}
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+
+
+def restored(root: Path, kept) -> dict:
+    """What is restored over a folder of runs and texts, by name."""
+    base, name, values = form_memory.restored(root, root, kept)
+    return {"preset": base.name, "run": name, **values}
 
 
 @pytest.mark.parametrize("kept", [None, {}, [], "garbage", 5, {"preset": None}, {"something": "else"}])
@@ -57,3 +66,13 @@ def test_the_form_of_every_preset_can_be_trained(tmp_path):
         form = restored(tmp_path, {"preset": preset})
         config = {name: form[name] for name in CONFIG}
         assert validate(config) == config
+
+
+def test_a_run_to_go_on_from_comes_back_while_it_is_there(trained, tmp_path):
+    (tmp_path / "bottles").symlink_to(trained)
+    kept = {"preset": "run bottles", "batch": 4}
+    form, learned = restored(tmp_path, kept), Run(trained).config()["config"]
+    assert (form["preset"], form["batch"]) == ("run bottles", 4)
+    assert all(form[name] == learned[name] for name in ("emb_dim", "tokenizer", "vocab_size"))
+    (tmp_path / "bottles").unlink()
+    assert restored(tmp_path, kept) == {**FRESH, "batch": 4}

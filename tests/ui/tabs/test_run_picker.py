@@ -11,6 +11,8 @@ import torch
 from gpt.runs.run import RunError, find_run
 from gpt.runs.storage import load_tensors, save_tensors
 from gpt.runs.writer import RunWriter
+from gpt.ui.server.fetching import CHOICE, Fetching
+from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.model_cache import load, snapshot_at
 from gpt.ui.tabs.run_picker import BEST, MOST_REQUESTED, RunPicker, readable_prompt
 from tests.says import says
@@ -24,10 +26,15 @@ def own_root(root, tmp_path):
     return copytree(root, tmp_path / "checkpoints")
 
 
+def offered(run: dict) -> list[str]:
+    """What the list of runs holds."""
+    return [value for _, value in run["choices"]]
+
+
 @pytest.fixture
 def picker(own_root) -> RunPicker:
     with gr.Blocks(analytics_enabled=False):
-        return RunPicker(own_root, "test", gr.Textbox(FIRST))
+        return RunPicker(Fetching(Jobs(own_root)), "test", gr.Textbox(FIRST))
 
 
 def test_each_place_on_the_slider_is_a_snapshot_and_its_end_the_best_weights(root):
@@ -99,7 +106,7 @@ class TestRunPicker:
 
     def test_the_newest_run_is_offered_with_its_best_weights(self, picker):
         run, weights, *_ = picker.offer(None, None, 0, FIRST)
-        assert (run["choices"], run["value"]) == (["bytes", "bottles"], "bytes")
+        assert (offered(run), run["value"]) == (["bytes", "bottles", CHOICE], "bytes")
         last = len(find_run(picker.root, "bytes").snapshots())
         assert (weights["maximum"], weights["value"], weights["label"]) == (last, last, BEST)
 
@@ -113,7 +120,7 @@ class TestRunPicker:
         assert "value" not in weights
         rmtree(picker.root / "bottles")
         run, *_ = picker.offer("bottles", None, 0, FIRST)
-        assert (run["choices"], run["value"]) == (["bytes"], "bytes")
+        assert (offered(run), run["value"]) == (["bytes", CHOICE], "bytes")
 
     def test_the_best_weights_stay_at_the_end_of_a_slider_that_has_become_shorter(self, picker):
         last = len(find_run(picker.root, "bottles").snapshots())
@@ -124,12 +131,12 @@ class TestRunPicker:
     def test_a_run_without_weights_is_not_offered(self, picker):
         with RunWriter(picker.root / "new") as writer:
             writer.write_status(state="starting", step=0, steps=0)
-        assert picker.offer(None, None, 0, FIRST)[0]["choices"] == ["bytes", "bottles"]
+        assert offered(picker.offer(None, None, 0, FIRST)[0]) == ["bytes", "bottles", CHOICE]
 
     def test_without_runs_there_is_nothing_to_offer(self, tmp_path):
         with gr.Blocks(analytics_enabled=False):
-            run, weights, _, proposal = RunPicker(tmp_path, "test", gr.Textbox(FIRST)).offer(None, None, 1, FIRST)
-        assert (run["choices"], run["value"]) == ([], None)
+            run, weights, _, proposal = RunPicker(Fetching(Jobs(tmp_path)), "test", gr.Textbox(FIRST)).offer(None, None, 1, FIRST)
+        assert (offered(run), run["value"]) == ([CHOICE], None)
         assert weights == gr.skip()
         assert json.loads(proposal) == [FIRST, FIRST]
 

@@ -18,9 +18,17 @@ from gpt.runs.cleanup import size
 from gpt.runs.run import new_name
 from gpt.runs.writer import RunWriter
 from gpt.ui.server import texts
+from gpt.ui.server.bases import base_of
 from gpt.ui.tabs import train
-from gpt.ui.tabs.train import preview_of, price_of
 from tests.says import says
+
+
+def price_of(jobs, preset: str, *rest) -> dict:
+    return train.price_of(jobs, base_of(jobs.root, preset), *rest)
+
+
+def preview_of(jobs, config: dict) -> dict:
+    return train.preview_of(jobs, base_of(jobs.root, "quick"), config)
 
 
 @pytest.fixture
@@ -214,15 +222,15 @@ def test_a_vocabulary_that_cannot_be_learned_still_has_a_preview(jobs, config, v
     assert price_of(jobs, "quick", "", config)["problems"][0].startswith("vocab_size is ")
 
 
-def test_a_preset_fills_the_form_in_the_order_of_the_fields():
-    preset, *values = train.take_preset("induction")
+def test_a_preset_fills_the_form_in_the_order_of_the_fields(jobs):
+    preset, *values = train.take_preset(jobs, "induction")
     assert preset == "induction"
     assert dict(zip(CONFIG, values, strict=True)) == PRESETS["induction"].config
 
 
 @pytest.mark.parametrize("preset", ["best of all", 5, ["quick"]])
 def test_a_preset_that_is_none_is_refused(jobs, preset):
-    for use in (train.take_preset, lambda preset: train.start(jobs, preset, "new", *CONFIG.values(), 1, "")):
+    for use in (lambda preset: train.take_preset(jobs, preset), lambda preset: train.start(jobs, preset, "new", *CONFIG.values(), 1, "")):
         with pytest.raises(gr.Error, match=says("preset")):
             use(preset)
     assert jobs.running() is None
@@ -295,7 +303,7 @@ def test_where_nothing_trains_there_is_nothing_to_end(library_jobs):
 
 def test_the_form_that_is_stored_is_restored(jobs, own_text):
     preset, name, *values = train.restore(jobs, {"preset": "induction", "run": "my-run", "corpus": own_text, "batch": 4, "qk_norm": False})
-    assert (preset, name) == ("induction", "my-run")
+    assert (preset["value"], preset["choices"], name) == ("induction", [*PRESETS], "my-run")
     form = dict(zip(CONFIG, values, strict=True))
     assert own_text in [source for _, source in form["corpus"]["choices"]]
     assert {**form, "corpus": form["corpus"]["value"]} == {**PRESETS["induction"].config, "corpus": own_text, "batch": 4, "qk_norm": False}

@@ -1,15 +1,18 @@
-// The curves of a run from its rows: training loss, a smoothed line through it, validation loss. The report of a run uses them too.
+// The curves of a run from its rows: training loss, a smoothed line through it, validation loss, and that on the text before, if there was
+// one. The report of a run uses them too.
 
 gpt.WIDTH_OF_SMOOTHING = 12;                                         // rows over which a neighbour's weight falls to a third
 
-// Fill the three traces of a loss chart. `x` is the number of a row that the curves are drawn over: step, tokens or seconds.
+// Fill the four traces of a loss chart. `x` is the number of a row that the curves are drawn over: step, tokens or seconds.
 gpt.drawCurves = function (figure, rows, x) {
     const training = rows.filter(({ loss }) => Number.isFinite(loss)), validation = rows.filter(({ val_loss }) => Number.isFinite(val_loss));
-    const [raw, smooth, evaluated] = figure.data, places = training.map((row) => row[x]);
+    const [raw, smooth, evaluated, before] = figure.data, places = training.map((row) => row[x]);
+    const earlier = validation.filter(({ earlier_val_loss }) => Number.isFinite(earlier_val_loss));
     Object.assign(raw, { x: places, y: training.map(({ loss }) => loss), text: training.map(gpt.rowInWords) });
     Object.assign(smooth, { x: places, y: gpt.smoothed(raw.y) });
     Object.assign(evaluated, { x: validation.map((row) => row[x]), y: validation.map(({ val_loss }) => val_loss) });
-    if (validation[0]?.step === 0 && validation.length > 1) {        // no line from the untrained model across the steepest part of the curve
+    Object.assign(before, { x: earlier.map((row) => row[x]), y: earlier.map((row) => row.earlier_val_loss), visible: earlier.length > 0 });
+    if (validation[0]?.step === 0 && validation.length > 1 && !earlier.length) {        // no line from the untrained model across the steepest part of the curve
         evaluated.x.splice(1, 0, null);
         evaluated.y.splice(1, 0, null);
     }
@@ -40,7 +43,7 @@ gpt.smoothed = function (values) {
 
 // The rows as CSV, with the columns that any of them has.
 gpt.curvesAsCsv = function (rows) {
-    const columns = ["step", "tokens", "seconds", "loss", "val_loss", "bits_per_byte", "lr", "grad_norm", "tokens_per_second"]
+    const columns = ["step", "tokens", "seconds", "loss", "val_loss", "earlier_val_loss", "bits_per_byte", "lr", "grad_norm", "tokens_per_second"]
         .filter((column) => rows.some((row) => row[column] !== undefined));
     return [columns, ...rows.map((row) => columns.map((column) => row[column] ?? ""))].map((cells) => cells.join(",")).join("\n") + "\n";
 };

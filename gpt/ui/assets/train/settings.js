@@ -4,12 +4,22 @@
 gpt.LONGEST_WAIT = 5000;                                             // ms for the form to come back, before it may be filled anew
 
 // choices: {fields: [{name, help, stops: the values at which its slider stops}], presets: {name: {sentence, values: of each field}}}
-gpt.views.settings = function (element, props, { trigger, choices }) {
+gpt.views.settings = function (element, props, { trigger, server, choices }) {
     const form = element.closest(".gpt-form");
     let shown = null;                                                // {preset, run, values} that were shown last
     let lastComplete = null;                                         // the same, when the values were last those of the preset that is chosen
     const differing = () => choices.fields.map(({ name }, i) => [name, shown.values[i], choices.presets[shown.preset]?.values[i]])
         .filter(([, value, usual]) => value !== usual);
+    // A run to go on from is no preset that the page has known from the beginning: ask what it says, once, and show it then.
+    const asked = new Set();
+    const learn = async (preset) => {
+        if (!preset || choices.presets[preset] || asked.has(preset)) return;
+        asked.add(preset);
+        const base = await server.base(preset);
+        if (!base.values) return;
+        choices.presets[preset] = base;
+        trigger("select");
+    };
     const draw = () => {
         if (!shown) return;
         document.getElementById("preset").title = choices.presets[shown.preset]?.sentence ?? "";
@@ -25,6 +35,10 @@ gpt.views.settings = function (element, props, { trigger, choices }) {
         // Returns what the browser keeps of the form: nothing new until it has been filled with what was kept.
         show(saved, preset, run, ...values) {
             shown = { preset, run, values };
+            if (preset && !choices.presets[preset]) {
+                learn(preset);
+                return saved;
+            }
             draw();
             const isHalfway = lastComplete && lastComplete.preset !== preset && values.every((value, i) => value === lastComplete.values[i]) && differing().length > 0;
             if (isHalfway) return saved;                             // a preset was chosen, and its values are still to come
