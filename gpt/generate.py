@@ -15,6 +15,7 @@ from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import write
 from gpt.runs.run import DEFAULT_ROOT, find_run, load_run
 from gpt.terminal import output_may_end
+from gpt.training.device import for_writing
 from gpt.training.limits import use_allowed_cores
 
 
@@ -30,6 +31,9 @@ def main(argv: list[str] | None = None) -> None:
         folder, step, prompt = find_run(options.pop("checkpoints"), options.pop("run")).path, options.pop("step"), options.pop("prompt")
         use_allowed_cores()
         model, tokenizer = load_run(folder, step)
+        model, remark = for_writing(model)
+        if remark:
+            print(remark, file=sys.stderr)
         pieces = write(model, tokenizer, prompt, Sampling(**options))
         first = next(pieces)  # an invalid prompt raises an error here, before anything is printed
         if (n_tokens := len(tokenizer.encode(prompt))) > model.context_length:

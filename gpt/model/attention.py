@@ -152,8 +152,8 @@ class MultiHeadAttention(nn.Module):
             query_key = F.rms_norm(query_key, (self.head_dim,))
         if self.rope:
             query_key = rotate(query_key, self.cos[start:start + T], self.sin[start:start + T])
-        # Autocast can leave queries and keys in float32 and values in bfloat16. GPUs use the format of the values, CPUs float32 (faster).
-        dtype = value.dtype if x.device.type != "cpu" else torch.promote_types(value.dtype, torch.float32)
+        # Autocast leaves x, queries and keys in float32 and values in bfloat16. GPUs use the format of the values, CPUs float32 (faster).
+        dtype = value.dtype if x.device.type != "cpu" else torch.promote_types(value.dtype, x.dtype)
         query, key = query_key.to(dtype).unbind(2)
         return query.transpose(1, 2), key.transpose(1, 2), value.to(dtype).transpose(1, 2)  # (B, T, H, D) -> (B, H, T, D)
 

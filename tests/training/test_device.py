@@ -7,6 +7,8 @@ import torch
 
 import gpt.training.device
 from gpt.errors import UserError
+from gpt.model.attention import KVCache
+from gpt.model.gpt2 import GPT2
 from gpt.runs.session import Session
 from gpt.training.device import bfloat16_gain, choose_precision, describe_device
 from tests.says import says
@@ -55,3 +57,22 @@ def test_a_compiler_that_does_not_work_is_told_before_anything_is_left_behind(mo
     with torch._inductor.config.patch({"cpp.cxx": (None, compiler)}), pytest.raises(UserError, match=told):
         finish(Session(tmp_path / "runs", "a", {**config, "compile": True}))
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"position": "learned", "qk_norm": False, "activation": "gelu"}])
+def test_a_large_model_writes_with_weights_in_bfloat16_where_that_is_faster(tiny, monkeypatch, changes):
+    model = GPT2({**tiny, **changes}).eval()
+    assert gpt.training.device.for_writing(model) == (model, "")
+    monkeypatch.setattr(gpt.training.device, "LARGE", 1)
+    monkeypatch.setattr(gpt.training.device, "bfloat16_gain", lambda: 1.9)
+    assert gpt.training.device.for_writing(model) == (model, "")
+    monkeypatch.setattr(gpt.training.device, "bfloat16_gain", lambda: 2.1)
+    halved, words = gpt.training.device.for_writing(model)
+    assert words == "weights in bfloat16"
+    assert {parameter.dtype for parameter in halved.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    caches = [[KVCache(each.context_length) for _ in each.blocks] for each in (model, halved)]
+    with torch.no_grad():
+        for ids in torch.tensor([[1, 2, 3]]), torch.tensor([[5]]):  # a prompt, then one token more
+            exact, near = (each(ids, cache).float() for each, cache in zip((model, halved), caches, strict=True))
+            torch.testing.assert_close(near, exact, rtol=0, atol=0.02 * exact.abs().max().item())
