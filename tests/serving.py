@@ -46,10 +46,10 @@ def serve(root: Path | str, port: int, *flags: str, forked: bool = True, command
 
 
 @contextmanager
-def served(root: Path | str, *flags: str, **environment: str) -> Iterator[str]:
+def served(root: Path | str, *flags: str, forked: bool = True, **environment: str) -> Iterator[str]:
     """The address at which `serve` serves the page. Raises RuntimeError if it never is, or does not end cleanly."""
     port = free_port()
-    demo = serve(root, port, *flags, **environment)
+    demo = serve(root, port, *flags, forked=forked, **environment)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:

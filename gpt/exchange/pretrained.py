@@ -85,7 +85,7 @@ def folder_of(source: str | Path, progress: Progress = silent) -> Path:
     try:
         return Path(snapshot_download(repository, allow_patterns=FILES, tqdm_class=telling(progress, megabytes)))
     except Exception as error:  # of that package, and of those through which it reaches the network
-        reason = " ".join(str(error).split())[:160]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].removeprefix("Got: ")[:160]  # the rest is advice
         raise UserError(f"{source} ({megabytes} MB) cannot be downloaded ({reason}): put config.json, model.safetensors "
                         f"and tokenizer.json of {repository} into a folder, and run python -m gpt.pretrained --source FOLDER") from error
 

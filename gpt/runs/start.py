@@ -16,27 +16,33 @@ LOWER_RATE = 0.1  # of the learning rate with which the weights were trained: a 
 
 @dataclass(frozen=True)
 class Start:
-    """The weights to begin with, by parameter, their tokenizer and CONFIG. `origin` is the name of the run or of the model, `text` what
-    they learned from, as gpt.runs.earlier_text says it, if that is known."""
+    """The weights to begin with, by parameter, their tokenizer and CONFIG, and the learning rate to go on with. `origin` is the name of the
+    run or of the model, `text` what they learned from, as gpt.runs.earlier_text says it, if that is known."""
 
     origin: str
     config: dict[str, Any]
     weights: dict[str, Tensor]
     tokenizer: Tokenizer
+    rate: float
     text: dict[str, Any] | None = None
 
     def config_with(self, given: dict[str, Any]) -> dict[str, Any]:
         """CONFIG of a run that goes on from here with what was `given`. Raises UserError."""
-        return going_on(self.origin, self.config, given)
+        return going_on(self.origin, self.config, given, self.rate)
 
 
-def going_on(origin: str, theirs: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def rate_after(about: dict[str, Any]) -> float:
+    """The learning rate of a run that goes on from one whose config.json is `about`: lower than the first, and as low as the second."""
+    return about["config"]["learning_rate"] * (1.0 if "went_on_from" in about else LOWER_RATE)
+
+
+def going_on(origin: str, theirs: dict[str, Any], given: dict[str, Any], rate: float) -> dict[str, Any]:
     """CONFIG of a run that goes on from the weights `origin`, trained with the CONFIG `theirs`: what was `given`, what belongs to the
-    weights, the same text and optimizer at a lower rate, and the defaults for the rest. Raises UserError, with both values, for each given
-    setting that contradicts the weights."""
+    weights, the same text and optimizer at the learning rate `rate`, and the defaults for the rest. Raises UserError, with both values,
+    for each given setting that contradicts the weights."""
     clashes = [f"{name} is {theirs[name]} in {origin} and {given[name]} here" for name in INHERITED
                if name in given and given[name] != theirs[name]]
     if clashes:
         raise UserError(f"a run that goes on from {origin} has its model: {'; '.join(clashes)}; leave these settings as they are there")
-    usual = {"corpus": theirs["corpus"], "optimizer": theirs["optimizer"], "learning_rate": LOWER_RATE * theirs["learning_rate"]}
+    usual = {"corpus": theirs["corpus"], "optimizer": theirs["optimizer"], "learning_rate": rate}
     return {**CONFIG, **usual, **{name: theirs[name] for name in INHERITED}, **given}

@@ -131,7 +131,7 @@ def test_a_run_goes_on_from_another_on_ones_own_text(open_page, own_root):
 
 @pytest.fixture(scope="module")
 def downloaded(own_root, tmp_path_factory):
-    """A cache of Hugging Face's that holds a random GPT-2 where OpenAI's would be."""
+    """A cache of Hugging Face's that holds a random GPT-2 where OpenAI's would be."""  # where it is is read when a process begins: these are not forked
     cache = tmp_path_factory.mktemp("cache")
     repository = cache / "models--openai-community--gpt2"
     (repository / "refs").mkdir(parents=True)
@@ -149,9 +149,10 @@ def ask_for_gpt2(page, tab: str) -> None:
 @pytest.mark.parametrize("tab", ["generate", "attention"])
 def test_gpt2_is_one_choice_in_the_list_of_runs(browser, own_root, downloaded, tmp_path, tab):
     shutil.copytree(own_root / "my-gpt2", tmp_path / "runs" / "my-gpt2")
-    with served(tmp_path / "runs", HF_HUB_CACHE=str(downloaded), HF_HUB_OFFLINE="1") as url:
+    with served(tmp_path / "runs", forked=False, HF_HUB_CACHE=str(downloaded), HF_HUB_OFFLINE="1") as url:
         page = browser.new_page()
         page.goto(url)
+        page.locator(".gpt-form:not([inert])").wait_for(timeout=PATIENT)  # the page answers
         show(page, tab.capitalize())
         ask_for_gpt2(page, tab)
         expect(page.locator(f"#{tab}-fetched")).to_contain_text("GPT-2 is here: run gpt2.", timeout=PATIENT)
@@ -168,9 +169,10 @@ def test_gpt2_is_one_choice_in_the_list_of_runs(browser, own_root, downloaded, t
 
 def test_without_a_network_it_says_how_to_put_the_folder_there(browser, own_root, tmp_path):
     shutil.copytree(own_root / "my-gpt2", tmp_path / "runs" / "my-gpt2")
-    with served(tmp_path / "runs", HF_HUB_CACHE=str(tmp_path / "empty"), HF_HUB_OFFLINE="1") as url:
+    with served(tmp_path / "runs", forked=False, HF_HUB_CACHE=str(tmp_path / "empty"), HF_HUB_OFFLINE="1") as url:
         page = browser.new_page()
         page.goto(url)
+        page.locator(".gpt-form:not([inert])").wait_for(timeout=PATIENT)  # the page answers
         show(page, "Generate")
         ask_for_gpt2(page, "generate")
         line = page.locator("#generate-fetched")

@@ -284,10 +284,10 @@ def test_without_a_network_it_says_how_to_put_the_folder_there(tmp_path):
 
 def test_any_error_of_the_download_is_one_sentence(monkeypatch):
     def fail(*_, **__):
-        raise RuntimeError("403 Forbidden\nby a proxy")
+        raise RuntimeError("403 Forbidden\nCheck your token")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-    with pytest.raises(UserError, match=says("gpt2-xl (6431 MB) cannot be downloaded (403 Forbidden by a proxy)", "--source FOLDER")):
+    with pytest.raises(UserError, match=says("gpt2-xl (6431 MB) cannot be downloaded (403 Forbidden)", "--source FOLDER")):
         load_pretrained("gpt2-xl")
 
 

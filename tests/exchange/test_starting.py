@@ -54,6 +54,13 @@ def test_a_run_goes_on_from_another(root, capsys):
     assert (root / "next" / "tokenizer.json").read_bytes() == (parent.path / "tokenizer.json").read_bytes()
 
 
+def test_what_has_gone_on_once_goes_on_at_the_same_rate(root):
+    main(flags(root))
+    main([*flags(root), "--run", "after", "--init_from", "next"])
+    rates = [Run(root / name).config()["config"]["learning_rate"] for name in ("bottles", "next", "after")]
+    assert rates[1:] == pytest.approx([0.1 * rates[0]] * 2)
+
+
 def test_a_run_goes_on_from_a_folder_of_others(root, tmp_path):
     from gpt.data.tokenizer import train_bpe
 

@@ -7,7 +7,7 @@ from typing import Any
 from gpt.config import CONFIG, FIELDS, PRESETS, validate
 from gpt.errors import UserError
 from gpt.runs.run import Run, damage_as_run_error, find_run
-from gpt.runs.start import going_on
+from gpt.runs.start import going_on, rate_after
 
 RUN = "run "  # before the name of a run, which holds no blank
 
@@ -26,7 +26,7 @@ class Base:
     def check(self, config: dict[str, Any]) -> None:
         """Raise UserError if the model of `config` is not that of the run."""
         if self.run:
-            going_on(self.run.name, saved_config(self.run), config)
+            going_on(self.run.name, saved_config(self.run), config, config["learning_rate"])
 
     def tokenizer(self) -> Path | None:
         """Where the tokens are, unless the next run has its own."""
@@ -44,7 +44,8 @@ def base_of(root: Path, name: Any) -> Base:
     run = find_run(root, name.removeprefix(RUN))
     run.weights(None)
     sentence = f"Goes on from the weights and tokens of run {run.name}, at a lower rate."
-    return Base(name, sentence, going_on(run.name, saved_config(run), {}), ("--init_from", run.name), run)
+    config = going_on(run.name, saved_config(run), {}, rate_after(run.config()))
+    return Base(name, sentence, config, ("--init_from", run.name), run)
 
 
 def name_of(run: Run) -> str:

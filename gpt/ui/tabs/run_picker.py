@@ -39,7 +39,8 @@ class RunPicker:
         self.weights = gr.Slider(0, 1, value=1, step=1, label=BEST, elem_id=f"{prefix}-weights", buttons=[])
         self.step = gr.Textbox("", elem_classes="gpt-hidden", container=False)
         self._proposal = gr.Textbox("", elem_classes="gpt-hidden", container=False)
-        self._fetched = component("fetched", elem_id=f"{prefix}-fetched", server_functions={"state": fetching.state}, render=False)
+        self._fetched = component("fetched", elem_id=f"{prefix}-fetched", server_functions={"state": fetching.state},
+                                  elem_classes="gpt-fetched-box", render=False)
         self._quietly = {**NO_PROGRESS, "preprocess": False}
         shown = [self.run, self.weights, self.step, self._proposal]
         chosen = self.run.input(self.take, [self.run, self.prompt], [*shown, self._fetched], trigger_mode="always_last", **self._quietly)

@@ -43,7 +43,7 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
         resume, rename, report, download, delete = (gr.Button(action, elem_id=action.lower(), min_width=50)
                                                     for action in ("Resume", "Rename", "Report", "Download", "Delete"))
     with gr.Row(elem_classes="gpt-buttons"):
-        use = gr.Button("Use these settings for the next run", size="sm", elem_id="use-settings", min_width=60)
+        use = gr.Button("Use these settings", size="sm", elem_id="use-settings", min_width=60)
         go_on = gr.Button("Go on from this run", size="sm", elem_id="go-on", min_width=60)
         export = gr.Button("Export", size="sm", elem_id="export", min_width=60)
     with gr.Row(elem_classes="gpt-buttons", visible=False) as deleting:
