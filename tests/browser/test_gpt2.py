@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from gpt.exchange.importing import import_run
 from gpt.runs.run import load_run
 from gpt.runs.session import Session
-from tests.browser.conftest import SMALL
+from tests.browser.conftest import SMALL, wait_until_ready
 from tests.browser.test_page import PATIENT, choose, show
 from tests.browser.test_runs import select_only
 from tests.exchange.test_pretrained import made
@@ -131,7 +131,8 @@ def test_a_run_goes_on_from_another_on_ones_own_text(open_page, own_root):
 
 @pytest.fixture(scope="module")
 def downloaded(own_root, tmp_path_factory):
-    """A cache of Hugging Face's that holds a random GPT-2 where OpenAI's would be."""  # where it is is read when a process begins: these are not forked
+    """A cache of Hugging Face's that holds a random GPT-2 where OpenAI's would be. It is read when a process begins: those that are
+    forked have read another."""
     cache = tmp_path_factory.mktemp("cache")
     repository = cache / "models--openai-community--gpt2"
     (repository / "refs").mkdir(parents=True)
@@ -152,7 +153,7 @@ def test_gpt2_is_one_choice_in_the_list_of_runs(browser, own_root, downloaded, t
     with served(tmp_path / "runs", forked=False, HF_HUB_CACHE=str(downloaded), HF_HUB_OFFLINE="1") as url:
         page = browser.new_page()
         page.goto(url)
-        page.locator(".gpt-form:not([inert])").wait_for(timeout=PATIENT)  # the page answers
+        wait_until_ready(page)
         show(page, tab.capitalize())
         ask_for_gpt2(page, tab)
         expect(page.locator(f"#{tab}-fetched")).to_contain_text("GPT-2 is here: run gpt2.", timeout=PATIENT)
@@ -172,7 +173,7 @@ def test_without_a_network_it_says_how_to_put_the_folder_there(browser, own_root
     with served(tmp_path / "runs", forked=False, HF_HUB_CACHE=str(tmp_path / "empty"), HF_HUB_OFFLINE="1") as url:
         page = browser.new_page()
         page.goto(url)
-        page.locator(".gpt-form:not([inert])").wait_for(timeout=PATIENT)  # the page answers
+        wait_until_ready(page)
         show(page, "Generate")
         ask_for_gpt2(page, "generate")
         line = page.locator("#generate-fetched")

@@ -19,6 +19,11 @@ from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages
 BEST = "weights: the best of the run"
 # (prompt now, JSON of [prompt before, proposed prompt]) -> the proposed prompt, unless the user has typed in the meantime
 APPLY_PROPOSAL = "(now, proposal) => { const [then, better] = JSON.parse(proposal); return now === then ? better : now; }"
+# (run, place, now, prompt) -> an expression in them, once all of the page's scripts are there: a tab may be chosen before.
+WHEN_COMPLETE = """async (run, place, _, prompt) => {{
+    while (!window.gpt?.complete) await new Promise((resolve) => {{ setTimeout(resolve, 20); }});
+    return {};
+}}"""
 MOST_REQUESTED = 20  # snapshots that persons may want of a run, by a button or a pause, while a tab is open
 
 
@@ -74,7 +79,7 @@ class RunPicker:
         the slider: it takes the run that is chosen, and returns one, and a place or null."""
         inputs = [self.run, self.weights, self.weights, self.prompt]
         offered = tab.select(self.offer, inputs, [self.run, self.weights, self.step, self._proposal],
-                             js=f"(run, place, _, prompt) => [...({request})(run), place, prompt]", **self._quietly)
+                             js=WHEN_COMPLETE.format(f"[...({request})(run), place, prompt]"), **self._quietly)
         return self._settled(offered)
 
     def _settled(self, event: Any) -> Any:
