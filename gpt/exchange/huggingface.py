@@ -26,7 +26,6 @@ def write_huggingface(run: Run, to: Path, step: int | None = None) -> None:
     about = run.config()
     config = about["config"]
     refuse_other_models(run.name, config)
-    refuse_other_models(run.name, config)
     model, tokenizer = load_run(run.path, step)
     weights = to_gpt2(model.state_dict(), config)
     with new_folder(to) as folder:

@@ -23,10 +23,11 @@ def write_onnx(run: Run, to: Path, step: int | None = None) -> None:
     """
     run.check_format()
     model, tokenizer = load_run(run.path, step)
-    sizes = {0: torch.export.Dim("texts", min=1, max=MOST_TEXTS), 1: torch.export.Dim("tokens", min=2, max=model.context_length)}
+    T = model.context_length
+    sizes = {0: torch.export.Dim("texts", min=1, max=MOST_TEXTS), **({1: torch.export.Dim("tokens", min=2, max=T)} if T > 2 else {})}
     with new_folder(to) as folder:
         with quiet(), torch.no_grad():
-            program = torch.onnx.export(model, (torch.zeros(2, 3, dtype=torch.int64),), dynamo=True, dynamic_shapes=(sizes,),
+            program = torch.onnx.export(model, (torch.zeros(2, min(3, T), dtype=torch.int64),), dynamo=True, dynamic_shapes=(sizes,),
                                         input_names=["ids"], output_names=["logits"], verbose=False)
         program.save(folder / "model.onnx")
         (folder / "tokenizer.json").write_text(tokenizer_json(tokenizer), encoding="utf-8")

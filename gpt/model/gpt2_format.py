@@ -83,7 +83,8 @@ def problems_in_gpt2(config: dict[str, Any]) -> list[str]:
 def refuse_other_models(name: str, config: dict[str, Any]) -> None:
     """Raise UserError, with every reason, if GPT-2's format cannot hold the model of the run `name`."""
     if problems := problems_in_gpt2(config):
-        raise UserError(f"run {name} cannot be exported: {'; '.join(problems)}; train one with the preset gpt2-classic")
+        raise UserError(f"run {name} cannot be exported: {'; '.join(problems)}; train one with the preset gpt2-classic, or export "
+                        "it to ONNX, which holds every model")
 
 
 def _shape(shape: torch.Size, name: str) -> str:

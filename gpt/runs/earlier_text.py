@@ -14,19 +14,20 @@ CHARACTERS_PER_TOKEN = 16  # more than any text needs, so that no more is encode
 
 
 def text_of(run: Run) -> dict[str, Any] | None:
-    """Where to find the text that a run was trained on, {"corpus", "seed", "sha256"}; None if its weights were made elsewhere."""
+    """Where to find the text that a run was trained on, {"name", "corpus", "seed", "sha256"}; None if its weights were made elsewhere."""
     about = run.config()
     if "imported_from" in about:
         return None
-    return {"corpus": about["config"]["corpus"], "seed": about["config"]["seed"], "sha256": about["corpus"]["sha256"]}
+    return {"name": about["corpus"]["name"], "corpus": about["config"]["corpus"], "seed": about["config"]["seed"],
+            "sha256": about["corpus"]["sha256"]}
 
 
 def tokens_of(earlier: dict[str, Any] | None, corpus: Corpus, tokenizer: Tokenizer, at_most: int) -> tuple[Tensor | None, list[str]]:
-    """The first `at_most` (0: all) tokens of the validation part of the text `earlier`, and a note if they cannot be had. None if there is
+    """The first `at_most` tokens of the validation part of the text `earlier`, and a note if they cannot be had. None if there is
     no such text, or if it is the `corpus` that the run learns from now."""
     if earlier is None or earlier["sha256"] == corpus.identity()["sha256"]:
         return None, []
-    missing = f"what it forgets of {earlier['corpus']} is not measured, since that text"
+    missing = f"what it forgets of {earlier['name']} is not measured, since that text"
     try:
         text = read_corpus(earlier["corpus"], earlier["seed"])
     except CorpusError:
@@ -34,6 +35,5 @@ def tokens_of(earlier: dict[str, Any] | None, corpus: Corpus, tokenizer: Tokeniz
     if text.identity()["sha256"] != earlier["sha256"]:
         return None, [f"{missing} has changed"]
     _, validation = text.split()
-    if at_most:
-        validation = validation[:at_most * CHARACTERS_PER_TOKEN]
-    return torch.tensor(tokenizer.encode(validation)[:at_most or None], dtype=torch.long), []
+    ids = tokenizer.encode(validation[:at_most * CHARACTERS_PER_TOKEN])[:at_most]
+    return torch.tensor(ids, dtype=torch.long), []

@@ -199,7 +199,7 @@ class Session:
         self.config["vocab_size"] = self.tokenizer.n_vocab
         text = TokenizedText.encode(train_text, validation_text, self.tokenizer)
         self.earlier_text = self.start.text if self.start else self.writer.config().get("earlier_text") if self.resumes else None
-        most = self.config["eval_tokens"] + 1 if self.config["eval_tokens"] else 0
+        most = min(self.config["eval_tokens"] + 1 if self.config["eval_tokens"] else len(text.validation), len(text.validation))
         text.earlier, earlier_notes = tokens_of(self.earlier_text, corpus, self.tokenizer, most)
         text.check(self.config["context_length"])  # before the others begin, who would meet the same error
         precision, _ = choose_precision(self.config["precision"], self.device)
@@ -208,6 +208,8 @@ class Session:
         self.processes.meet()
         self.trainer, self.corpus = Trainer(self.config, model, text, clock, self.processes), corpus
         notes = [*(self._load_last() if self.resumes else corpus.notes), *earlier_notes]
+        if self.config["freeze"] and not self.resumes and not self.start:
+            notes.append("freeze keeps parts of random weights as they are: it is meant for a run that goes on from another")
         if self.start:
             self.trainer.start_from(self.start.weights)
         probes = self._probes(text)

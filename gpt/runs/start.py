@@ -33,7 +33,8 @@ class Start:
 
 def rate_after(about: dict[str, Any]) -> float:
     """The learning rate of a run that goes on from one whose config.json is `about`: lower than the first, and as low as the second."""
-    return about["config"]["learning_rate"] * (1.0 if "went_on_from" in about else LOWER_RATE)
+    rate = about["config"]["learning_rate"] * (1.0 if "went_on_from" in about else LOWER_RATE)
+    return float(f"{rate:.6g}")
 
 
 def going_on(origin: str, theirs: dict[str, Any], given: dict[str, Any], rate: float) -> dict[str, Any]:

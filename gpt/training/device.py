@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from gpt.errors import UserError
 from gpt.model.gpt2 import GPT2
@@ -108,11 +109,10 @@ def for_writing(model: GPT2) -> tuple[GPT2, str]:
     on_cpu = next(model.parameters()).device.type == "cpu"
     if not on_cpu or sum(map(torch.numel, model.parameters())) < LARGE or bfloat16_gain() < WORTHWHILE:
         return model, ""
-    with enough_memory("close other programs"):
-        halved = copy.deepcopy(model)
-        for parameter in halved.parameters():  # and not the tables of the rotation, which need their digits
-            parameter.data = parameter.data.bfloat16()
-        return halved, "weights in bfloat16"
+    with contextlib.suppress(UserError), enough_memory("close other programs"):  # else it writes as it is
+        halved = {id(weight): nn.Parameter(weight.detach().bfloat16(), requires_grad=False) for weight in model.parameters()}
+        return copy.deepcopy(model, halved), "weights in bfloat16"  # with these in place of its own; the rotation keeps its digits
+    return model, ""
 
 
 def _times(gain: float) -> str:

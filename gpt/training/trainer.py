@@ -181,7 +181,7 @@ class Trainer:
     def evaluation(self, at_most: int = 0) -> Event:
         """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap. It uses the first
         `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit). A model that knew another text before has its loss on
-        that one too, so that what it forgets is seen."""
+        all that is kept of that one too, so that what it forgets is seen."""
         nats, n_tokens, n_bytes = self._surprise(self.validation_tokens(at_most))
         val_loss = nats / n_tokens
         self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step

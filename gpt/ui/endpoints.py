@@ -152,7 +152,7 @@ def reading(jobs: Jobs) -> list[Callable]:
         with errors_for_programs():
             settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
             sampling = Sampling(**typed(WRITING, list(settings.values())))
-            model, tokenizer, _ = model_cache.load_at(jobs.root, run, InspectionRequest({"step": step}).step("step"))
+            model, tokenizer, _ = model_cache.load_for_writing(jobs.root, run, InspectionRequest({"step": step}).step("step"))
             written = text_of(prompt, "the prompt")
             for piece in write(model, tokenizer, written, sampling):
                 written += piece.text

@@ -26,6 +26,7 @@ from tests.browser.conftest import CHROMIUM, QUIET
 from tests.serving import served
 
 LARGE, QUICK = PRESETS["gpt2-124m"].config, PRESETS["quick"].config
+MEDIUM = {**LARGE, "n_layers": 24, "n_heads": 16, "emb_dim": 1024}
 MOST_MEGABYTES, MOST_MILLISECONDS = 0.5, 150
 
 
@@ -118,6 +119,8 @@ ROWS = (
         functools.partial(measure_looking, base=QUICK, T=64, most=0.05, rounds=20)),
     Row("looking_1024", "124 M parameters, 12 x 12 heads on 1,024 tokens: every map, s", "-",
         functools.partial(measure_looking, base=LARGE, T=1024, most=0, rounds=3, scored=False)),
+    Row("looking_355m", "GPT-2 medium's sizes, 24 x 16 heads on 64 tokens: every map, s", "<= 3",
+        functools.partial(measure_looking, base=MEDIUM, T=64, most=3, rounds=3, scored=False)),
     Row("payload", "mosaic of 12 x 12 heads on 256 tokens and one head in full, MB of JSON", f"<= {MOST_MEGABYTES}", measure_payload),
     Row("click", "another of 4 x 4 heads on 128 tokens, from key to drawn in the browser, ms", f"<= {MOST_MILLISECONDS}", measure_click),
 )

@@ -1,7 +1,6 @@
 """Choosing a run, in a real browser, while its answer is on the way."""
 
 import shutil
-import time
 
 import pytest
 from playwright.sync_api import expect
@@ -51,15 +50,11 @@ def test_what_is_typed_while_a_run_is_being_chosen_stays(open_page):
 
 
 def test_a_tab_that_is_chosen_before_the_scripts_are_there_is_filled_once_they_are(browser, address):
-    page, begun = browser.new_page(), time.monotonic()
-
-    def late(route) -> None:
-        time.sleep(max(0, begun + 4 - time.monotonic()))
-        route.continue_()
-
-    page.route("**/keys.js", late)  # the last of them
+    page, held = browser.new_page(), []
+    page.route("**/keys.js", lambda route: held.append(route))  # the last of them
     page.goto(address, wait_until="commit")
-    page.get_by_role("tab", name="Attention", exact=True).click()
+    page.get_by_role("tab", name="Attention", exact=True).click(timeout=PATIENT)
     assert page.evaluate("!window.gpt?.complete")
+    held[0].continue_()
     expect(page.locator("#attention-run input")).not_to_have_value("", timeout=PATIENT)
     page.close()

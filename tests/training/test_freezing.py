@@ -74,3 +74,8 @@ def test_several_processes_freeze_the_same(shard, tmp_path, config):
 def test_what_is_no_part_is_refused(tiny, parts):
     with pytest.raises(ConfigError, match=says("is no part of this model", "embeddings, or layers from 0 to 1")):
         validate({**tiny, "freeze": parts})
+
+
+def test_parts_of_random_weights_are_frozen_with_a_warning(tmp_path, config):
+    run = finish(Session(tmp_path, "a", {**config, "max_steps": 1, "freeze": "0"}))
+    assert any("freeze keeps parts of random weights" in row.get("text", "") for row in run.rows()[0])

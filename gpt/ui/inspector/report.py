@@ -11,6 +11,7 @@ from typing import Any
 from gpt.config import CONFIG, FIELDS
 from gpt.data.tokenizer import token_label
 from gpt.escape import escaped
+from gpt.exchange.pretrained import PUBLISHED
 from gpt.interpret import inspect
 from gpt.interpret.heads import score_heads
 from gpt.interpret.mosaic import all_tiles
@@ -54,9 +55,18 @@ def contents(run: Run) -> dict[str, Any]:
         "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],
         "formed": [{"step": row["step"], "text": escaped(row["text"])} for row in rows if row.get("kind") == "formed"],
         "heads": heads(run, rows), "questions": questions(about["config"], rows),
-        "command": command_line(training_arguments(about["config"], "", run.name, Path(DEFAULT_ROOT))),
+        "command": command_line(words_for(run.name, about)),
         "config": [[field.name, str(config[field.name]), field.help, config[field.name] != field.default] for field in FIELDS],
     }
+
+
+def words_for(name: str, about: dict[str, Any]) -> list[str]:
+    """The words after `python` that make the same run: what it went on from need not be there any more to be named."""
+    if origin := about.get("imported_from"):
+        source = next((source for source, (repository, _) in PUBLISHED.items() if repository == origin), origin)
+        return ["-m", "gpt.pretrained", "--source", source, "--run", name]
+    module, program, *words = training_arguments(about["config"], "", name, Path(DEFAULT_ROOT))
+    return [module, program, *(("--init_from", about["went_on_from"]) if "went_on_from" in about else ()), *words]
 
 
 def summary(about: dict[str, Any], status: dict[str, Any]) -> str:

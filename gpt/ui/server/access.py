@@ -162,16 +162,18 @@ class Access:
         if problems := self.problems(visitor, config, estimate(config, n_train_tokens, config["device"])):
             raise AccessError("; ".join(problems))
 
-    def register(self, visitor: str, run: str, process: Process) -> None:
-        """Register `visitor` as owner of `run`, which `process` trains, and delete the oldest finished runs of visitors beyond the cap.
-        A run started with the page's password has no owner, even if an earlier run of that name had one."""
+    def register(self, visitor: str, run: str, process: Process, source: str | None = None) -> None:
+        """Register `visitor` as owner of `run`, which `process` trains, and delete the oldest finished runs of visitors beyond the cap, but
+        not `source`, from which the new one goes on. A run started with the page's password has no owner, even if an earlier run of that
+        name had one."""
         if self.is_unrestricted(visitor):
             self.forget(run)
             return
         with self.lock:
             owned = [other for other in list_runs(self.root) if other.name != run and self._owner(other.name)]  # newest first
             finished = [other for other in owned if other.status()["state"] in FINAL_STATES and not other.is_alive()]
-            oldest = finished[::-1][:max(0, len(owned) - (self.caps.runs - 1))]
+            spared = [other for other in finished if other.name != source]
+            oldest = spared[::-1][:max(0, len(owned) - (self.caps.runs - 1))]
             for other in oldest:
                 cleanup.delete(other)
             owners, names = self._owners(), {other.name for other in owned} - {other.name for other in oldest}

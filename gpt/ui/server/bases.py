@@ -8,6 +8,7 @@ from gpt.config import CONFIG, FIELDS, PRESETS, validate
 from gpt.errors import UserError
 from gpt.runs.run import Run, damage_as_run_error, find_run
 from gpt.runs.start import going_on, rate_after
+from gpt.ui.server import texts
 
 RUN = "run "  # before the name of a run, which holds no blank
 
@@ -28,6 +29,11 @@ class Base:
         if self.run:
             going_on(self.run.name, saved_config(self.run), config, config["learning_rate"])
 
+    def form(self, home: Path) -> dict[str, Any]:
+        """What the form is filled with: `config`, without a text that is not one of those below `home`, which the page offers."""
+        listed = self.config["corpus"] in [source for _, source in texts.choices(home)]
+        return {name: value for name, value in self.config.items() if listed or name != "corpus"}
+
     def tokenizer(self) -> Path | None:
         """Where the tokens are, unless the next run has its own."""
         return self.run.path / "tokenizer.json" if self.run else None
@@ -43,7 +49,7 @@ def base_of(root: Path, name: Any) -> Base:
         raise UserError(f"there is no preset {str(name)[:40]!r}: choose one from the list")
     run = find_run(root, name.removeprefix(RUN))
     run.weights(None)
-    sentence = f"Goes on from the weights and tokens of run {run.name}, at a lower rate."
+    sentence = f"Goes on from the weights and tokens of run {run.name}."
     config = going_on(run.name, saved_config(run), {}, rate_after(run.config()))
     return Base(name, sentence, config, ("--init_from", run.name), run)
 

@@ -147,12 +147,17 @@ class Jobs:
                 self._stderr.truncate()
                 self._at_launch = {run.name: _fingerprint(run) for run in list_runs(self.root)}
                 self._child = subprocess.Popen([sys.executable, *words], cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                               stderr=self._stderr, **OWN_GROUP, env=os.environ | CHILD_ENVIRONMENT)
+                                               stderr=self._stderr, **OWN_GROUP, env=os.environ | self._environment())
             except OSError as error:
                 lock.release()
                 raise RunError(f"the training process cannot be started ({error.strerror}): make room in memory and on the disk") from error
             self._name = name
             threading.Thread(target=self._release_when_begun, args=(lock,), daemon=True).start()
+
+    def _environment(self) -> dict[str, str]:
+        """What the child's environment has beside ours. For visitors, nothing is downloaded: a run that they name may be gone by then, and
+        a published GPT-2 have the same name."""
+        return CHILD_ENVIRONMENT | ({"HF_HUB_OFFLINE": "1"} if self.access.caps else {})
 
     def _release_when_begun(self, lock: filelock.BaseFileLock) -> None:
         while self.starting():

@@ -18,7 +18,7 @@ from gpt.errors import UserError
 from gpt.interpret.views import VIEWS
 from gpt.runs.run import Run, RunError, damage_as_run_error, find_run
 from gpt.ui.server import texts
-from gpt.ui.server.bases import Base, base_of
+from gpt.ui.server.bases import RUN, Base, base_of
 
 VERSION = "1"
 LONGEST = 8000  # characters
@@ -83,7 +83,8 @@ def _read_settings(link: Link, said: dict[str, str], root: Path, home: Path) -> 
     try:
         link.base = preset and base_of(root, preset)
     except UserError:
-        link.lacks.append(f"There is no preset {preset[:40]!r} here.")
+        lacking = f"Run {preset.removeprefix(RUN)[:80]!r}, to go on from," if preset.startswith(RUN) else f"The preset {preset[:40]!r}"
+        link.lacks.append(f"{lacking} is not here.")
     for each in FIELDS:
         if each.name not in said:
             continue

@@ -38,9 +38,8 @@ def load_at(root: Path, name: str, step: int | None) -> tuple[Any, Any, str]:
     return model, tokenizer, f"{name}, " + ("best weights" if step is None else f"step {step:,}")
 
 
-def load_for_writing(root: Path, name: str, position: float) -> tuple[Any, Any, str]:
-    """The same as `load`, but a large model has the number format in which this machine writes faster; the words say so."""
-    step = snapshot_at(root, name, position)
+def load_for_writing(root: Path, name: str, step: int | None) -> tuple[Any, Any, str]:
+    """The same as `load_at`, but a large model has the number format in which this machine writes faster; the words say so."""
     _, tokenizer, words = load_at(root, name, step)
     run = find_run(root, name)
     model, remark = _writing(run.path, step, run.weights(step).stat().st_mtime_ns)

@@ -47,7 +47,7 @@ def check_source(root: Path, source: str) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def preview(source: str, tokenizer: str, vocab_size: int, seed: int, tokens: Path | None = None) -> dict:
+def preview(source: str, tokenizer: str, vocab_size: int, seed: int, tokens: Path | None = None, _modified: int = 0) -> dict:
     """Size of a text, its beginning, its notes, its (for long texts: estimated) training tokens, and the vocabulary size; with the tokens
     of the file `tokens`, if it is given. Raises UserError if these cannot write the text."""
     corpus = read_corpus(source, seed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS
+from gpt.config import CONFIG, FIELDS
 from gpt.errors import UserError
 from gpt.ui.server import texts
 from gpt.ui.server.bases import Base, base_of
@@ -35,7 +35,7 @@ def restored(root: Path, home: Path, saved: Any) -> tuple[Base, str, dict[str, A
     except UserError:
         base = base_of(root, "quick")
     name = saved.get("run")
-    name, values = name if isinstance(name, str) and len(name) <= LONGEST_NAME else "", dict(base.config)
+    name, values = name if isinstance(name, str) and len(name) <= LONGEST_NAME else "", {**CONFIG, **base.form(home)}
     offered = [source for _, source in texts.choices(home)]
     for field, value in zip(FIELDS, typed(FIELDS, [saved.get(field.name) for field in FIELDS]).values(), strict=True):
         if value is not None and not field.problem(value) and (field.name != "corpus" or value in offered):

@@ -101,7 +101,7 @@ def written(jobs: Jobs, run: str, position: float, prompt: str, settings: dict[s
     n_tokens, seconds = 0, 1e-9
     try:
         sampling = Sampling(**settings)
-        model, tokenizer, weights = model_cache.load_for_writing(jobs.root, run, position)
+        model, tokenizer, weights = model_cache.load_for_writing(jobs.root, run, model_cache.snapshot_at(jobs.root, run, position))
         ids, most = encode_prompt(tokenizer, prompt), model.context_length
         shown |= {"weights": weights, "seed": sampling.seed, "read": ids[-most:], "most": most}
         n_prompt = len(ids)

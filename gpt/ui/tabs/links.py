@@ -38,7 +38,7 @@ class Links:
             answer = {"sentence": escaped(" ".join(link.lacks)), "tab": link.tab, "runs": link.runs, **link.selection}
             chosen = [update for tab, picker in pickers.items() for update in weights_of(picker, link if link.tab == tab else Link())]
             ticked = "\n".join(link.runs) if link.tab == "runs" else gr.skip()
-            return [answer, *form_of(link), *chosen, ticked]
+            return [answer, *form_of(link, home), *chosen, ticked]
 
         outputs = [self.view, *form, *(control for picker in pickers.values() for control in picker.controls), selected]
         opened = self.view.click(open_link, visitor.key, outputs, preprocess=False, **NO_PROGRESS)
@@ -46,12 +46,13 @@ class Links:
         opened.failure(None, js="() => gpt.link.failed()")
 
 
-def form_of(link: Link) -> list[Any]:
+def form_of(link: Link, home: Path) -> list[Any]:
     """The preset and the value of each setting; all stay where the link says nothing of them."""
     if link.base is None and not link.settings:
         return [gr.skip()] * (1 + len(FIELDS))
     base = link.base or base_of(Path(), "quick")
-    return [gr.update(choices=offered(base), value=base.name), *({**base.config, **link.settings}[each.name] for each in FIELDS)]
+    values = {**base.form(home), **link.settings}
+    return [gr.update(choices=offered(base), value=base.name), *(values.get(each.name, gr.skip()) for each in FIELDS)]
 
 
 def weights_of(picker: RunPicker, link: Link) -> list[Any]:

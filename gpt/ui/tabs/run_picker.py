@@ -64,9 +64,11 @@ class RunPicker:
         """What follows from a choice in the list: of a run, or of GPT-2, which is not one yet: then the newest run is shown until it is."""
         if chosen != CHOICE:
             return gr.skip(), *self.choose(chosen, prompt), gr.skip()
+        names = self._names()
+        if FETCHED in names:  # it has come since this list was made
+            return *self.take_fetched(prompt), gr.skip()
         with errors_as_messages():
             self._fetching.begin()
-        names = self._names()
         shown = self.choose(names[0], prompt) if names else (gr.skip(), gr.skip(), _proposal(prompt, prompt))
         return gr.update(value=names[0] if names else None), *shown, self._fetching.state()
 

@@ -31,21 +31,22 @@ def as_form(run: Run, root: Path, home: Path) -> tuple[str, dict[str, Any], str]
     preset = min(PRESETS.values(), key=lambda preset: len(differing(config, preset)))
     changes = ", ".join(f"{name} {value}" for name, value in differing(config, preset).items())
     sentence = f"Train has the settings of run {run.name}: those of the preset {preset.name}" + (f", but {changes}." if changes else ".")
-    return preset.name, *_without_unknown_text(config, sentence, home)
+    if config["corpus"] not in [source for _, source in texts.choices(home)]:
+        config = {name: value for name, value in config.items() if name != "corpus"}
+    return preset.name, config, escaped(sentence + about_text(config))
 
 
 def as_start(run: Run, root: Path, home: Path) -> tuple[str, dict[str, Any], str]:
     """The same for a run below `root` that the next one is to go on from. Raises UserError if it has no weights, or cannot be read."""
     base = base_of(root, name_of(run))
     sentence = f"The next run goes on from the weights of run {run.name}, with its tokens: choose a text and press Train."
-    return base.name, *_without_unknown_text(base.config, sentence, home)
+    config = base.form(home)
+    return base.name, config, escaped(sentence + about_text(config))
 
 
-def _without_unknown_text(config: dict[str, Any], sentence: str, home: Path) -> tuple[dict[str, Any], str]:
-    if config["corpus"] not in [source for _, source in texts.choices(home)]:
-        config = {name: value for name, value in config.items() if name != "corpus"}
-        sentence += " Its text is not on the list here, so the text stays."
-    return config, escaped(sentence)
+def about_text(config: dict[str, Any]) -> str:
+    """What to say of the text of a run, if it is not among the values for the form."""
+    return "" if "corpus" in config else " Its text is not on the list here, so the text stays."
 
 
 def differences(runs: list[Run]) -> dict[str, Any] | None:

@@ -55,10 +55,11 @@ def _readable_row(run: Run) -> dict[str, Any]:
     tokenizer, parameters = saved["tokenizer"], saved["parameters"]
     best, bits = best_evaluation(run)
     seconds, created = status.get("seconds") or 0, saved["created"]
-    origin = saved.get("went_on_from") or saved.get("imported_from")
+    text, origin = saved["corpus"]["name"], saved.get("went_on_from")
+    text = f"measured on {text}" if "imported_from" in saved else f"{text}, after {origin}" if origin else text
     return {
         "name": run.name, "state": STATES[status["state"]],
-        "text": escaped(f"{saved['corpus']['name']}{f', after {origin}' if origin else ''}"),
+        "text": escaped(text),
         "tokenizer": escaped(f"{tokenizer['name']}, {tokenizer['n_vocab']:,}"),
         "parameters": f"{parameters / 1e6:.2f} M", "step": f"{status['step']:,}", "seconds": duration(seconds),
         "val_loss": f"{best:.4f}" if best is not None else "", "bits_per_byte": f"{bits:.4f}" if bits is not None else "",

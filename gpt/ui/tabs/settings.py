@@ -6,6 +6,7 @@ the search.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -39,9 +40,9 @@ class Settings:
 
     def lay_out_sliders(self) -> None:
         """The settings that are in sight at once."""
-        self._surroundings = component("settings", elem_id="settings", server_functions={"base": self._base}, choices={
+        self._surroundings = component("settings", elem_id="settings", server_functions={"base": self.base}, choices={
             "fields": [{"name": field.name, "help": field.help, "stops": field.stops} for field in FIELDS],
-            "presets": {name: self._base(name) for name in PRESETS}})
+            "presets": {name: self.base(name) for name in PRESETS}})
         self._to_reset = gr.Textbox("", elem_classes="gpt-hidden", container=False)
         with gr.Column(elem_id="sliders"):
             self._add(field for field in FIELDS if field.prominent)
@@ -60,13 +61,14 @@ class Settings:
                 self._add(field for field in FIELDS if field.group == group and field.name not in self.controls)
         self.controls = {field.name: self.controls[field.name] for field in FIELDS}
 
-    def _base(self, name: Any) -> dict[str, Any]:
+    def base(self, name: Any) -> dict[str, Any]:
         """What the page has to know of what the form starts from; nothing if it is not there."""
         try:
             base = base_of(self._jobs.root, name)
         except UserError:
             return {}
-        return {"sentence": base.sentence, "values": [base.config[field.name] for field in FIELDS]}
+        config = {**base.config, "corpus": Path(base.config["corpus"]).name}  # where a text lies on this machine is nobody's business
+        return {"sentence": base.sentence, "values": [config[field.name] for field in FIELDS]}
 
     def _add(self, fields: Any) -> None:
         for field in fields:

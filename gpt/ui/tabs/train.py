@@ -101,7 +101,7 @@ def connect_form(jobs: Jobs, page: gr.Blocks, visitor: Visitor, settings: Settin
                    "js": "(_, ...form) => [window.questions = (window.questions ?? 0) + 1, ...form]", **NO_PROGRESS}
     changing = [preset, name, settings.processes, *form]
     gr.on([page.load, *(control.change for control in changing)], trigger_mode="always_last", **price_event)
-    preset.input(partial(take_preset, jobs), preset, [preset, *form], preprocess=False, **NO_PROGRESS)
+    preset.input(partial(take_preset, jobs), [preset, visitor.key], [preset, *form], preprocess=False, **NO_PROGRESS)
     settings.connect(page, preset, memory)
     for loaded in [known.success for known in visitor.known] or [page.load]:
         settings.allow_input_after(loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS))
@@ -115,7 +115,7 @@ def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) ->
         config, processes = typed(FIELDS, settings), known_processes(processes)
         base, name = base_of(jobs.root, text_of(preset, "the preset")), text_of(name, "the name of the run").strip()
     except UserError as error:
-        return {"problems": [str(error)], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
+        return {"problems": [escaped(str(error))], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
     price, preview = price_of(jobs, base, name, config, visitor, processes), preview_of(jobs, base, config, visitor)
     return {**price, "question": number}, {**preview, "question": number}
 
@@ -128,11 +128,12 @@ def known_processes(processes: Any) -> int:
     return value
 
 
-def take_preset(jobs: Jobs, preset: str) -> list[Any]:
+def take_preset(jobs: Jobs, preset: str, visitor: str = "") -> list[Any]:
     """Put the preset's values into the form."""
     with errors_as_messages():
         chosen = base_of(jobs.root, text_of(preset, "the preset") or "quick")
-    return [chosen.name, *(chosen.config[field.name] for field in FIELDS)]
+        values = chosen.form(jobs.access.home(visitor))
+    return [chosen.name, *(values.get(field.name, gr.skip()) for field in FIELDS)]
 
 
 def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
@@ -165,7 +166,8 @@ def begin(jobs: Jobs, config: dict[str, Any], base: Base, name: Any, processes: 
     run = text_of(name, "the name of the run").strip() or new_name(jobs.root, str(config["corpus"]))
     with jobs.access.lock:  # nobody may rename a run to this name in between
         jobs.start(config, base.name, run, processes)
-        jobs.access.register(visitor, run, process_identity(jobs.process() or 0))  # none if it has failed already
+        process = process_identity(jobs.process() or 0)  # none if it has failed already
+        jobs.access.register(visitor, run, process, base.run.name if base.run else None)
     return run
 
 
@@ -286,7 +288,8 @@ def _preview(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> di
     tokenizer = config["tokenizer"] if config["tokenizer"] in list(TOKENIZERS) else CONFIG["tokenizer"]
     seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
     source = texts.check_source(jobs.access.home(visitor), config["corpus"])
-    return texts.preview(source, tokenizer, vocab_size, seed, base.tokenizer())
+    tokens = base.tokenizer()
+    return texts.preview(source, tokenizer, vocab_size, seed, tokens, tokens.stat().st_mtime_ns if tokens and tokens.exists() else 0)
 
 
 def long_enough(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
@@ -321,12 +324,12 @@ def price_of(jobs: Jobs, base: Base, name: str, config: dict[str, Any], visitor:
         text = long_enough(jobs, base, config, visitor)
         config = jobs.access.with_time_limit(visitor, config)
         cost = estimate(priced(config, text), text["train_tokens"], config["device"], processes)
+        words = training_arguments(config, base.name, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     except ConfigError as error:
         return {"problems": [escaped(problem) for problem in error.problems.values()]}
     except UserError as error:
         return {"problems": [escaped(str(error))]}
     steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
-    words = training_arguments(config, base.name, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
     each, exchange = ("", "") if on_cpu or processes == 1 else (" on each GPU", ", without the exchange of gradients")
     return {
         "problems": jobs.access.problems(visitor, config, cost),

@@ -11,7 +11,7 @@ from gpt.interpret.heads import score_heads
 from gpt.runs.run import Run, RunError, load_run
 from gpt.runs.writer import RunWriter
 from gpt.ui.inspector import report
-from gpt.ui.inspector.report import contents, report_of, samples
+from gpt.ui.inspector.report import contents, report_of, samples, words_for
 from gpt.ui.report import main
 from tests.says import says
 
@@ -37,6 +37,9 @@ def test_it_tells_how_the_run_went(run):
     assert found["samples"][-1]["step"] == 12
     assert found["command"].startswith("python -m gpt.pretrain --")
     assert "--emb_dim 16" in found["command"]
+    assert words_for("b", {**run.config(), "went_on_from": "a"})[2:4] == ["--init_from", "a"]
+    imported = {**run.config(), "imported_from": "openai-community/gpt2"}
+    assert words_for("b", imported) == ["-m", "gpt.pretrained", "--source", "gpt2", "--run", "b"]
     facts = dict(found["facts"])
     assert run.config()["corpus"]["sha256"] in facts["text"]
     assert facts["versions"] == f"python {run.config()['versions']['python']}, torch {run.config()['versions']['torch']}"

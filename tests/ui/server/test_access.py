@@ -158,6 +158,13 @@ class TestOwnership:
             access.register(ANNA, name, HERE)
         assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["stories", "three", "two"]
         assert set(json.loads((tmp_path / OWNERS).read_text())) == {"three", "two"}
+        make_run(tmp_path, "four")
+        access.register(ANNA, "four", HERE, source="two")  # which it goes on from
+        assert set(json.loads((tmp_path / OWNERS).read_text())) == {"two", "four"}
+
+    def test_nothing_is_downloaded_for_visitors(self, tmp_path):
+        assert Jobs(tmp_path, Caps())._environment()["HF_HUB_OFFLINE"] == "1"
+        assert "HF_HUB_OFFLINE" not in Jobs(tmp_path)._environment()
 
 
     def test_a_run_that_really_trains_is_its_beginners_from_the_first_moment_and_after(self, tmp_path, text):

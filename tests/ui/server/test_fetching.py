@@ -83,6 +83,9 @@ def test_the_newest_run_is_shown_until_gpt2_is_here(fetched):
     assert (run["value"], run["choices"]) == ("gpt2", [("bytes", "bytes"), ("gpt2", "gpt2")])
     assert slider["value"] == slider["maximum"]  # its best weights
     assert picker.take("bytes", "Once")[0] == gr.skip()
+    begun = len(fetched.begun)
+    assert picker.take(CHOICE, "Once")[0]["value"] == "gpt2"  # from a list that was made before
+    assert len(fetched.begun) == begun
 
 
 def test_visitors_cannot_have_it_fetched(own_root):

@@ -36,10 +36,10 @@ class TestWhatIsHereIsShown:
         link = read("runs&run=bytes&run=bottles")
         assert (link.tab, link.runs, link.lacks) == ("runs", ["bytes", "bottles"], [])
 
-    def test_settings_come_upon_those_of_their_preset(self, read):
+    def test_settings_come_upon_those_of_their_preset(self, read, own_root):
         link = read("train&preset=induction&batch=8&learning_rate=0.003&qk_norm=false&activation=gelu")
         assert link.lacks == []
-        preset, *values = form_of(link)
+        preset, *values = form_of(link, own_root)
         config = dict(zip((field.name for field in FIELDS), values, strict=True))
         changed = {"batch": 8, "learning_rate": 0.003, "qk_norm": False, "activation": "gelu"}
         assert (preset["value"], config) == ("induction", {**PRESETS["induction"].config, **changed})
@@ -50,10 +50,10 @@ class TestWhatIsHereIsShown:
         assert read("train&corpus=repeats").settings == {"corpus": "repeats"}
 
     @pytest.mark.parametrize("tab", list(links.NAMES))
-    def test_a_tab_alone_leaves_everything_as_it_is(self, read, tab):
+    def test_a_tab_alone_leaves_everything_as_it_is(self, read, own_root, tab):
         link = read(tab)
         assert (link.tab, link.lacks) == (tab, [])
-        assert all(value == gr.skip() for value in form_of(link))
+        assert all(value == gr.skip() for value in form_of(link, own_root))
 
 
 class TestWhatIsNotHereIsTold:
@@ -76,7 +76,9 @@ class TestWhatIsNotHereIsTold:
         ("attention&run=bottles&head=1", "no head '1'"), ("attention&run=bottles&head=1.0.0", "'1.0.0'"),
         ("attention&run=bottles&token=x", "no token 'x'"), ("attention&run=bottles&view=x", "no view 'x'"),
         ("attention&run=bottles&panel=<b>", "no panel '<b>'"), ("generate&head=1.0", "'head'"), ("train&foo=1", "'foo'"),
-        ("train&preset=x", "no preset 'x'"), ("train&batch=0", "batch is 0 | from 1 to 1024"), ("train&batch=many", "'many'"),
+        ("train&preset=x", "The preset 'x' is not here"),
+        ("train&preset=run+x", "Run 'x', to go on from, is not here"),
+        ("train&batch=0", "batch is 0 | from 1 to 1024"), ("train&batch=many", "'many'"),
         ("train&learning_rate=nan", "learning_rate is nan"), ("train&qk_norm=maybe", "true or false"),
         ("train&corpus=/etc/passwd", "'/etc/passwd' is not on this page"), ("train&tokenizer=x", "one of"),
     ])

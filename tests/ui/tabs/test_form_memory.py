@@ -74,5 +74,6 @@ def test_a_run_to_go_on_from_comes_back_while_it_is_there(trained, tmp_path):
     form, learned = restored(tmp_path, kept), Run(trained).config()["config"]
     assert (form["preset"], form["batch"]) == ("run bottles", 4)
     assert all(form[name] == learned[name] for name in ("emb_dim", "tokenizer", "vocab_size"))
+    assert form["corpus"] == "stories"  # its own is no text of this page
     (tmp_path / "bottles").unlink()
     assert restored(tmp_path, kept) == {**FRESH, "batch": 4}

@@ -14,6 +14,7 @@ from gpt.ui.server import texts
 from gpt.ui.server.bases import base_of
 from gpt.ui.server.jobs import Jobs, training_arguments
 from gpt.ui.tabs import run_settings, runs, train
+from gpt.ui.tabs.settings import Settings
 from tests.says import says
 from tests.serving import PROJECT
 
@@ -59,6 +60,15 @@ def test_a_run_to_go_on_from_fills_the_form_at_a_lower_rate(own_jobs, own_root):
     assert form["corpus"] == gr.skip()
     assert all(form[name] == saved[name] for name in INHERITED)
     assert form["learning_rate"] == pytest.approx(0.1 * saved["learning_rate"])
+
+
+def test_the_page_is_not_told_where_the_text_of_a_run_lies(own_jobs, own_root):
+    with gr.Blocks():
+        settings = Settings(gr.Dropdown(["stories"]), own_jobs)
+    told = dict(zip(CONFIG, settings.base("run bottles")["values"], strict=True))
+    assert told["corpus"] == "bottles.txt"
+    assert told["n_layers"] == 2
+    assert settings.base("run nowhere") == settings.base({}) == {}
 
 
 def test_the_settings_of_the_next_run_are_told_to_the_command_line(own_jobs, own_root):

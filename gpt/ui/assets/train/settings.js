@@ -15,10 +15,14 @@ gpt.views.settings = function (element, props, { trigger, server, choices }) {
     const learn = async (preset) => {
         if (!preset || choices.presets[preset] || asked.has(preset)) return;
         asked.add(preset);
-        const base = await server.base(preset);
-        if (!base.values) return;
-        choices.presets[preset] = base;
-        trigger("select");
+        try {
+            const base = await server.base(preset);
+            if (!base.values) return;
+            choices.presets[preset] = base;
+            trigger("select");
+        } finally {
+            asked.delete(preset);                                    // the next change asks again, if there was no answer
+        }
     };
     const draw = () => {
         if (!shown) return;
