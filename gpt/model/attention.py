@@ -96,7 +96,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
     The product of a rotated query and a rotated key depends only on the distance between their positions.
     """
-    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin  # rolling by D/2 puts each number in the place of its partner
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)  # rolling by D/2 puts each number in the place of its partner
 
 
 def score_scale(config: dict) -> float:
@@ -147,7 +147,7 @@ class MultiHeadAttention(nn.Module):
         """(B, T, C) -> queries, keys and values, each (B, H, T, D), of tokens at positions start .. start + T - 1."""
         B, T, _ = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_heads, self.head_dim)  # (B, T, 3C) -> (B, T, 3, H, D)
-        query_key, value = qkv[:, :, :2], qkv[:, :, 2]  # queries and keys get the same treatment: (B, T, 2, H, D)
+        query_key, value = qkv.split((2, 1), dim=2)  # queries and keys get the same treatment: (B, T, 2, H, D)
         if self.qk_norm:
             query_key = F.rms_norm(query_key, (self.head_dim,))
         if self.rope:
@@ -155,7 +155,7 @@ class MultiHeadAttention(nn.Module):
         # Autocast leaves x, queries and keys in float32 and values in bfloat16. GPUs use the format of the values, CPUs float32 (faster).
         dtype = value.dtype if x.device.type != "cpu" else torch.promote_types(value.dtype, x.dtype)
         query, key = query_key.to(dtype).unbind(2)
-        return query.transpose(1, 2), key.transpose(1, 2), value.to(dtype).transpose(1, 2)  # (B, T, H, D) -> (B, H, T, D)
+        return query.transpose(1, 2), key.transpose(1, 2), value.squeeze(2).to(dtype).transpose(1, 2)  # (B, T, H, D) -> (B, H, T, D)
 
     def merge_heads(self, heads: Tensor) -> Tensor:
         """(B, H, T, D) -> (B, T, C): concatenate the heads' outputs and apply the projection."""

@@ -85,8 +85,8 @@ class Trainer:
         self.text = text.to(self.device)
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"],
                                      self.processes.rank, self.processes.count)
-        self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config)
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
+        self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config, getattr(torch, self.precision))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
         self.tokens_per_step = tokens_per_step(config)
         self.steps = planned_steps(config, len(text.train))

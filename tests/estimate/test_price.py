@@ -36,7 +36,8 @@ from gpt.model.flops import (
 )
 from gpt.model.gpt2 import GPT2
 from gpt.training.device import free_bytes
-from gpt.training.optimizer import OPTIMIZERS, orthogonalise
+from gpt.training.muon import as_matrices, orthogonalise
+from gpt.training.optimizer import OPTIMIZERS
 from tests.serving import free_port
 
 
@@ -87,7 +88,7 @@ def test_newton_schulz_is_counted_as_it_is_computed(tiny):
     matrices = [p for p in GPT2({**tiny, "n_layers": 1}).blocks.parameters() if p.ndim == 2]
     with FlopCounterMode(display=False) as counter:
         for matrix in matrices:
-            orthogonalise(matrix.detach()[None])
+            orthogonalise(as_matrices(matrix.detach()))
     assert OPTIMIZERS["muon"].update_flops({**tiny, "n_layers": 1}) == counter.get_total_flops()
 
 

@@ -1,0 +1,104 @@
+"""Muon: momentum whose step is made orthogonal, for the matrices inside the blocks."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from gpt.training.parallel import part, whole
+
+MOMENTUM = 0.85  # the usual 0.95 averages over too many steps for runs of a few hundred
+NUMBERS_AT_ONCE = 4_000_000  # of the matrices in one product: many small ones are faster together, large ones only take memory
+
+
+def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(N, n, m) with n <= m -> the same matrices with all singular values, except tiny ones, set to about 1 (0.7 to 1.2), in float32.
+
+    Four rounds of the Newton-Schulz iteration x <- (a + b g + c g^2) x with g = x x' and Jordan's coefficients. Before the first, each
+    row is divided by the root of its sum of |g|: then no singular value is above 1, and most are closer to it than after division by the
+    norm, which saves the fifth round (Boissin et al. 2025, 2512.04632).
+
+    The polynomials of two rounds are computed from one g, on its small square side; they commute, so the g of the second is p g p. From
+    a further round without a new g, bfloat16 (`dtype` is that of the products) would lose the small singular values.
+    """
+    def polynomial(g: Tensor) -> Tensor:
+        result = torch.baddbmm(g, g, g, beta=-4.7750, alpha=2.0315)
+        result.diagonal(dim1=-2, dim2=-1).add_(3.4445)
+        return result
+
+    x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype)  # half precision would lose the squares of small numbers
+    for i in range(2):
+        gram = x @ x.mT  # (N, n, n)
+        if i == 0:
+            scale = (gram.abs().sum(dim=-1, keepdim=True, dtype=torch.float32) + 1e-7).rsqrt().to(dtype)  # (N, n, 1)
+            x, gram = x * scale, gram * scale * scale.mT
+        first = polynomial(gram)
+        second = polynomial(first @ gram @ first)
+        x = second @ first @ x
+    return x.float()
+
+
+def orthogonalise_flops(n: int, m: int) -> float:
+    """Floating point operations of the products for one (n, m) matrix: twice x x', five products of squares, and one with x."""
+    return 2 * (2 * 2 * n * n * m + 5 * 2 * n**3)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose step is made orthogonal, so that it moves all directions of a matrix equally (Jordan et al. 2024).
+
+    The step is scaled to AdamW's usual size, 0.2 * sqrt(max(rows, columns)) (Liu et al. 2025, 2502.16982), so that one
+    learning rate works for both. torch.optim.Muon does the same, but always in bfloat16 and one matrix at a time: on a CPU
+    without bfloat16 units it takes a hundred times as long as this class, which computes in the run's number format and updates the
+    matrices of one shape together.
+    """
+
+    def __init__(self, params, lr: float, weight_decay: float, dtype: torch.dtype = torch.float32):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "factor": 1.0})
+        self.dtype = dtype
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # which PyTorch's helpers name when they call it
+        for group in self.param_groups:
+            for parameters in portions(group["params"]):
+                momenta = [as_matrices(whole(self._momentum(parameter))) for parameter in parameters]
+                steps = orthogonalise(torch.cat(momenta), self.dtype)  # (N, n, m)
+                scale = group["lr"] * 0.2 * steps.shape[-1] ** 0.5
+                for parameter, step in zip(parameters, steps.split([len(each) for each in momenta]), strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.sub_(part(as_parameter(step, parameter.shape), parameter), alpha=scale)
+
+    def _momentum(self, parameter: nn.Parameter) -> Tensor:
+        """Nesterov momentum: the running average of gradients, averaged once more with the current gradient."""
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
+        return parameter.grad.lerp(state["momentum"], MOMENTUM)
+
+
+def shape_of_matrices(rows: int, columns: int) -> tuple[int, int, int]:
+    """(k, n, m) with n <= m: the matrices in a weight. It is one; but queries, keys and values, three times as high as wide, are three,
+    which only lie in one so that they take one product."""
+    return (3, columns, columns) if rows == 3 * columns else (1, min(rows, columns), max(rows, columns))
+
+
+def as_matrices(weight: Tensor) -> Tensor:
+    """(rows, columns) -> (k, n, m), as shape_of_matrices says."""
+    k, n, m = shape_of_matrices(*weight.shape)
+    return weight.mT[None] if weight.shape[1] < m else weight.view(k, n, m)
+
+
+def as_parameter(matrices: Tensor, shape: torch.Size) -> Tensor:
+    """The inverse of as_matrices."""
+    return (matrices.mT if shape[1] < matrices.shape[-1] else matrices).reshape(shape)
+
+
+def portions(parameters: list[nn.Parameter]) -> Iterator[list[nn.Parameter]]:
+    """Parameters whose matrices have one shape, about NUMBERS_AT_ONCE numbers at a time."""
+    by_shape: dict[tuple, list[nn.Parameter]] = {}
+    for parameter in parameters:
+        by_shape.setdefault(shape_of_matrices(*parameter.shape)[1:], []).append(parameter)
+    for alike in by_shape.values():
+        largest = max(parameter.numel() for parameter in alike)
+        count = max(1, NUMBERS_AT_ONCE // largest)
+        yield from (alike[i:i + count] for i in range(0, len(alike), count))
