@@ -15,8 +15,9 @@ from gpt.model.flops import count_parameters, flops_by_part, flops_per_token
 from gpt.model.gpt2 import LOGITS_AT_ONCE, padded_vocab_size
 from gpt.model.sampling import SAMPLE_TOKENS
 from gpt.training.device import choose_device, choose_precision, free_bytes
+from gpt.training.evaluation import TOKENS_AT_ONCE
 from gpt.training.optimizer import OPTIMIZERS
-from gpt.training.trainer import TOKENS_AT_ONCE, planned_steps, tokens_per_step
+from gpt.training.trainer import planned_steps, tokens_per_step
 
 # Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of new processes; tests/estimate/test_price.py checks the total to within 20 %.
 PROCESS_BYTES = 360e6  # resident memory before a model is built: Python, PyTorch, its optimizers and kernels

@@ -77,7 +77,7 @@ class GPT2(nn.Module):
         return logits[..., :self.vocab_size]
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-        """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or their sum.
+        """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or, with reduction "none", (B, T).
 
         Logits are by far the largest tensor of a small model: with 50,257 tokens, 8 x 1,024 rows of them take 1.6 GB. So the logits of
         a large batch are computed in chunks. Each chunk is freed at once and computed again in the backward pass (Chen et al. 2016,
@@ -85,16 +85,16 @@ class GPT2(nn.Module):
         """
         x, targets = self.stream(ids).flatten(0, 1), targets.flatten()  # (B*T, C), (B*T,)
 
-        def summed(x: Tensor, targets: Tensor) -> Tensor:
-            return F.cross_entropy(self.unembed(x), targets, reduction="sum")  # (N, V) against (N,)
+        def losses(x: Tensor, targets: Tensor) -> Tensor:
+            return F.cross_entropy(self.unembed(x), targets, reduction="none")  # (N, V) against (N,)
 
         rows = max(1, LOGITS_AT_ONCE // self.vocab_size)
         if len(x) <= rows:
-            total = summed(x, targets)
+            each = losses(x, targets)
         else:
             portions = zip(x.split(rows), targets.split(rows), strict=True)
-            total = torch.stack([checkpoint(summed, *portion, use_reentrant=False, preserve_rng_state=False) for portion in portions]).sum()
-        return total / len(targets) if reduction == "mean" else total
+            each = torch.cat([checkpoint(losses, *portion, use_reentrant=False, preserve_rng_state=False) for portion in portions])
+        return each.mean() if reduction == "mean" else each.view(ids.shape)
 
 
 def padded_vocab_size(config: dict) -> int:

@@ -17,13 +17,13 @@ from gpt.model.flops import model_flops_utilisation
 from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import choose_precision, working_compiler
 from gpt.training.distributed import Processes
+from gpt.training.evaluation import TOKENS_AT_ONCE, Losses, add_up, evaluation_batches
 from gpt.training.freezing import freeze
 from gpt.training.optimizer import OPTIMIZERS, learning_rate_at
 from gpt.training.parallel import whole
 from gpt.training.placement import parallel
 
 MOST_ROWS = 1000  # approximate number of training rows of a whole run
-TOKENS_AT_ONCE = 4096  # tokens per evaluation batch: larger batches do not fit into the CPU's caches and took twice as long
 
 
 class DivergedError(UserError):
@@ -179,39 +179,33 @@ class Trainer:
             self._seconds = self.processes.of_rank_0(self.clock.seconds())
 
     def evaluation(self, at_most: int = 0) -> Event:
-        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap. It uses the first
-        `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit). A model that knew another text before has its loss on
-        all that is kept of that one too, so that what it forgets is seen."""
-        nats, n_tokens, n_bytes = self._surprise(self.validation_tokens(at_most))
-        val_loss = nats / n_tokens
-        self.best_loss, self._evaluated = min(self.best_loss, val_loss), self.step
-        row = {**self.position(), "val_loss": val_loss, "bits_per_byte": nats / math.log(2) / n_bytes}
+        """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap, and by how many tokens the model
+        could look back on. It uses the first `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit). A model that
+        knew another text before has its loss on all that is kept of that one too, so that what it forgets is seen."""
+        losses = self._losses(self.validation_tokens(at_most))
+        self.best_loss, self._evaluated = min(self.best_loss, losses.val_loss), self.step
+        row = {**self.position(), "val_loss": losses.val_loss, "bits_per_byte": losses.bits_per_byte,
+               "by_context": [(count, round(loss, 4)) for count, loss in losses.by_context()]}
         if self.text.earlier is not None:
-            nats, n_tokens, _ = self._surprise(self.text.earlier)
-            row["earlier_val_loss"] = nats / n_tokens
+            row["earlier_val_loss"] = self._losses(self.text.earlier).val_loss
         return Event("evaluation", row)
 
-    def _surprise(self, tokens: Tensor) -> tuple[float, float, float]:
-        """(N,) tokens -> (sum of the losses of all but the first in nats, their number, their bytes)."""
-        losses, n_tokens, n_bytes = [], 0, 0
+    def _losses(self, tokens: Tensor) -> Losses:
+        """Of all but the first of (N,) tokens, each process taking its share of the windows."""
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
             batches = list(evaluation_batches(tokens, context_length, at_once))
             rank, count = self.processes.rank, self.processes.count
-            for i in range(rank, math.ceil(len(batches) / count) * count, count):
-                ids, targets = batches[i % len(batches)]
-                loss = self.model.loss(ids, targets, reduction="sum")
-                if i < len(batches):  # otherwise it has only helped the others, which need this process's part of the model
-                    losses.append(loss)
-                    n_bytes += self.text.byte_lengths[targets].sum()
-                    n_tokens += targets.numel()
+            mine = [batches[i % len(batches)] for i in range(rank, math.ceil(len(batches) / count) * count, count)]
+            losses = [self.model.loss(*batch, reduction="none") for batch in mine]  # where there are too few, one only helps the others
+            n_own = len(range(rank, len(batches), count))
+            own = add_up(losses[:n_own], [targets for _, targets in mine[:n_own]], self.text.byte_lengths, context_length)
         self._meet()
-        nats = sum(torch.stack(losses).cpu().tolist()) if losses else 0.0  # in float64, which not every GPU has
-        nats, n_tokens, n_bytes = self.processes.sum([nats, n_tokens, int(n_bytes)])
-        if not math.isfinite(nats):
+        sums = self.processes.sum([*own.nats, *own.tokens, own.bytes])
+        if not all(map(math.isfinite, sums)):
             raise self._diverged()
-        return nats, n_tokens, n_bytes
+        return Losses(sums[:context_length], sums[context_length:-1], sums[-1])
 
     def _meet(self) -> None:
         """Before a GPU is waited for: notice a process that has ended. On a CPU the exchange itself does."""
@@ -364,19 +358,6 @@ def planned_steps(config: dict, n_tokens: int) -> int:
     if config["epoch"]:
         limits.append(max(1, round(config["epoch"] * n_tokens / tokens_per_step(config))))
     return min(limits, default=0)
-
-
-def evaluation_batches(tokens: Tensor, context_length: int, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(N,) tokens -> batches of (ids, targets), (at_once, T) each, that predict every token but the first exactly once.
-
-    The last window holds the remaining tokens and may be shorter.
-    """
-    n_windows = (len(tokens) - 1) // context_length
-    whole = n_windows * context_length
-    ids, targets = (tokens[shift:shift + whole].view(n_windows, context_length) for shift in (0, 1))
-    yield from zip(ids.split(at_once), targets.split(at_once), strict=True) if n_windows else ()
-    if whole < len(tokens) - 1:
-        yield tokens[None, whole:-1], tokens[None, whole + 1:]
 
 
 def snapshot_steps(steps: int, count: int) -> list[int]:

@@ -12,7 +12,8 @@ from gpt.data.dataset import TokenizedText
 from gpt.data.tokenizer import make_tokenizer
 from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import choose_device
-from gpt.training.trainer import Trainer, evaluation_batches
+from gpt.training.evaluation import evaluation_batches
+from gpt.training.trainer import Trainer
 from tests.benchmarks.timing import random_text
 
 NEVER = 1_000_000  # eval_every of a run that shall not evaluate between its first step and its end
@@ -68,7 +69,7 @@ def whole_split(model: GPT2, validation: torch.Tensor) -> float:
     nats = 0.0
     with evaluating(model):
         for ids, targets in evaluation_batches(validation, model.context_length, WINDOWS_AT_ONCE):
-            nats += model.loss(ids, targets, reduction="sum").item()
+            nats += model.loss(ids, targets, reduction="none").sum().item()
     if not math.isfinite(nats):
         raise ValueError("the loss of the whole validation split is not a number")
     return nats

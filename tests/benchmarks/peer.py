@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from gpt.data.corpus import Corpus
 from gpt.training.device import choose_device
-from gpt.training.trainer import evaluation_batches
+from gpt.training.evaluation import evaluation_batches
 from tests.benchmarks.ours import WINDOWS_AT_ONCE, encode
 from tests.benchmarks.timing import random_text
 

@@ -264,13 +264,13 @@ def test_runs_are_compared_and_deleted_after_a_confirmation(open_page, root):
         box = table.get_by_label(f"select run {name}")
         expect(box).to_be_visible(timeout=PATIENT)
         box.check()
-        expect(page.locator("#runs-chart .gpt-small")).to_contain_text(name, timeout=PATIENT)
+        expect(page.locator("#runs-chart .gpt-small").first).to_contain_text(name, timeout=PATIENT)
     for run in list_runs(root):
         if not run.name.startswith("copy-"):
             box = table.get_by_label(f"select run {run.name}", exact=True)
             if box.is_checked():
                 box.uncheck()
-                expect(page.locator("#runs-chart .gpt-small")).not_to_contain_text(f"{run.name} ends", timeout=PATIENT)
+                expect(page.locator("#runs-chart .gpt-small").first).not_to_contain_text(f"{run.name} ends", timeout=PATIENT)
     assert page.evaluate("document.querySelector('#runs-chart .js-plotly-plot').data.length") == 2
     page.locator("#delete").click()
     assert (root / "copy-a").exists()

@@ -39,11 +39,21 @@ def select_only(page: Page, *names: str) -> None:
     expect(page.locator("#runs-chart .gpt-empty")).to_contain_text("Select runs", timeout=PATIENT)
     for name in names:
         page.get_by_label(f"select run {name}", exact=True).check()
-        expect(page.locator("#runs-chart .gpt-small")).to_contain_text(f"{name} ends", timeout=PATIENT)
+        expect(page.locator("#runs-chart .gpt-small").first).to_contain_text(f"{name} ends", timeout=PATIENT)
 
 
 def toast(page: Page, words: str | re.Pattern) -> None:
     expect(page.get_by_test_id("toast-body").last).to_contain_text(words, timeout=PATIENT)
+
+
+def test_what_context_buys_is_drawn_under_the_curves(open_page, root):
+    page = opened(open_page())
+    select_only(page, "hostile")
+    T = find_run(root, "hostile").config()["config"]["context_length"]
+    section = page.locator("#runs-chart", has=page.get_by_role("heading", name="What context buys"))
+    expect(section.locator(".gpt-small").last).to_contain_text(re.compile(rf"hostile: .* with one token to look back on, .* with {T:,}"))
+    expect(section.get_by_role("img", name=re.compile("to look back on"))).to_be_visible()
+    expect(section.locator(".scatterlayer .js-line")).to_have_count(2)  # in either chart one
 
 
 @pytest.mark.usefixtures("two_copies")
@@ -101,7 +111,7 @@ class TestActions:
         expect(page.locator("#runs-chart .gpt-empty")).to_contain_text("Select runs", timeout=PATIENT)
         expect(tick).to_be_focused()
         page.keyboard.press("Space")
-        expect(page.locator("#runs-chart .gpt-small")).to_contain_text("typed ends", timeout=PATIENT)
+        expect(page.locator("#runs-chart .gpt-small").first).to_contain_text("typed ends", timeout=PATIENT)
         page.locator("#delete").focus()
         page.keyboard.press("Enter")
         expect(page.locator("#confirm-delete")).to_be_focused(timeout=PATIENT)

@@ -12,7 +12,7 @@ from gpt.exchange.starting import find_start
 from gpt.pretrain import main, make_parser, session_from_flags
 from gpt.runs.run import Run, load_best, load_run
 from gpt.runs.session import Session
-from gpt.training.trainer import evaluation_batches
+from gpt.training.evaluation import evaluation_batches
 from tests.conftest import TEXT
 from tests.exchange.test_pretrained import made
 from tests.says import says
@@ -184,7 +184,7 @@ class TestForgetting:
         (model, tokenizer), validation = load_run(run.path, 4), TEXT[int(len(TEXT) * 0.9):]
         tokens = torch.tensor(tokenizer.encode(validation))
         with torch.no_grad():
-            loss = sum(model.loss(*batch, reduction="sum").item() for batch in evaluation_batches(tokens, model.context_length, 64))
+            loss = sum(model.loss(*batch, reduction="none").sum().item() for batch in evaluation_batches(tokens, model.context_length, 64))
         assert measured[4] == pytest.approx(loss / (len(tokens) - 1), rel=1e-5) == run.status()["earlier_val_loss"]
         assert abs(measured[4] - measured[0]) > 1e-3
 

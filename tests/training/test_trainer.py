@@ -17,7 +17,7 @@ from gpt.model.gpt2 import GPT2
 from gpt.model.sampling import Sampling
 from gpt.model.writing import write
 from gpt.training.optimizer import learning_rate_at
-from gpt.training.trainer import Clock, DivergedError, Event, Trainer, evaluation_batches, planned_steps, snapshot_steps, steps_per_row
+from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps, snapshot_steps, steps_per_row
 from tests.says import says
 
 
@@ -67,7 +67,7 @@ def test_events_come_in_order_with_rows_of_the_agreed_keys(tiny, tokens):
     assert [(event.kind, event.row["step"]) for event in events] == [
         ("evaluation", 0), ("step", 1), ("step", 2), ("evaluation", 2), ("step", 3), ("step", 4), ("evaluation", 4), ("step", 5),
         ("evaluation", 5)]
-    assert set(events[0].row) == {"step", "tokens", "seconds", "val_loss", "bits_per_byte"}
+    assert set(events[0].row) == {"step", "tokens", "seconds", "val_loss", "bits_per_byte", "by_context"}
     assert set(events[1].row) == {"step", "tokens", "seconds", "loss", "lr", "grad_norm", "tokens_per_second", "mfu"}
     assert events[-1].row["tokens"] == 5 * 4 * 8
 
@@ -96,14 +96,6 @@ def test_accumulated_batches_equal_one_large_batch(tiny, tokens):
     halves = curve(make({**tiny, "batch": 4, "grad_accum": 2, "max_steps": 5}, tokens))
     whole = curve(make({**tiny, "batch": 8, "grad_accum": 1, "max_steps": 5}, tokens))
     torch.testing.assert_close(torch.tensor(halves), torch.tensor(whole), rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(("n", "context_length", "at_once"), [(23, 8, 2), (17, 8, 5), (25, 8, 1), (5, 8, 2), (2, 8, 2)])
-def test_an_evaluation_predicts_every_token_but_the_first_once(n, context_length, at_once):
-    batches = list(evaluation_batches(torch.arange(n), context_length, at_once))
-    assert torch.cat([targets.flatten() for _, targets in batches]).tolist() == list(range(1, n))
-    assert all(torch.equal(ids + 1, targets) for ids, targets in batches)
-    assert all(len(ids) <= at_once and ids.shape[1] <= context_length for ids, _ in batches)
 
 
 def test_loss_and_bits_per_byte_by_hand(tiny):

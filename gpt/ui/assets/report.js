@@ -20,6 +20,11 @@ function addLearning(contents) {
     gpt.drawCurves(chart, rows, "step");
     addChart(chart, { height: 340, label: "training and validation loss over steps" });
     if (contents.formed.length) addList(contents.formed.map(({ text }) => text));
+    if (contents.context) {
+        add("h2", "What context buys");
+        add("p", "The loss by how many tokens the model can look back on: where the curve is flat, more text before does not help it.", "gpt-small");
+        addChart(contents.context, { height: 300, label: "loss by context" });
+    }
     if (!contents.samples.length) return;
     add("h2", "What it wrote");
     add("p", "Always from the same beginning, in grey, and with the same random numbers.", "gpt-small");

@@ -124,12 +124,13 @@ gpt.differencesTable = function ({ names, rows }) {
         gpt.wrap("thead", "", line("th", ["differs in", ...names])), gpt.wrap("tbody", "", ...rows.map((row) => line("td", row)))));
 };
 
-// A figure from Python, with what the runs in it differ in, or the sentence of an empty view: {figure, differences} or {empty}. Where its
-// traces carry numbers to draw them over, as the curves of runs do, a person chooses among them.
+// A figure from Python, with what the runs in it differ in, or the sentence of an empty view: {figure, context, differences} or {empty}.
+// Where its traces carry numbers to draw them over, as the curves of runs do, a person chooses among them. `context` is a second figure.
 gpt.views.figure = function (element, props, { watch }) {
     const empty = gpt.make("p", "gpt-empty"), settings = gpt.make("div"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
     const axes = gpt.axisOptions([...gpt.AXES].reverse(), () => draw());
-    element.replaceChildren(empty, settings, chart, axes.element, twin, gpt.wrap("p", "gpt-copy", gpt.copyLink()));
+    const context = gpt.contextChart();
+    element.replaceChildren(empty, settings, chart, axes.element, twin, context.element, gpt.wrap("p", "gpt-copy", gpt.copyLink()));
     const plot = gpt.plot(chart, { height: 380, label: "curves of the selected runs" });
     const draw = (figure = plot.figure) => {
         const { data, layout } = figure;
@@ -143,16 +144,31 @@ gpt.views.figure = function (element, props, { watch }) {
         plot.show(figure);
     };
     const show = () => {
-        const { figure, differences, empty: sentence } = props.value || {};
+        const { figure, context: second, differences, empty: sentence } = props.value || {};
         empty.textContent = sentence || "";
         settings.replaceChildren(...(differences ? [gpt.differencesTable(differences)] : []));
         chart.hidden = !figure;
         axes.element.hidden = true;
         twin.textContent = figure?.layout?.meta?.description || "";
+        context.show(second);
         if (!figure) return;
         figure.data.forEach((trace) => { trace.name = gpt.plain(trace.name); });
         draw(figure);
     };
     watch("value", show);
     show();
+};
+
+// What context buys: the loss by how many tokens the model can look back on, if it was measured.
+gpt.contextChart = function () {
+    const title = gpt.make("h3", "", "What context buys"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
+    const element = gpt.wrap("div", "", title, chart, twin), plot = gpt.plot(chart, { height: 300, label: "loss by context" });
+    const show = (figure) => {
+        element.hidden = !figure;
+        if (!figure) return;
+        twin.textContent = figure.layout.meta.description;
+        figure.data.forEach((trace) => { trace.name = gpt.plain(trace.name); });
+        plot.show(figure);
+    };
+    return { element, show };
 };

@@ -48,7 +48,7 @@ def compare_runs(curves: list[tuple[str, list[dict[str, Any]]]]) -> dict[str, An
         return {"type": "scatter", "mode": "lines+markers", "name": name, "x": over["seconds"], "meta": over,
                 "y": [row.get("bits_per_byte") for row in rows], "marker": {"size": 5},
                 "hovertemplate": "%{y:.4f} bits per byte at %{x:,.0f}",
-                "line": {"color": LINES[i % len(LINES)], "width": 2, "dash": ("solid", "dash", "dot")[i // len(LINES) % 3]}}
+                "line": line_style(i)}
 
     return {
         "data": [line(i, name, rows) for i, (name, rows) in enumerate(curves)],
@@ -60,6 +60,42 @@ def compare_runs(curves: list[tuple[str, list[dict[str, Any]]]]) -> dict[str, An
             "meta": {"description": describe_curves(curves)},
         },
     }
+
+
+def losses_by_context(evaluations: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | None:
+    """One line a run, (name, its best evaluation): the loss by how many tokens the model could look back on, in bits per byte, so that
+    runs with different tokenizers compare. None if it was measured in no run."""
+    lines = [(i, name, *curve) for i, (name, row) in enumerate(evaluations) if (curve := context_curve(row))]
+    if not lines:
+        return None
+    ends = [f"{name}: {y[0]:.2f} bits per byte with one token to look back on, {y[-1]:.2f} with {x[-1]:,}" for _, name, x, y in lines]
+    return {
+        "data": [{"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": line_style(i),
+                  "hovertemplate": "%{y:.3f} bits per byte with %{x:,} tokens"} for i, name, x, y in lines],
+        "layout": {
+            "xaxis": {"title": {"text": "tokens that the model can look back on"}, "type": "log"},
+            "yaxis": {"title": {"text": "validation, bits per byte"}},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+            "showlegend": len(lines) > 1,
+            "meta": {"description": "; ".join(ends)},
+        },
+    }
+
+
+def context_curve(row: dict[str, Any]) -> tuple[list[int], list[float]] | None:
+    """Of an evaluation: numbers of tokens that the model could look back on, and the loss with each in bits per byte, by the bytes that
+    a token has on average. None if it was not measured, or cannot be read."""
+    try:
+        pairs = [(int(count), float(loss)) for count, loss in row["by_context"]]
+        per_byte = row["bits_per_byte"] / row["val_loss"]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return ([count for count, _ in pairs], [round(loss * per_byte, 4) for _, loss in pairs]) if pairs else None
+
+
+def line_style(i: int) -> dict[str, Any]:
+    """Colour and dashes of the `i`-th run."""
+    return {"color": LINES[i % len(LINES)], "width": 2, "dash": ("solid", "dash", "dot")[i // len(LINES) % 3]}
 
 
 def describe_curves(curves: list[tuple[str, list[dict[str, Any]]]]) -> str:

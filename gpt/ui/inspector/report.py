@@ -52,12 +52,19 @@ def contents(run: Run) -> dict[str, Any]:
     return {
         "name": run.name, "summary": summary(about, status), "facts": facts(about, status, config),
         "loss": {"chart": figures.loss_chart(status["steps"]), "rows": [row for row in thinned(rows) if row.keys() & {"loss", "val_loss"}]},
+        "context": context(run.name, rows),
         "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],
         "formed": [{"step": row["step"], "text": escaped(row["text"])} for row in rows if row.get("kind") == "formed"],
         "heads": heads(run, rows), "questions": questions(about["config"], rows),
         "command": command_line(words_for(run.name, about)),
         "config": [[field.name, str(config[field.name]), field.help, config[field.name] != field.default] for field in FIELDS],
     }
+
+
+def context(name: str, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The best evaluation's loss by how many tokens the model could look back on, if it was measured."""
+    best = min((row for row in rows if row.get("val_loss") is not None), key=lambda row: row["val_loss"], default={})
+    return figures.losses_by_context([(name, best)])
 
 
 def words_for(name: str, about: dict[str, Any]) -> list[str]:

@@ -50,10 +50,10 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
 
 def escaped_row(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its text escaped: samples and warnings may contain anything from a model or a text. A row of head scores is reduced to
-    kind and step: the page then requests the chart of heads separately."""
+    kind and step: the page then requests the chart of heads separately. Losses by context are shown on Runs only."""
     if row.get("kind") in ("heads", "formed"):
         return {"kind": row["kind"], "step": row["step"]}
-    return {key: escaped(value) if isinstance(value, str) else value for key, value in row.items()}
+    return {key: escaped(value) if isinstance(value, str) else value for key, value in row.items() if key != "by_context"}
 
 
 def current_run(jobs: Jobs) -> Run | None:

@@ -53,7 +53,8 @@ def of_another_version(run: Run) -> str:
 def _readable_row(run: Run) -> dict[str, Any]:
     saved, status = run.config(), run.status()
     tokenizer, parameters = saved["tokenizer"], saved["parameters"]
-    best, bits = best_evaluation(run)
+    evaluation = best_evaluation(run)
+    best, bits = evaluation.get("val_loss"), evaluation.get("bits_per_byte")
     seconds, created = status.get("seconds") or 0, saved["created"]
     text, origin = saved["corpus"]["name"], saved.get("went_on_from")
     text = f"measured on {text}" if "imported_from" in saved else f"{text}, after {origin}" if origin else text
@@ -69,13 +70,13 @@ def _readable_row(run: Run) -> dict[str, Any]:
     }
 
 
-def best_evaluation(run: Run) -> tuple[float | None, float | None]:
-    """(validation loss, bits per byte) of the evaluation with the lowest loss."""
-    return min(((row["val_loss"], row["bits_per_byte"]) for row in evaluations(run)), default=(None, None))
+def best_evaluation(run: Run) -> dict[str, Any]:
+    """The evaluation with the lowest loss; {} if there is none."""
+    return min(evaluations(run), key=lambda row: row["val_loss"], default={})
 
 
-def evaluations(run: Run) -> list[dict[str, float]]:
-    """Step, tokens, seconds, validation loss and bits per byte of every evaluation."""
+def evaluations(run: Run) -> list[dict[str, Any]]:
+    """Step, tokens, seconds, validation loss, bits per byte and, if they were measured, the losses by context of every evaluation."""
     try:
         about = (run.path / "metrics.jsonl").stat()
     except FileNotFoundError:
@@ -84,8 +85,8 @@ def evaluations(run: Run) -> list[dict[str, float]]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _read_evaluations(path: Path, _modified: int, _size: int) -> tuple[dict[str, float], ...]:
+def _read_evaluations(path: Path, _modified: int, _size: int) -> tuple[dict[str, Any], ...]:
     """A run's rows are read again only when there are other ones: a thousand rows take ten milliseconds."""
     names = ("step", "tokens", "seconds", "val_loss", "bits_per_byte")
-    return tuple({name: row[name] for name in names} for row in Run(path).rows()[0]
+    return tuple({**{name: row[name] for name in names}, "by_context": row.get("by_context")} for row in Run(path).rows()[0]
                  if all(isinstance(row.get(name), (int, float)) for name in names))

@@ -20,7 +20,7 @@ from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import downloads, run_settings
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
-from gpt.ui.tabs.run_table import COLUMNS, evaluations, table_row
+from gpt.ui.tabs.run_table import COLUMNS, best_evaluation, evaluations, table_row
 from gpt.ui.tabs.visitor import Visitor
 
 MOST_SELECTED = 1000
@@ -136,7 +136,9 @@ def curves_of(jobs: Jobs, names: list[str]) -> dict[str, Any]:
             runs.append(find_run(jobs.root, name))
     if not runs:
         return {"empty": "Select runs above to see their curves."}
-    return {"figure": figures.compare_runs([(run.name, evaluations(run)) for run in runs]), "differences": run_settings.differences(runs)}
+    return {"figure": figures.compare_runs([(run.name, evaluations(run)) for run in runs]),
+            "context": figures.losses_by_context([(run.name, best_evaluation(run)) for run in runs]),
+            "differences": run_settings.differences(runs)}
 
 
 def names_of(selected: Any) -> list[str]:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gpt.ui.charts.figures import compare_runs, describe_curves, loss_chart
+from gpt.ui.charts.figures import compare_runs, context_curve, describe_curves, loss_chart, losses_by_context
 from tests.ui.charts.test_maps import FIGURES as MAPS
 from tests.ui.conftest import named_colours, strings_of
 
@@ -15,7 +15,8 @@ def curves(n: int) -> list:
                           for step, seconds, bits in ((0, 0.0, 8.0), (9, 1.5, 3.0 + i))]) for i in range(n)]
 
 
-FIGURES = {"loss": loss_chart(500), "runs": compare_runs(curves(8)), **MAPS}
+BEST = {"val_loss": 2.0, "bits_per_byte": 1.5, "by_context": [[1, 4.0], [2, 2.0], [8, 1.0]]}
+FIGURES = {"loss": loss_chart(500), "runs": compare_runs(curves(8)), "context": losses_by_context([("a", BEST), ("b", BEST)]), **MAPS}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -59,3 +60,17 @@ def test_eighteen_runs_look_different():
 def test_curves_are_told_in_words():
     assert describe_curves([*curves(2), ("new", [])]) == "run-0 ends at 3.000 bits per byte; run-1 ends at 4.000 bits per byte"
     assert compare_runs([("new", [])])["layout"]["meta"]["description"] == "no evaluation yet"
+
+
+def test_losses_by_context_are_in_bits_per_byte_and_runs_without_them_are_left_out():
+    assert context_curve(BEST) == ([1, 2, 8], [3.0, 1.5, 0.75])
+    figure = losses_by_context([("old", {"val_loss": 2.0, "bits_per_byte": 1.5}), ("new", BEST)])
+    assert [line["name"] for line in figure["data"]] == ["new"]
+    assert figure["data"][0]["line"] == compare_runs(curves(2))["data"][1]["line"]  # the colour it has in the chart above
+    assert figure["layout"]["meta"]["description"] == "new: 3.00 bits per byte with one token to look back on, 0.75 with 8"
+
+
+@pytest.mark.parametrize("by_context", [None, [], 3, "text", [3], [[1]], [[1, "x"]], [[1, None]]])
+def test_losses_by_context_that_cannot_be_read_are_none(by_context):
+    assert losses_by_context([("a", {**BEST, "by_context": by_context})]) is None
+    assert losses_by_context([("a", {**BEST, "by_context": [[1, 2.0]], "val_loss": 0.0})]) is None

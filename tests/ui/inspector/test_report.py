@@ -63,6 +63,15 @@ def test_a_run_without_probes_has_a_report_without_scores(run):
     assert "keeps no text to try them on" in heads["note"]
 
 
+def test_it_draws_the_loss_by_context_unless_the_run_is_older(run):
+    curve = contents(run)["context"]["data"][0]
+    assert (curve["name"], curve["x"]) == ("bottles", [1, 2, 3, 4, 6, 8])
+    assert contents(run)["context"]["layout"]["meta"]["description"].startswith("bottles: ")
+    rows = [{key: value for key, value in row.items() if key != "by_context"} for row in run.rows()[0]]
+    (run.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert contents(run)["context"] is None
+
+
 def test_it_asks_of_what_was_seen_in_this_run(run):
     before = contents(run)["questions"]
     with RunWriter(run.path) as writer:

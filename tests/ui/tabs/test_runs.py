@@ -11,6 +11,7 @@ import demo
 from gpt.runs.cleanup import size, size_of
 from gpt.runs.run import Run, list_runs
 from gpt.runs.writer import RunWriter
+from gpt.ui.charts import figures
 from gpt.ui.server import model_cache, training_status
 from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
@@ -43,7 +44,8 @@ def test_a_row_has_text_for_every_column(run):
 
 
 def test_a_row_sorts_by_numbers(run):
-    row, (loss, bits) = table_row(run), best_evaluation(run)
+    row, best = table_row(run), best_evaluation(run)
+    loss, bits = best["val_loss"], best["bits_per_byte"]
     assert row["sort"]["parameters"] == run.config()["parameters"]
     assert (row["sort"]["step"], row["sort"]["val_loss"], row["sort"]["bits_per_byte"]) == (12, loss, bits)
     assert row["val_loss"] == f"{loss:.4f}"
@@ -52,13 +54,22 @@ def test_a_row_sorts_by_numbers(run):
 
 def test_the_best_evaluation_is_the_one_with_the_lowest_loss(own_run):
     (own_run.path / "metrics.jsonl").unlink()
-    assert best_evaluation(own_run) == (None, None)
+    assert best_evaluation(own_run) == {}
     own_run.append({"step": 1, "tokens": 32, "seconds": 0.1, "loss": 0.5})
-    assert best_evaluation(own_run) == (None, None)
+    assert best_evaluation(own_run) == {}
     for step, loss in enumerate((4.0, 2.5, 3.0)):
         own_run.append(evaluation(step, loss))
-    assert best_evaluation(own_run) == (2.5, 1.25)
+    assert (best_evaluation(own_run)["val_loss"], best_evaluation(own_run)["bits_per_byte"]) == (2.5, 1.25)
     assert [(row["seconds"], row["bits_per_byte"]) for row in evaluations(own_run)] == [(0.0, 2.0), (0.5, 1.25), (1.0, 1.5)]
+
+
+def test_the_loss_by_context_is_that_of_the_best_evaluation_and_averages_to_it(run):
+    best = best_evaluation(run)
+    assert best["by_context"] == min((row for row in run.rows()[0] if "val_loss" in row), key=lambda row: row["val_loss"])["by_context"]
+    counts, losses = figures.context_curve(best)
+    assert counts == [1, 2, 3, 4, 6, 8]
+    mean = sum(loss * (end - start) for loss, start, end in zip(losses, [0, *counts], counts, strict=False)) / 8
+    assert mean == pytest.approx(best["bits_per_byte"], rel=0.02)  # the last window may be shorter
 
 
 def test_a_run_that_was_never_evaluated_sorts_last(own_run, run):
