@@ -2,9 +2,11 @@
 
 import http.server
 import json
+import math
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,6 +24,7 @@ from tests.benchmarks import (
     ours,
     peer,
     published_heads,
+    records,
     scaling,
     time_to_loss,
     together,
@@ -30,9 +33,11 @@ from tests.benchmarks import (
 from tests.benchmarks.__main__ import ROWS, main, measure_all
 from tests.benchmarks.machine import PROJECT, hardware, matrix_rates, versions
 from tests.benchmarks.memory import peak_resident_bytes
+from tests.benchmarks.records import ENTRIES, Outcome
 from tests.benchmarks.report import HEADER, as_json, number, spread, table
 from tests.benchmarks.row import NOT_MEASURED, Result, Row, Setup
 from tests.benchmarks.timing import in_fresh_process
+from tests.benchmarks.windows import sliding_windows
 from tests.exchange.test_pretrained import made
 
 SMALL = {"n_layers": 2, "n_heads": 2, "emb_dim": 16, "context_length": 8, "batch": 4}
@@ -65,7 +70,7 @@ class TestPeer:
         training = peer.Training(tiny, torch.arange(9), peer.Recipe(batch=1))
         ids, targets = training.windows()  # nine tokens have one window only
         assert (ids.tolist(), targets.tolist()) == ([list(range(8))], [list(range(1, 9))])
-        assert peer.loss_of(training.model, ids, targets, "none").shape == (8,)
+        assert peer.loss_of(training.model, ids, targets, "none").shape == (1, 8)
 
 
 class TestRows:
@@ -261,3 +266,31 @@ def page():
     yield server
     server.shutdown()
     server.server_close()
+
+
+class TestRecords:
+    @pytest.mark.parametrize(("n", "context_length", "at_once"),
+                             [(23, 8, 2), (17, 8, 5), (9, 8, 1), (5, 8, 2), (2, 8, 2), (100, 8, 3), (10, 8, 4)])
+    def test_sliding_windows_predict_every_token_but_the_first_once(self, n, context_length, at_once):
+        batches = list(sliding_windows(torch.arange(n), context_length, at_once))
+        assert torch.cat([targets[counts] for _, targets, counts in batches]).tolist() == list(range(1, n))
+        for ids, targets, counts in batches:
+            assert torch.equal(ids + 1, targets)
+            seen = torch.arange(ids.shape[1]) + 1  # tokens before each prediction
+            assert (seen[None].expand_as(ids)[counts & (ids[:, :1] > 0)] > context_length // 2).all()
+
+    @pytest.mark.parametrize("name", ENTRIES)
+    def test_an_entry_says_how_well_it_predicts_and_how_long_it_took(self, monkeypatch, text_file, name):
+        small = replace(PRESETS["quick"], changes={**SMALL, "vocab_size": 260})
+        monkeypatch.setitem(PRESETS, "quick", small)
+        found = ENTRIES[name](text_file, 1, 5.0)
+        fixed, sliding = found.bits_per_byte()
+        assert -1 < fixed < 10  # a compressor may take less for both texts than for the first, if it is short
+        assert sliding is None or 0 < sliding < 10
+        assert 0 < found.seconds < 5
+        assert found.bytes <= len(read_corpus(text_file).split()[1].encode())
+
+    def test_a_line_has_means_with_their_error_and_says_what_took_too_long(self):
+        outcomes = [Outcome(nats, None, 100, 61.0) for nats in (100 * math.log(2), 300 * math.log(2))]
+        assert records.line("a", outcomes, 60.0) == ("a", "2.0000 ± 1.0000", "-", "61.0 (too long)")
+        assert records.line("a", outcomes[:1], 90.0) == ("a", "1.0000", "-", "61.0")

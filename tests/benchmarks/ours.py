@@ -2,10 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gpt.data.corpus import Corpus
 from gpt.data.dataset import TokenizedText
@@ -15,6 +16,7 @@ from gpt.training.device import choose_device
 from gpt.training.evaluation import evaluation_batches
 from gpt.training.trainer import Trainer
 from tests.benchmarks.timing import random_text
+from tests.benchmarks.windows import sliding_windows
 
 NEVER = 1_000_000  # eval_every of a run that shall not evaluate between its first step and its end
 WINDOWS_AT_ONCE = 128  # of an evaluation of the whole split
@@ -64,7 +66,7 @@ def steps(config: dict, n_tokens: int = 200_000) -> Iterator:
 
 
 @torch.inference_mode()
-def whole_split(model: GPT2, validation: torch.Tensor) -> float:
+def whole_split(model: GPT2, validation: Tensor) -> float:
     """Nats of every validation token but the first, summed in float32 by another loop than the Trainer's: a check on it."""
     nats = 0.0
     with evaluating(model):
@@ -73,3 +75,11 @@ def whole_split(model: GPT2, validation: torch.Tensor) -> float:
     if not math.isfinite(nats):
         raise ValueError("the loss of the whole validation split is not a number")
     return nats
+
+
+@torch.inference_mode()
+def sliding(losses: Callable[[Tensor, Tensor], Tensor], validation: Tensor, context_length: int) -> float:
+    """Nats of every validation token but the first, each with at least half a context before it. `losses` takes (B, T) ids and targets
+    and returns (B, T) losses of a model in evaluation mode."""
+    batches = sliding_windows(validation, context_length, WINDOWS_AT_ONCE)
+    return sum(losses(ids, targets)[counts].double().sum().item() for ids, targets, counts in batches)

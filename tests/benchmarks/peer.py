@@ -36,11 +36,12 @@ class Recipe:
     grad_clip: float = 1.0
     eval_every: int = 250
 
-    def rate_at(self, step: int) -> float:
-        """The learning rate of `step`, from 0."""
+    def rate_at(self, step: int, progress: float | None = None) -> float:
+        """The learning rate of `step`, from 0. `progress` is the share of the run that is done, where its length is not `max_steps`."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(self.max_steps - self.warmup, 1)
+        if progress is None:
+            progress = (step - self.warmup) / max(self.max_steps - self.warmup, 1)
         return self.final_rate + (self.learning_rate - self.final_rate) * (1 + math.cos(math.pi * min(progress, 1))) / 2
 
 
@@ -57,9 +58,9 @@ def build(config: dict) -> nn.Module:
 
 
 def loss_of(model: nn.Module, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """(B, T) ids and the tokens that follow them -> cross-entropy in nats."""
+    """(B, T) ids and the tokens that follow them -> cross-entropy in nats; with reduction "none", (B, T)."""
     logits = model(input_ids=ids, use_cache=False).logits  # (B, T, V)
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+    return F.cross_entropy(logits.mT, targets, reduction=reduction)
 
 
 class Training:
@@ -81,10 +82,10 @@ class Training:
         windows = self.tokens[(starts + torch.arange(self.T + 1)).to(self.device)]
         return windows[:, :-1], windows[:, 1:]
 
-    def step(self) -> Tensor:
-        """One update; returns the loss before it."""
+    def step(self, progress: float | None = None) -> Tensor:
+        """One update; returns the loss before it. `progress` is that of Recipe.rate_at."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.rate_at(self.at)
+            group["lr"] = self.recipe.rate_at(self.at, progress)
         loss = loss_of(self.model, *self.windows())
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.grad_clip)
