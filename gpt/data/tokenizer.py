@@ -246,6 +246,16 @@ def printable_bytes() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
 
 
+def as_printable(token: bytes) -> str:
+    """A token as byte-level BPE files write it, a printable character for each byte."""
+    return "".join(map(_character_of_byte().__getitem__, token))
+
+
+@functools.cache
+def _character_of_byte() -> dict[int, str]:
+    return {byte: character for character, byte in printable_bytes().items()}
+
+
 def make_tokenizer(name: str, train_text: str, all_text: str, vocab_size: int) -> Tokenizer:
     """The tokenizer `name` for a text, of which `train_text` is the training part."""
     return TOKENIZERS[name].make(train_text, all_text, vocab_size)

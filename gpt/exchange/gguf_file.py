@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gpt.data.tokenizer import BPETokenizer, printable_bytes
+from gpt.data.tokenizer import BPETokenizer, as_printable
 from gpt.errors import UserError
 from gpt.exchange.folders import new_folder
 from gpt.exchange.tokenizer_json import end_of_text, merges, special_of
@@ -50,18 +50,13 @@ def write_gguf(run: Run, to: Path, step: int | None = None) -> None:
 
 def _add_tokens(writer: "gguf.GGUFWriter", tokenizer: BPETokenizer) -> None:  # noqa: F821
     """The tokens in the order of their ids, their kinds, and the pairs that are merged."""
-    signs = {byte: sign for sign, byte in printable_bytes().items()}
-
-    def written(token: bytes) -> str:
-        return "".join(signs[byte] for byte in token)
-
     special = {i: name for name, i in special_of(tokenizer).items()}
     ids = range(tokenizer.n_vocab)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([special.get(i) or written(tokenizer.token_bytes(i)) for i in ids])
+    writer.add_token_list([special.get(i) or as_printable(tokenizer.token_bytes(i)) for i in ids])
     writer.add_token_types([CONTROL if i in special else NORMAL for i in ids])
-    writer.add_token_merges([f"{written(left)} {written(right)}" for left, right in merges(tokenizer.ranks)])
+    writer.add_token_merges([f"{as_printable(left)} {as_printable(right)}" for left, right in merges(tokenizer.ranks)])
     end = end_of_text(tokenizer)
     end = tokenizer.ranks[b"\0"] if end is None else end  # llama.cpp would stop at token 11 of a vocabulary that names none
     writer.add_bos_token_id(end)

@@ -10,6 +10,7 @@ from gpt.data.tokenizer import (
     CharTokenizer,
     Tokenizer,
     TokenizerError,
+    as_printable,
     gpt2_tokenizer,
     printable_bytes,
 )
@@ -30,13 +31,8 @@ def tokenizer_json(tokenizer: Tokenizer) -> str:
         theirs.decoder = decoders.Fuse()
     else:
         ranks = tokenizer.ranks if isinstance(tokenizer, BPETokenizer) else {bytes([byte]): byte for byte in range(256)}
-        signs = {byte: sign for sign, byte in printable_bytes().items()}
-
-        def written(token: bytes) -> str:
-            return "".join(signs[byte] for byte in token)
-
-        pairs = [(written(left), written(right)) for left, right in merges(ranks)]
-        theirs = Theirs(models.BPE({written(token): rank for token, rank in ranks.items()}, pairs))
+        pairs = [(as_printable(left), as_printable(right)) for left, right in merges(ranks)]
+        theirs = Theirs(models.BPE({as_printable(token): rank for token, rank in ranks.items()}, pairs))
         theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=isinstance(tokenizer, BPETokenizer))
         theirs.decoder = decoders.ByteLevel()
         theirs.add_special_tokens(sorted(special_of(tokenizer), key=special_of(tokenizer).get))

@@ -31,12 +31,17 @@ class Base:
 
     def form(self, home: Path) -> dict[str, Any]:
         """What the form is filled with: `config`, without a text that is not one of those below `home`, which the page offers."""
-        listed = self.config["corpus"] in [source for _, source in texts.choices(home)]
-        return {name: value for name, value in self.config.items() if listed or name != "corpus"}
+        return without_unlisted_text(self.config, home)
 
     def tokenizer(self) -> Path | None:
         """Where the tokens are, unless the next run has its own."""
         return self.run.path / "tokenizer.json" if self.run else None
+
+
+def without_unlisted_text(config: dict[str, Any], home: Path) -> dict[str, Any]:
+    """`config` without a text that is not one of those below `home`, which the page offers."""
+    listed = config["corpus"] in [source for _, source in texts.choices(home)]
+    return {name: value for name, value in config.items() if listed or name != "corpus"}
 
 
 def base_of(root: Path, name: Any) -> Base:

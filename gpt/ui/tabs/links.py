@@ -9,11 +9,12 @@ from gpt.config import FIELDS
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.ui.charts.component import component
-from gpt.ui.server.bases import base_of, offered
+from gpt.ui.server.bases import base_of
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.links import LONGEST, VERSION, Link, read
 from gpt.ui.tabs.controls import NO_PROGRESS
 from gpt.ui.tabs.run_picker import RunPicker
+from gpt.ui.tabs.settings import filled
 from gpt.ui.tabs.visitor import Visitor
 
 
@@ -52,7 +53,7 @@ def form_of(link: Link, home: Path) -> list[Any]:
         return [gr.skip()] * (1 + len(FIELDS))
     base = link.base or base_of(Path(), "quick")
     values = {**base.form(home), **link.settings}
-    return [gr.update(choices=offered(base), value=base.name), *(values.get(each.name, gr.skip()) for each in FIELDS)]
+    return filled(base, values)
 
 
 def weights_of(picker: RunPicker, link: Link) -> list[Any]:

@@ -7,8 +7,7 @@ from typing import Any
 from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, Preset
 from gpt.escape import escaped
 from gpt.runs.run import Run, RunError
-from gpt.ui.server import texts
-from gpt.ui.server.bases import base_of, name_of, saved_config
+from gpt.ui.server.bases import base_of, name_of, saved_config, without_unlisted_text
 
 MOST_COMPARED = 6  # runs beside each other
 
@@ -31,8 +30,7 @@ def as_form(run: Run, root: Path, home: Path) -> tuple[str, dict[str, Any], str]
     preset = min(PRESETS.values(), key=lambda preset: len(differing(config, preset)))
     changes = ", ".join(f"{name} {value}" for name, value in differing(config, preset).items())
     sentence = f"Train has the settings of run {run.name}: those of the preset {preset.name}" + (f", but {changes}." if changes else ".")
-    if config["corpus"] not in [source for _, source in texts.choices(home)]:
-        config = {name: value for name, value in config.items() if name != "corpus"}
+    config = without_unlisted_text(config, home)
     return preset.name, config, escaped(sentence + about_text(config))
 
 

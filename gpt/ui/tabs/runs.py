@@ -9,18 +9,18 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import FIELDS
 from gpt.escape import escaped
 from gpt.runs import cleanup
 from gpt.runs.run import Run, RunError, find_run, list_runs
 from gpt.ui.charts import figures
 from gpt.ui.charts.component import component
-from gpt.ui.server.bases import base_of, offered
+from gpt.ui.server.bases import base_of
 from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import downloads, run_settings
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
 from gpt.ui.tabs.run_table import COLUMNS, best_evaluation, evaluations, table_row
+from gpt.ui.tabs.settings import filled
 from gpt.ui.tabs.visitor import Visitor
 
 MOST_SELECTED = 1000
@@ -103,7 +103,7 @@ def fill_form(jobs: Jobs, filling: Callable, selected: str, visitor: str = "") -
         base, config, sentence = filling(one_of(jobs, selected, "take over"), jobs.root, jobs.access.home(visitor))
         base = base_of(jobs.root, base)
     show_message(sentence)
-    return [gr.update(choices=offered(base), value=base.name), *(config.get(field.name, gr.skip()) for field in FIELDS)]
+    return filled(base, config)
 
 
 def to_focus(elem_id: str) -> str:

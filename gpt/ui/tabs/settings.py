@@ -14,7 +14,7 @@ import gradio as gr
 from gpt.config import CONFIG, FIELDS, PRESETS, Field
 from gpt.errors import UserError
 from gpt.ui.charts.component import component
-from gpt.ui.server.bases import base_of
+from gpt.ui.server.bases import Base, base_of, offered
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.values import text_of
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, control, errors_as_messages
@@ -91,6 +91,11 @@ class Settings:
         """Let a person change the form once `event` has filled it; before, it would overwrite what they typed."""
         event.success(js=WHEN_LOADED.format(method="restored"), **self._shown)
         event.failure(js=WHEN_LOADED.format(method="failed"), **self._shown)
+
+
+def filled(base: Base, values: dict[str, Any]) -> list[Any]:
+    """The list "Start from" with `base` chosen, and the form with `values`; a setting that is not among them stays as it is."""
+    return [gr.update(choices=offered(base), value=base.name), *(values.get(field.name, gr.skip()) for field in FIELDS)]
 
 
 def setting(field: Field) -> gr.components.Component:

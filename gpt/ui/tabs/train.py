@@ -20,13 +20,13 @@ from gpt.training.limits import memory_limit
 from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
 from gpt.ui.server.access import process_identity
-from gpt.ui.server.bases import Base, base_of, offered
+from gpt.ui.server.bases import Base, base_of
 from gpt.ui.server.jobs import Jobs, command_line, training_arguments, with_processes
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs import form_memory, head_formation, loss_reading
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
-from gpt.ui.tabs.settings import PROCESSES, Settings
+from gpt.ui.tabs.settings import PROCESSES, Settings, filled
 from gpt.ui.tabs.visitor import Visitor
 
 
@@ -133,7 +133,7 @@ def take_preset(jobs: Jobs, preset: str, visitor: str = "") -> list[Any]:
     with errors_as_messages():
         chosen = base_of(jobs.root, text_of(preset, "the preset") or "quick")
         values = chosen.form(jobs.access.home(visitor))
-    return [chosen.name, *(values.get(field.name, gr.skip()) for field in FIELDS)]
+    return [chosen.name, *filled(chosen, values)[1:]]  # the list keeps the run it had, so that one can go back to it
 
 
 def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
@@ -141,12 +141,8 @@ def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
     home = jobs.access.home(visitor)
     base, name, values = form_memory.restored(jobs.root, home, memory)
     values["corpus"] = gr.update(choices=texts.choices(home), value=values["corpus"])
-    return [starting_from(base), name, *(values[field.name] for field in FIELDS)]
-
-
-def starting_from(base: Base) -> Any:
-    """The list "Start from" with `base` chosen."""
-    return gr.update(choices=offered(base), value=base.name)
+    start, *settings = filled(base, values)
+    return [start, name, *settings]
 
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:

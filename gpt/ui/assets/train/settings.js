@@ -11,17 +11,17 @@ gpt.views.settings = function (element, props, { trigger, server, choices }) {
     const differing = () => choices.fields.map(({ name }, i) => [name, shown.values[i], choices.presets[shown.preset]?.values[i]])
         .filter(([, value, usual]) => value !== usual);
     // A run to go on from is no preset that the page has known from the beginning: ask what it says, once, and show it then.
-    const asked = new Set();
+    const requested = new Set();
     const learn = async (preset) => {
-        if (!preset || choices.presets[preset] || asked.has(preset)) return;
-        asked.add(preset);
+        if (requested.has(preset)) return;
+        requested.add(preset);
         try {
             const base = await server.base(preset);
             if (!base.values) return;
             choices.presets[preset] = base;
             trigger("select");
         } finally {
-            asked.delete(preset);                                    // the next change asks again, if there was no answer
+            requested.delete(preset);                                // the next change asks again, if there was no answer
         }
     };
     const draw = () => {
