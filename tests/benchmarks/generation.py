@@ -11,9 +11,9 @@ import torch
 from gpt.config import PRESETS
 from gpt.model.gpt2 import GPT2
 from gpt.model.sampling import generate_text
-from gpt.training.device import choose_device
+from gpt.training.device import choose_device, for_writing
 from tests.benchmarks import peer
-from tests.benchmarks.row import Result, Row, Setup, at_least, ratios, yes_no
+from tests.benchmarks.row import NOT_MEASURED, Result, Row, Setup, at_least, ratios, yes_no
 from tests.benchmarks.timing import in_turn, seconds_of
 
 TEMPERATURE, TOP_K = 0.8, 40
@@ -48,9 +48,28 @@ def measure(setup: Setup, base: dict, count: int, target: float, rounds: int, pr
                                                                        "temperature": TEMPERATURE, "top_k": TOP_K})
 
 
+def measure_half(setup: Setup, base: dict, count: int, target: float, rounds: int, prompt: int = 8) -> Result:
+    """The model as the page writes with it, whose weights are bfloat16 where the CPU has units for them, against itself in float32."""
+    model = GPT2({**base, "device": setup.device.type, "seed": setup.seeds[0]}).to(setup.device).eval()
+    halved, words = for_writing(model)
+    if not words:
+        return Result(NOT_MEASURED, notes=["this machine has no fast bfloat16: it writes in float32"])
+    ids = torch.randint(base["vocab_size"], (1, prompt), generator=torch.Generator().manual_seed(setup.seeds[0])).to(setup.device)
+
+    def speed(writer: GPT2) -> float:
+        return count / seconds_of(lambda: generate_text(writer, ids, count, temperature=TEMPERATURE, top_k=TOP_K), setup.device)
+
+    speed(halved), speed(model)
+    speeds = in_turn(rounds, partial(speed, halved), partial(speed, model))
+    found = ratios(*speeds)
+    return Result(yes_no(at_least(target, found)), *speeds, found, notes=["the peer is the same model in float32"])
+
+
 ROWS = (
     Row("generation_small", "writing, 4 layers, width 128, vocabulary 65, 50 tokens after 8, float32, tokens/s", "ours / peer >= 5",
         partial(measure, base=SMALL, count=50, target=5, rounds=20)),
     Row("generation_124m", "writing, 124 M parameters, 24 tokens after 8, float32, tokens/s", "ours / peer >= 1.5",
         partial(measure, base=LARGE, count=24, target=1.5, rounds=7)),
+    Row("generation_124m_bfloat16", "writing, 124 M parameters, 24 tokens after 8, weights in bfloat16 against float32, tokens/s",
+        "bfloat16 / float32 >= 1.6", partial(measure_half, base=LARGE, count=24, target=1.6, rounds=7)),
 )
