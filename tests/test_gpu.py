@@ -47,7 +47,7 @@ def test_a_stopped_run_goes_on_from_where_it_was(tiny, text_file, tmp_path):
             session.stop()
     for _ in Session(tmp_path, "a").events():
         pass
-    assert [row["step"] for row in session.writer.rows()[0] if "loss" in row] == list(range(1, 13))
+    assert [row["step"] for row in session.writer.rows()[0] if "loss" in row] == [10, 12]
     assert session.writer.status()["state"] == "done"
 
 

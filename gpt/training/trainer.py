@@ -24,6 +24,7 @@ from gpt.training.parallel import whole
 from gpt.training.placement import parallel
 
 MOST_ROWS = 1000  # approximate number of training rows of a whole run
+STEPS_PER_ROW_ON_GPU = 10  # at least: for a row the CPU waits for the GPU, which meanwhile gets no work
 
 
 class DivergedError(UserError):
@@ -140,7 +141,7 @@ class Trainer:
             self.step += 1
             self._measure_progress()
             self._ends = self.progress() >= 1
-            due = self.step % steps_per_row(self.step, self.steps) == 0 or self._ends
+            due = self.step % steps_per_row(self.step, self.steps, self.device.type) == 0 or self._ends
             yield Event("step", self._training_row(since) if due else {})
             if due:
                 since = self.clock.seconds()
@@ -342,10 +343,11 @@ def seed_dropout(device: torch.device, seed: int) -> None:
     (torch.default_generator if device.type == "cpu" else torch.get_device_module(device)).manual_seed(seed)
 
 
-def steps_per_row(step: int, steps: int) -> int:
+def steps_per_row(step: int, steps: int, device: str = "cpu") -> int:
     """Number of steps averaged in one training row, so that a run has about MOST_ROWS rows. In a run of unknown length (`steps` is 0)
-    it begins with 1 and doubles each time the number of steps done has doubled."""
-    return math.ceil(steps / MOST_ROWS) if steps else 2 ** (2 * step // MOST_ROWS).bit_length()
+    it begins with 1 and doubles each time the number of steps done has doubled. `device` is the kind of device that trains."""
+    fewest = 1 if device == "cpu" else STEPS_PER_ROW_ON_GPU
+    return max(fewest, math.ceil(steps / MOST_ROWS) if steps else 2 ** (2 * step // MOST_ROWS).bit_length())
 
 
 def tokens_per_step(config: dict) -> int:

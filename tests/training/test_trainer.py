@@ -5,7 +5,9 @@ import math
 
 import pytest
 import torch
+from torch.autograd.profiler_util import FunctionEvent
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
 import gpt.training.trainer
 from gpt.data.dataset import TokenizedText
@@ -221,6 +223,32 @@ def test_a_run_has_about_a_thousand_rows_however_long_it_is():
     assert {steps_per_row(step, 50_000) for step in range(1, 50_001)} == {50}
     assert [steps_per_row(step, 0) for step in (1, 499, 500, 999, 1000, 1999, 2000, 10**6)] == [1, 1, 2, 2, 4, 4, 8, 2048]
     assert sum(step % steps_per_row(step, 0) == 0 for step in range(1, 10**6)) < 4000
+
+
+def test_on_a_gpu_no_row_makes_every_step_wait():
+    assert [steps_per_row(1, steps, "cuda") for steps in (0, 1000, 10_000, 10_001, 50_000)] == [10, 10, 10, 11, 50]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("grad_clip", [0.0, 1.0])
+def test_a_step_asks_for_no_number_and_so_never_waits_for_a_gpu(tiny, tokens, optimizer, grad_clip):
+    trainer = make({**tiny, "optimizer": optimizer, "grad_clip": grad_clip, "grad_accum": 2}, tokens)
+    trainer._update()  # what happens once: the windows of an epoch are shuffled
+    trainer.step += 1
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        trainer._update()
+    assert any(event.name == "aten::mm" for event in trace.events())
+    waiting = {"aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero"}
+    callers = [caller_of(event) for event in trace.events() if event.name in waiting]
+    assert set(callers) <= {"aten::_fused_adamw_"}  # which reads the number of its steps on a CPU only
+
+
+def caller_of(event: FunctionEvent) -> str:
+    """The outermost operation of PyTorch that an event is part of, below the step of an optimizer."""
+    name = event.name
+    while event := event.cpu_parent:
+        name = event.name if event.name.startswith("aten::") else name
+    return name
 
 
 def test_a_run_that_is_extended_goes_on_with_a_rate_for_the_new_end(tiny, tokens):
