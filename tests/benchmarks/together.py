@@ -20,7 +20,9 @@ ONLY_TRAINING = {"precision": "float32", "eval_every": 1_000_000, "eval_tokens":
 def train(config: dict, root: Path, name: str, processes: int) -> list[dict]:
     """Train a run with so many processes, as the page would. Returns its training rows."""
     words = with_processes(training_arguments(config, "", name, root), processes)
-    subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, check=True)
+    done = subprocess.run([sys.executable, *words], cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{processes} processes ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     rows = [json.loads(line) for line in (root / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [row for row in rows if "loss" in row]
 

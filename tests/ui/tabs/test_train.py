@@ -72,7 +72,7 @@ def test_the_price_counts_with_the_vocabulary_that_the_text_offers(jobs, config)
     told = price_of(jobs, "quick", "a", config)
     n = sum(count_parameters({**config, "vocab_size": 26}).values())
     assert told["numbers"][:2] == [[f"{n / 1e6:.2f} M", "parameters"], [size(4 * n), "of weights"]]
-    assert told["numbers"][4] == [f"{config['max_steps']}", "steps"]
+    assert told["numbers"][4] == [f"{config['max_steps']:,}", "steps"]
     unknown = price_of(jobs, "quick", "a", {**config, "max_steps": 0, "max_minutes": 2.0})
     assert unknown["numbers"][4:] == [["as many as fit", "steps"], ["about 2 min 0 s", "here"]]
 
@@ -142,7 +142,7 @@ def test_a_text_too_short_for_the_context_is_told_with_the_remedy(jobs):
     source = str(texts.save_text(jobs.root, "a.txt", b"forty characters in all, the last 4 kept"))
     told = price_of(jobs, "quick", "", {**CONFIG, "corpus": source, "tokenizer": "char"})
     problem, = told["problems"]
-    assert re.search(says("36 tokens", "context_length 64", "65", "lower", "add text"), problem)
+    assert re.search(says("36 tokens", "context_length 128", "129", "lower", "add text"), problem)
 
 
 @pytest.mark.parametrize(("name", "problem"), [("bottles", "bottles | already"), ("../a", "cannot name a run")])
