@@ -136,7 +136,7 @@ FIELDS = (
     _model("qkv_bias", True, "Add a bias to queries, keys and values, as GPT-2 does."),
     _model("tie_weights", True, "Use the token embedding as output head too, as GPT-2 does."),
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
-    _training("optimizer", "muon", "AdamW, or Muon for the matrices with AdamW for the rest.", choices=OPTIMIZERS),
+    _training("optimizer", "muon", "AdamW, or Muon, which moves all directions and all neurons of a matrix alike, with AdamW for what is no matrix.", choices=OPTIMIZERS),
     _training("learning_rate", 0.01, "Size of a step at its highest.", 1e-9, 0.1, 0.0001, changeable=True, stops=_decades(-4, -1), prominent=True),
     _training("batch", 8, "Windows of text per step.", 1, 1024, 1, stops=_DOUBLING[:14], prominent=True),
     _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1, stops=_DOUBLING[:10]),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gpt.training.parallel import part, whole
 
 MOMENTUM = 0.85  # the usual 0.95 averages over too many steps for runs of a few hundred
+ROW_AVERAGE = 0.95  # of the mean square of each row of a step, from step to step
 NUMBERS_AT_ONCE = 4_000_000  # of the matrices in one product: many small ones are faster together, large ones only take memory
 
 
@@ -65,7 +66,8 @@ class Muon(torch.optim.Optimizer):
                 scale = group["lr"] * 0.2 * steps.shape[-1] ** 0.5
                 for parameter, step in zip(parameters, steps.split([len(each) for each in momenta]), strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(part(as_parameter(step, parameter.shape), parameter), alpha=scale)
+                    step = self._evened(part(as_parameter(step, parameter.shape), parameter), parameter)
+                    parameter.sub_(step, alpha=scale)
 
     def _momentum(self, parameter: nn.Parameter) -> Tensor:
         """Nesterov momentum: the running average of gradients, averaged once more with the current gradient."""
@@ -74,6 +76,17 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
         return parameter.grad.lerp(state["momentum"], MOMENTUM)
+
+
+    def _evened(self, step: Tensor, parameter: nn.Parameter) -> Tensor:
+        """Divide each row of a step by the root of the running average of its mean square, and bring the whole back to its length (NorMuon,
+        Li et al. 2025, 2510.05491): an orthogonal step still moves some neurons, the rows, more than others, for many steps in a row."""
+        state, squares = self.state[parameter], step.square().mean(dim=1, keepdim=True)  # (rows, 1)
+        if "row_squares" not in state:
+            state["row_squares"] = squares.clone()
+        state["row_squares"].lerp_(squares, 1 - ROW_AVERAGE)
+        evened = step * (state["row_squares"] + 1e-10).rsqrt()
+        return evened * (step.norm() / (evened.norm() + 1e-10))
 
 
 def shape_of_matrices(rows: int, columns: int) -> tuple[int, int, int]:

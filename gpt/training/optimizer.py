@@ -85,8 +85,10 @@ class MuonAndAdamW(AdamWAlone):
 
     @classmethod
     def state_numbers(cls, config: dict) -> int:
-        """Muon keeps one average of each matrix, AdamW two: this saves 12 C^2 numbers per layer."""
-        return super().state_numbers(config) - 12 * config["n_layers"] * config["emb_dim"] ** 2
+        """Muon keeps one average of each matrix, AdamW two: this saves 12 C^2 numbers per layer. It also keeps one number of each row:
+        3C of queries, keys and values, 4C that the feed-forward layer expands to, and C of each projection."""
+        C = config["emb_dim"]
+        return super().state_numbers(config) - config["n_layers"] * (12 * C * C - 9 * C)
 
     @classmethod
     def update_numbers(cls, config: dict) -> int:

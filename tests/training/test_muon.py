@@ -60,7 +60,8 @@ def test_queries_keys_and_values_are_made_orthogonal_apart():
     weight.grad = random(12, 4, seed=1)
     Muon([weight], lr=0.1, weight_decay=0.0).step()
     for step, gradient in zip(weight.data.split(4), weight.grad.split(4), strict=True):
-        torch.testing.assert_close(step, -0.1 * 0.2 * 2 * orthogonalise(gradient[None])[0])  # sqrt(4) = 2
+        assert torch.cosine_similarity(step.flatten(), -orthogonalise(gradient[None]).flatten(), dim=0) > 0.98
+    torch.testing.assert_close(weight.data.norm(), 0.1 * 0.2 * 2 * orthogonalise(weight.grad.view(3, 4, 4)).norm())  # sqrt(4) = 2
 
 
 def test_muon_reduces_a_quadratic():
@@ -76,14 +77,43 @@ def test_muon_reduces_a_quadratic():
         loss.backward()
         muon.step()
         losses.append(loss.item())
-    assert losses[-1] < 0.01 * losses[0]
+    assert losses[-1] < 0.02 * losses[0]
 
 
 def test_muons_first_step_is_orthogonal_and_as_large_as_promised():
     weight = nn.Parameter(torch.zeros(4, 9))
-    weight.grad = torch.randn(4, 9, generator=torch.Generator().manual_seed(1))
+    weight.grad = random(4, 9, seed=1)
     Muon([weight], lr=0.1, weight_decay=0.0).step()
-    torch.testing.assert_close(weight.data, -0.1 * 0.2 * 3 * orthogonalise(weight.grad[None])[0])  # sqrt(9) = 3
+    orthogonal = orthogonalise(weight.grad[None])[0]
+    assert torch.cosine_similarity(weight.data.flatten(), -orthogonal.flatten(), dim=0) > 0.98
+    torch.testing.assert_close(weight.data.norm(), 0.1 * 0.2 * 3 * orthogonal.norm())  # sqrt(9) = 3
+
+
+def test_rows_that_would_move_more_for_many_steps_are_slowed_down():
+    weight = nn.Parameter(torch.zeros(12, 3))
+    muon, lengths = Muon([weight], lr=0.1, weight_decay=0.0), []
+    gradient = random(12, 3, seed=1)
+    orthogonal = orthogonalise(gradient.T[None])[0].T
+    assert orthogonal.norm(dim=1).max() > 1.5 * orthogonal.norm(dim=1).min()
+    for _ in range(3):
+        before, weight.grad = weight.data.clone(), gradient.clone()
+        muon.step()
+        lengths.append((weight.data - before).norm(dim=1))
+    for each in lengths:
+        torch.testing.assert_close(each, each.mean().expand(12), rtol=0.02, atol=0)
+
+
+def test_state_that_was_saved_before_rows_were_averaged_can_be_gone_on_from():
+    weight = nn.Parameter(random(6, 3, seed=1))
+    weight.grad = random(6, 3, seed=2)
+    muon = Muon([weight], lr=0.1, weight_decay=0.0)
+    muon.step()
+    saved = muon.state_dict()
+    del saved["state"][0]["row_squares"]
+    other = Muon([weight], lr=0.1, weight_decay=0.0)
+    other.load_state_dict(saved)
+    other.step()
+    assert weight.data.isfinite().all()
 
 
 def test_muons_decay_shrinks_the_weights():
