@@ -32,7 +32,16 @@ from gpt.runs.run import DEFAULT_ROOT, check_name, new_name
 from gpt.runs.session import Session
 from gpt.terminal import INTERRUPTED, SignalHandler, call_if_not_handled, end_at_once, output_may_end, stop_signals
 from gpt.training.device import free_bytes, prefer_to_be_killed
-from gpt.training.distributed import Processes, RunIsOver, ended_at_once, joined_processes, lost_contact, rank_here, restarts_here
+from gpt.training.distributed import (
+    Processes,
+    RunIsOver,
+    end_process,
+    ended_at_once,
+    joined_processes,
+    lost_contact,
+    rank_here,
+    restarts_here,
+)
 from gpt.training.follower import follow
 from gpt.training.limits import memory_limit
 from gpt.training.trainer import DivergedError, Event
@@ -253,3 +262,4 @@ class Progress:
 
 if __name__ == "__main__":
     main()
+    end_process()

@@ -271,9 +271,20 @@ def ended_at_once() -> Iterator[None]:
             raise
         if not isinstance(error, SystemExit):
             traceback.print_exc()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(error.code if isinstance(error, SystemExit) else 1)
+        _end_now(error.code if isinstance(error, SystemExit) else 1)
+
+
+def end_process() -> None:
+    """End a process that has trained together with others, without the destructors of PyTorch, which can abort it while a thread of gloo
+    still runs (2.13). Functions registered with atexit are not called."""
+    if _number("WORLD_SIZE", 1) > 1:
+        _end_now(0)
+
+
+def _end_now(code: int) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def backends() -> str:

@@ -32,7 +32,8 @@ class Losses:
     def by_context(self) -> list[tuple[int, float]]:
         """(tokens that the model could look back on, mean loss in nats per token), for each group of neighbouring positions; the first
         number is the largest of its group."""
-        ends = [end for end in group_ends(len(self.nats)) if self.tokens[end - 1]]
+        reached = sum(count > 0 for count in self.tokens)  # positions, fewer than the context if the text is shorter
+        ends = group_ends(reached)
         groups = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
         return [(group.stop, sum(self.nats[group]) / sum(self.tokens[group])) for group in groups]
 
@@ -47,8 +48,8 @@ def group_ends(context_length: int) -> list[int]:
 
 
 def add_up(losses: list[Tensor], targets: list[Tensor], byte_lengths: Tensor, context_length: int) -> Losses:
-    """Losses and targets of batches, (B, T) each, where T may be shorter than `context_length` in the last. They are added in float64,
-    which not every GPU has, on the CPU, which waits for the GPU once."""
+    """Losses and targets of batches, (B, T) each, where T may be shorter than `context_length` in the last. They are added on the
+    CPU in float64, which not every GPU has."""
     widths = [each.shape[1] for each in losses]
     sums = torch.cat([each.sum(dim=0) for each in losses]).cpu() if losses else torch.zeros(0)
     nats, tokens = torch.zeros(2, context_length, dtype=torch.float64)

@@ -13,7 +13,8 @@ NUMBERS_AT_ONCE = 4_000_000  # of the matrices in one product: many small ones a
 
 
 def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """(N, n, m) with n <= m -> the same matrices with all singular values, except tiny ones, set to about 1 (0.7 to 1.2), in float32.
+    """(N, n, m) with n <= m -> about the nearest orthogonal matrices, in float32: their singular values, except tiny ones, are about 1
+    (0.7 to 1.2), and the cosine to the nearest ones is above 0.95.
 
     Four rounds of the Newton-Schulz iteration x <- (a + b g + c g^2) x with g = x x' and Jordan's coefficients. Before the first, each
     row is divided by the root of its sum of |g|: then no singular value is above 1, and most are closer to it than after division by the
@@ -45,12 +46,13 @@ def orthogonalise_flops(n: int, m: int) -> float:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose step is made orthogonal, so that it moves all directions of a matrix equally (Jordan et al. 2024).
+    """Momentum whose step is made orthogonal, so that it moves all directions of a matrix equally (Jordan et al. 2024), and then its rows
+    alike (`_evened`).
 
-    The step is scaled to AdamW's usual size, 0.2 * sqrt(max(rows, columns)) (Liu et al. 2025, 2502.16982), so that one
-    learning rate works for both. torch.optim.Muon does the same, but always in bfloat16 and one matrix at a time: on a CPU
-    without bfloat16 units it takes a hundred times as long as this class, which computes in the run's number format and updates the
-    matrices of one shape together.
+    The step is scaled to AdamW's usual size, 0.2 * sqrt(max(n, m)) for a matrix of (n, m) (Liu et al. 2025, 2502.16982), so that one
+    learning rate works for both. torch.optim.Muon is the plain form, always in bfloat16 and one matrix at a time: on a CPU without
+    bfloat16 units it takes a hundred times as long as this class, which computes in the run's number format and updates the matrices of
+    one shape together.
     """
 
     def __init__(self, params, lr: float, weight_decay: float, dtype: torch.dtype = torch.float32):
@@ -76,7 +78,6 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
         return parameter.grad.lerp(state["momentum"], MOMENTUM)
-
 
     def _evened(self, step: Tensor, parameter: nn.Parameter) -> Tensor:
         """Divide each row of a step by the root of the running average of its mean square, and bring the whole back to its length (NorMuon,

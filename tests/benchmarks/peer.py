@@ -60,7 +60,8 @@ def build(config: dict) -> nn.Module:
 def loss_of(model: nn.Module, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """(B, T) ids and the tokens that follow them -> cross-entropy in nats; with reduction "none", (B, T)."""
     logits = model(input_ids=ids, use_cache=False).logits  # (B, T, V)
-    return F.cross_entropy(logits.mT, targets, reduction=reduction)
+    losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+    return losses.view(targets.shape) if reduction == "none" else losses
 
 
 class Training:

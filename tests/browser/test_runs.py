@@ -46,14 +46,14 @@ def toast(page: Page, words: str | re.Pattern) -> None:
     expect(page.get_by_test_id("toast-body").last).to_contain_text(words, timeout=PATIENT)
 
 
-def test_what_context_buys_is_drawn_under_the_curves(open_page, root):
+def test_the_loss_by_context_is_drawn_under_the_curves(open_page, root):
     page = opened(open_page())
     select_only(page, "hostile")
     T = find_run(root, "hostile").config()["config"]["context_length"]
-    section = page.locator("#runs-chart", has=page.get_by_role("heading", name="What context buys"))
+    section = page.locator("#runs-chart", has=page.get_by_role("heading", name="Loss by context"))
     expect(section.locator(".gpt-small").last).to_contain_text(re.compile(rf"hostile: .* with one token to look back on, .* with {T:,}"))
     expect(section.get_by_role("img", name=re.compile("to look back on"))).to_be_visible()
-    expect(section.locator("h3 + .gpt-chart .scatterlayer .js-line")).to_have_count(1)
+    expect(section.locator("h3 ~ .gpt-chart .scatterlayer .js-line")).to_have_count(1)
 
 
 @pytest.mark.usefixtures("two_copies")

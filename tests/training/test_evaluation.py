@@ -48,6 +48,8 @@ def test_losses_are_added_by_position_and_a_short_window_counts_where_it_has_tok
 
 def test_a_position_that_no_window_reaches_has_no_loss():
     assert Losses([4.0, 0.0, 0.0], [2.0, 0.0, 0.0], 9.0).by_context() == [(1, 2.0)]
+    shorter = Losses([1.0] * 29 + [0.0] * 3, [1.0] * 29 + [0.0] * 3, 9.0)
+    assert shorter.by_context()[-2:] == [(23, 1.0), (29, 1.0)]  # the tokens after the last whole group are in one of their own
 
 
 def test_the_trainers_losses_by_context_are_those_of_the_model(tiny):

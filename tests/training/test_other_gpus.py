@@ -49,12 +49,15 @@ def test_a_run_on_another_gpu_learns_what_a_cpu_learns(trained_there):
     (there, about), (here, _) = trained_there["auto"], trained_there["cpu"]
     assert (about["device"], about["precision"]) == ("Fake GPU", "float32")
     assert "nobody has tried" in about["precision_reason"]
-    for name in ("loss", "val_loss", "grad_norm"):
-        assert [row[name] for row in there if name in row] == pytest.approx([row[name] for row in here if name in row], rel=1e-4)
+    for name in ("loss", "grad_norm"):  # there every tenth step has a row, and the last one
+        each = [row[name] for row in here if name in row]
+        assert [row[name] for row in there if name in row] == pytest.approx([sum(each[:10]) / 10, sum(each[10:]) / 2], rel=1e-4)
+    assert [row["val_loss"] for row in there if "val_loss" in row] == pytest.approx([row["val_loss"] for row in here if "val_loss" in row],
+                                                                                    rel=1e-4)
     samples = [[row["text"] for row in rows if row.get("kind") == "sample"] for rows in (there, here)]
     assert samples[0] == samples[1] != []
     assert [row["step"] for row in there if row.get("kind") == "heads"] == [row["step"] for row in here if row.get("kind") == "heads"]
-    assert [row["step"] for row in there if "loss" in row] == list(range(1, 13))
+    assert [row["step"] for row in there if "loss" in row] == [10, 12]
 
 
 def test_its_free_memory_is_asked_of_it(trained_there):

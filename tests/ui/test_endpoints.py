@@ -169,7 +169,7 @@ def test_fields_that_are_missing_or_unknown_are_told_by_the_client(client, value
     ({"settings": {"max_steps": 0}}, "max_steps | end"), ({"settings": [1]}, "settings is '[1]' | object"),
     ({"settings": {"corpus": "/etc/passwd"}}, "text | this page"), ({"corpus": "../../etc/passwd"}, "text | this page"),
     ({"corpus": 7}, "corpus is '7' | text"), ({"text": 7}, "the text is '7'"), ({"text": " \n"}, "the text is empty"),
-    ({"text": "too short"}, "tokens | context_length 64"), ({"preset": "slow"}, "no preset 'slow'"),
+    ({"text": "too short"}, "tokens | context_length 128"), ({"preset": "slow"}, "no preset 'slow'"),
     ({"run": "bottles"}, "bottles | already"), ({"run": "../a"}, "cannot name a run"), ({"run": 5}, "the name of the run is '5'"),
 ])
 def test_a_bad_start_starts_nothing(client, values, told):
@@ -186,7 +186,7 @@ def test_a_text_with_which_nothing_begins_is_not_kept(client, jobs):
 
 
 @pytest.mark.parametrize(("values", "begun"), [
-    ({}, ("stories", 700)), ({"preset": "induction"}, ("repeats", 400)), ({"preset": "induction", "corpus": "stories"}, ("stories", 400)),
+    ({}, ("stories", 1000)), ({"preset": "induction"}, ("repeats", 400)), ({"preset": "induction", "corpus": "stories"}, ("stories", 400)),
     ({"settings": {"max_steps": 30.0}}, ("stories", 30))])
 def test_what_is_not_given_is_the_presets_own(client, jobs, monkeypatch, values, begun):
     started = []

@@ -2,6 +2,8 @@
 // the same figure serves light and dark. A plot redraws in place: zoom and hover survive an update.
 gpt.plots = new Set();
 
+gpt.ABOUT_CONTEXT = "The loss by how many tokens the model can look back on: where the curve is flat, more text before does not help it.";
+
 // gpt.plot(element, {aspect, height, label, csv, name: functions that return its numbers and its file's name}) -> {show(figure), onclick, onhover, onzoom, fit(layout, width, data)}
 gpt.plot = function (element, options) {
     const area = gpt.make("div", "gpt-plot");

@@ -21,8 +21,8 @@ function addLearning(contents) {
     addChart(chart, { height: 340, label: "training and validation loss over steps" });
     if (contents.formed.length) addList(contents.formed.map(({ text }) => text));
     if (contents.context) {
-        add("h2", "What context buys");
-        add("p", "The loss by how many tokens the model can look back on: where the curve is flat, more text before does not help it.", "gpt-small");
+        add("h2", "Loss by context");
+        add("p", gpt.ABOUT_CONTEXT, "gpt-small");
         addChart(contents.context, { height: 300, label: "loss by context" });
     }
     if (!contents.samples.length) return;

@@ -159,15 +159,18 @@ gpt.views.figure = function (element, props, { watch }) {
     show();
 };
 
-// What context buys: the loss by how many tokens the model can look back on, if it was measured.
+// The loss by how many tokens the model can look back on, if it was measured.
 gpt.contextChart = function () {
-    const title = gpt.make("h3", "", "What context buys"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
-    const element = gpt.wrap("div", "", title, chart, twin), plot = gpt.plot(chart, { height: 300, label: "loss by context" });
+    const title = gpt.make("h3", "", "Loss by context"), chart = gpt.make("div", "gpt-chart"), twin = gpt.make("p", "gpt-small");
+    const about = gpt.make("p", "gpt-small", gpt.ABOUT_CONTEXT);
+    const element = gpt.wrap("div", "", title, about, chart, twin);
+    let plot = null;
     const show = (figure) => {
         element.hidden = !figure;
         if (!figure) return;
         twin.textContent = figure.layout.meta.description;
         figure.data.forEach((trace) => { trace.name = gpt.plain(trace.name); });
+        plot ??= gpt.plot(chart, { height: 300, label: "loss by context" });
         plot.show(figure);
     };
     return { element, show };

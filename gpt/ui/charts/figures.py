@@ -88,9 +88,11 @@ def context_curve(row: dict[str, Any]) -> tuple[list[int], list[float]] | None:
     try:
         pairs = [(int(count), float(loss)) for count, loss in row["by_context"]]
         per_byte = row["bits_per_byte"] / row["val_loss"]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return None
-    return ([count for count, _ in pairs], [round(loss * per_byte, 4) for _, loss in pairs]) if pairs else None
+    if not pairs or not all(count > 0 and math.isfinite(loss * per_byte) for count, loss in pairs):
+        return None
+    return [count for count, _ in pairs], [round(loss * per_byte, 4) for _, loss in pairs]
 
 
 def line_style(i: int) -> dict[str, Any]:

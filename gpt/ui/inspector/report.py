@@ -21,7 +21,7 @@ from gpt.ui.charts import figures, maps
 from gpt.ui.charts.component import ASSETS, CSS, PLOTLY_JS, as_script
 from gpt.ui.inspector import roles
 from gpt.ui.server.jobs import command_line, training_arguments
-from gpt.ui.server.training_status import duration, thinned
+from gpt.ui.server.training_status import best_of, duration, evaluations_of, thinned
 
 MOST_SAMPLES = 6
 MOST_TOKENS = 96  # of the text on which the heads are shown
@@ -51,20 +51,16 @@ def contents(run: Run) -> dict[str, Any]:
     config = {**CONFIG, **about["config"]}
     return {
         "name": run.name, "summary": summary(about, status), "facts": facts(about, status, config),
-        "loss": {"chart": figures.loss_chart(status["steps"]), "rows": [row for row in thinned(rows) if row.keys() & {"loss", "val_loss"}]},
-        "context": context(run.name, rows),
+        "loss": {"chart": figures.loss_chart(status["steps"]),
+                 "rows": [{name: value for name, value in row.items() if name != "by_context"} for row in thinned(rows)
+                          if row.keys() & {"loss", "val_loss"}]},
+        "context": figures.losses_by_context([(run.name, best_of(evaluations_of(rows)))]),
         "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],
         "formed": [{"step": row["step"], "text": escaped(row["text"])} for row in rows if row.get("kind") == "formed"],
         "heads": heads(run, rows), "questions": questions(about["config"], rows),
         "command": command_line(words_for(run.name, about)),
         "config": [[field.name, str(config[field.name]), field.help, config[field.name] != field.default] for field in FIELDS],
     }
-
-
-def context(name: str, rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The best evaluation's loss by how many tokens the model could look back on, if it was measured."""
-    best = min((row for row in rows if row.get("val_loss") is not None), key=lambda row: row["val_loss"], default={})
-    return figures.losses_by_context([(name, best)])
 
 
 def words_for(name: str, about: dict[str, Any]) -> list[str]:

@@ -75,6 +75,19 @@ def stop_pending(run: Run) -> bool:
         return False
 
 
+def evaluations_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Step, tokens, seconds, validation loss, bits per byte and, if they were measured, the losses by context of every evaluation among
+    `rows`. One that a hand has damaged is left out."""
+    names = ("step", "tokens", "seconds", "val_loss", "bits_per_byte")
+    return [{**{name: row[name] for name in names}, "by_context": row.get("by_context")} for row in rows
+            if all(isinstance(row.get(name), (int, float)) for name in names)]
+
+
+def best_of(evaluations: list[dict[str, Any]]) -> dict[str, Any]:
+    """The evaluation with the lowest loss; {} if there is none."""
+    return min(evaluations, key=lambda row: row["val_loss"], default={})
+
+
 def thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """As many of `rows`, in order, as a page can draw: every n-th of many training rows or evaluations, with the last one, and the
     newest of many samples."""

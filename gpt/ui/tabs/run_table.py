@@ -8,7 +8,7 @@ from typing import Any
 from gpt.escape import escaped
 from gpt.runs.cleanup import size, size_of
 from gpt.runs.run import Run, RunError
-from gpt.ui.server.training_status import STATES, duration
+from gpt.ui.server.training_status import STATES, best_of, duration, evaluations_of
 
 COLUMNS = [{"key": key, "label": label} for key, label in (
     ("name", "run"), ("state", "state"), ("text", "text"), ("tokenizer", "tokens"), ("parameters", "parameters"), ("step", "steps"),
@@ -72,11 +72,11 @@ def _readable_row(run: Run) -> dict[str, Any]:
 
 def best_evaluation(run: Run) -> dict[str, Any]:
     """The evaluation with the lowest loss; {} if there is none."""
-    return min(evaluations(run), key=lambda row: row["val_loss"], default={})
+    return best_of(evaluations(run))
 
 
 def evaluations(run: Run) -> list[dict[str, Any]]:
-    """Step, tokens, seconds, validation loss, bits per byte and, if they were measured, the losses by context of every evaluation."""
+    """Every evaluation of a run, as evaluations_of describes it."""
     try:
         about = (run.path / "metrics.jsonl").stat()
     except FileNotFoundError:
@@ -87,6 +87,4 @@ def evaluations(run: Run) -> list[dict[str, Any]]:
 @functools.lru_cache(maxsize=1024)
 def _read_evaluations(path: Path, _modified: int, _size: int) -> tuple[dict[str, Any], ...]:
     """A run's rows are read again only when there are other ones: a thousand rows take ten milliseconds."""
-    names = ("step", "tokens", "seconds", "val_loss", "bits_per_byte")
-    return tuple({**{name: row[name] for name in names}, "by_context": row.get("by_context")} for row in Run(path).rows()[0]
-                 if all(isinstance(row.get(name), (int, float)) for name in names))
+    return tuple(evaluations_of(Run(path).rows()[0]))

@@ -56,9 +56,9 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
     delivered = component("delivery", elem_id="delivered")
     chart = component("figure", elem_id="runs-chart")
 
-    filled = {"fn": partial(fill, jobs, quota), "inputs": selected, "outputs": [table, chart, selected], **NO_PROGRESS}
+    refilled = {"fn": partial(fill, jobs, quota), "inputs": selected, "outputs": [table, chart, selected], **NO_PROGRESS}
     closed_questions = {**ACTIONS_ONLY, "outputs": [actions, deleting, renaming], **NO_PROGRESS}
-    tab.select(**filled)
+    tab.select(**refilled)
     tab.select(**closed_questions)
     table.select(**closed_questions)
     # the queue keeps the order, so that the later of two answers is the one shown
@@ -70,13 +70,13 @@ def build(jobs: Jobs, tab: gr.Tab, quota: DiskQuota, visitor: Visitor) -> tuple[
     question.success(None, js=to_focus("confirm-delete"))
     deleted = confirm.click(partial(delete_runs, jobs), [question_names, visitor.key], **QUEUED)
     for after in (deleted.success, deleted.failure):  # in Gradio 6.31 `then` is for success only; of several runs, some may be gone
-        after(**filled).then(**closed_questions).then(None, js=to_focus("delete"))
+        after(**refilled).then(**closed_questions).then(None, js=to_focus("delete"))
     keep_runs.click(**closed_questions).then(None, js=to_focus("delete"))
 
     named = rename.click(partial(ask_for_a_name, jobs), selected, [actions, renaming, name, question_names], js=TICKED, **QUEUED)
     named.success(None, js=to_focus("new-name"))
     done = gr.on([accept.click, name.submit], partial(rename_run, jobs), [question_names, name, visitor.key], selected, **QUEUED)
-    done.success(**filled).success(**closed_questions).then(None, js=to_focus("rename"))
+    done.success(**refilled).success(**closed_questions).then(None, js=to_focus("rename"))
     leave.click(**closed_questions).then(None, js=to_focus("rename"))
 
     for button, name, pack in ((download, "Download", downloads.zip_of), (report, "Report", downloads.report_of),

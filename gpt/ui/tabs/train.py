@@ -141,8 +141,8 @@ def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
     home = jobs.access.home(visitor)
     base, name, values = form_memory.restored(jobs.root, home, memory)
     values["corpus"] = gr.update(choices=texts.choices(home), value=values["corpus"])
-    start, *settings = filled(base, values)
-    return [start, name, *settings]
+    start_from, *settings = filled(base, values)
+    return [start_from, name, *settings]
 
 
 def start(jobs: Jobs, preset: str, name: str, *values: Any) -> None:

@@ -1,6 +1,7 @@
 """Charts as JSON: what is drawn, and which colours it names."""
 
 import json
+import math
 import re
 
 import pytest
@@ -70,7 +71,8 @@ def test_losses_by_context_are_in_bits_per_byte_and_runs_without_them_are_left_o
     assert figure["layout"]["meta"]["description"] == "new: 3.00 bits per byte with one token to look back on, 0.75 with 8"
 
 
-@pytest.mark.parametrize("by_context", [None, [], 3, "text", [3], [[1]], [[1, "x"]], [[1, None]]])
+@pytest.mark.parametrize("by_context", [None, [], 3, "text", [3], [[1]], [[1, "x"]], [[1, None]], [[0, 1.0]],
+                                        [[1e999, 1.0]], [[1, math.nan]], [[1, 10**400]]])
 def test_losses_by_context_that_cannot_be_read_are_none(by_context):
     assert losses_by_context([("a", {**BEST, "by_context": by_context})]) is None
     assert losses_by_context([("a", {**BEST, "by_context": [[1, 2.0]], "val_loss": 0.0})]) is None
