@@ -67,9 +67,9 @@ class Muon(torch.optim.Optimizer):
                 steps = orthogonalise(torch.cat(momenta), self.dtype)  # (N, n, m)
                 scale = group["lr"] * 0.2 * steps.shape[-1] ** 0.5
                 for parameter, step in zip(parameters, steps.split([len(each) for each in momenta]), strict=True):
+                    step = self._evened(as_parameter(step, parameter.shape), parameter)
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    step = self._evened(part(as_parameter(step, parameter.shape), parameter), parameter)
-                    parameter.sub_(step, alpha=scale)
+                    parameter.sub_(part(step, parameter), alpha=scale)
 
     def _momentum(self, parameter: nn.Parameter) -> Tensor:
         """Nesterov momentum: the running average of gradients, averaged once more with the current gradient."""
