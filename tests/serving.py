@@ -46,12 +46,19 @@ def serve(root: Path | str, port: int, *flags: str, forked: bool = True, command
 
 
 @contextmanager
-def served(root: Path | str, *flags: str, forked: bool = True, **environment: str) -> Iterator[str]:
+def served(root: Path | str, *flags: str, **more: str | bool) -> Iterator[str]:
     """The address at which `serve` serves the page. Raises RuntimeError if it never is, or does not end cleanly."""
+    with server(root, *flags, **more) as (url, _):
+        yield url
+
+
+@contextmanager
+def server(root: Path | str, *flags: str, forked: bool = True, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The same, with the process."""
     port = free_port()
     demo = serve(root, port, *flags, forked=forked, **environment)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", demo
     finally:
         demo.terminate()
         demo.wait(timeout=60)

@@ -124,8 +124,8 @@ class TestRows:
         assert 0 < found.raw["share_of_float32_rate"]["ours"] < 1
 
     def test_writing_gives_as_many_tokens_as_asked_for(self, setup):
-        base = {**PRESETS["gpt2-classic"].config, **SMALL, "tokenizer": "char", "vocab_size": 50}
-        found = generation.measure(setup, base, count=4, target=0.0, rounds=2, prompt=3)
+        base = {**PRESETS["gpt2-classic"].config, **SMALL, "tokenizer": "char", "vocab_size": 50, "context_length": 16}
+        found = generation.measure(setup, base, count=4, target=0.0, rounds=2)
         assert (found.reached, len(found.ours), len(found.peer)) == ("yes", 2, 2)
 
     def test_two_processes_and_accumulated_halves_lie_on_the_curve_of_one(self, setup):

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import filelock
 
-from gpt.runs.run import Run, RunError, check_name, list_runs
+from gpt.runs.run import CONTROL_FILES, Run, RunError, check_name, list_runs
 from gpt.runs.storage import replace
 from gpt.words import listed
 
@@ -177,7 +177,7 @@ def _open_all(top: Path, opened: contextlib.ExitStack) -> list[tuple[str, Binary
         folders[:] = sorted(name for name in folders if not name.endswith(LEFTOVER))
         for name in sorted(names):
             path = Path(parent) / name
-            if name in (".lock", "control") or name.endswith(LEFTOVER) or not stat.S_ISREG(path.lstat().st_mode):
+            if name in (".lock", *CONTROL_FILES) or name.endswith(LEFTOVER) or not stat.S_ISREG(path.lstat().st_mode):
                 continue
             source = opened.enter_context(path.open("rb"))
             files.append((path.relative_to(top).as_posix(), source, os.fstat(source.fileno())))

@@ -36,6 +36,7 @@ DEFAULT_ROOT = "checkpoints"
 FORMAT = 3  # of the folder, and of what a model does with its weights
 FILES_BEFORE_CONFIG = {".lock", "snapshots", "status.json", "tokenizer.json", "probes.safetensors", "log.txt"}
 COMMANDS = ("pause", "resume", "stop", "snapshot")  # and "extend N"
+CONTROL_FILES = ("stop", "control")  # in which they come: a stop has its own, so that no other command can take its place
 FINAL_STATES = ("done", "stopped", "failed")
 STATES = ("starting", "running", "pausing", "paused", "stopping", *FINAL_STATES)
 
@@ -155,11 +156,8 @@ class Run:
         check_command(command)
         if not self.is_alive():
             raise RunError(f"run {self.name} is not running, so it cannot {command}")
-        with contextlib.suppress(FileNotFoundError):
-            if (self.path / "control").read_text() == "stop":
-                return  # a pending stop is not replaced by a later command
         try:
-            write_atomically(self.path / "control", command.encode())
+            write_atomically(self.path / ("stop" if command == "stop" else "control"), command.encode())
         except OSError as error:
             raise RunError(f"run {self.name} cannot be asked to {command}, since its folder cannot be written ({error.strerror}): "
                            "make room there, or end it with Ctrl+C or stop-now") from error

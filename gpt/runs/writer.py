@@ -21,7 +21,7 @@ from gpt.config import table_version
 from gpt.data.tokenizer import Tokenizer
 from gpt.interpret.probes import Probes
 from gpt.runs.locks import start_time
-from gpt.runs.run import FORMAT, Run, RunError, check_command, damage_as_run_error
+from gpt.runs.run import CONTROL_FILES, FORMAT, Run, RunError, check_command, damage_as_run_error
 from gpt.runs.storage import (
     DamagedFile,
     append_line,
@@ -74,7 +74,7 @@ class RunWriter(Run):
         try:
             (self.path / "snapshots").mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=1)
-            for left in ("control", "*.new", "*/*.new"):  # by a process that was killed, or that asked one that was
+            for left in (*CONTROL_FILES, "*.new", "*/*.new"):  # by a process that was killed, or that asked one that was
                 for path in self.path.glob(left):
                     path.unlink()
         except filelock.Timeout:
@@ -152,13 +152,13 @@ class RunWriter(Run):
         append_line(self.path / "log.txt", text.rstrip("\n").encode("utf-8", errors="replace"))
 
     def command(self) -> str | None:
-        """The command that a reader gave since the last call, or None."""
+        """The command that a reader gave since the last call, or None. A stop comes before any other."""
         aside = self.path / "control.taken.new"
-        try:
-            os.replace(self.path / "control", aside)  # what comes from now on is another command
-            return check_command(aside.read_text())
-        except (OSError, RunError):
-            return None
+        for name in CONTROL_FILES:
+            with contextlib.suppress(OSError, RunError):
+                os.replace(self.path / name, aside)  # what comes from now on is another command
+                return check_command(aside.read_text())
+        return None
 
     # What it has learned
 

@@ -20,24 +20,28 @@ def orthogonalise(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tenso
     row is divided by the root of its sum of |g|: then no singular value is above 1, and most are closer to it than after division by the
     norm, which saves the fifth round (Boissin et al. 2025, 2512.04632).
 
-    The polynomials of two rounds are computed from one g, on its small square side; they commute, so the g of the second is p g p. From
-    a further round without a new g, bfloat16 (`dtype` is that of the products) would lose the small singular values.
+    Two rounds share one g: their polynomials p are computed from it on the small square side, and commute, so the g of the second round
+    is p g p. From a third round without a new g, bfloat16 (`dtype` is that of the products) would lose the small singular values.
     """
-    def polynomial(g: Tensor) -> Tensor:
-        result = torch.baddbmm(g, g, g, beta=-4.7750, alpha=2.0315)
-        result.diagonal(dim1=-2, dim2=-1).add_(3.4445)
-        return result
-
     x = (matrices / (matrices.norm(dim=(-2, -1), keepdim=True) + 1e-7)).to(dtype)  # half precision would lose the squares of small numbers
-    for i in range(2):
-        gram = x @ x.mT  # (N, n, n)
-        if i == 0:
-            scale = (gram.abs().sum(dim=-1, keepdim=True, dtype=torch.float32) + 1e-7).rsqrt().to(dtype)  # (N, n, 1)
-            x, gram = x * scale, gram * scale * scale.mT
-        first = polynomial(gram)
-        second = polynomial(first @ gram @ first)
-        x = second @ first @ x
-    return x.float()
+    gram = x @ x.mT  # (N, n, n)
+    scale = (gram.abs().sum(dim=-1, keepdim=True, dtype=torch.float32) + 1e-7).rsqrt().to(dtype)  # (N, n, 1)
+    x = _two_rounds(x * scale, gram * scale * scale.mT)
+    return _two_rounds(x, x @ x.mT).float()
+
+
+def _two_rounds(x: Tensor, gram: Tensor) -> Tensor:
+    """(N, n, m) and their x x', (N, n, n) -> (N, n, m)."""
+    first = _polynomial(gram)
+    second = _polynomial(first @ gram @ first)
+    return second @ first @ x
+
+
+def _polynomial(g: Tensor) -> Tensor:
+    """a + b g + c g^2 of (N, n, n) matrices."""
+    result = torch.baddbmm(g, g, g, beta=-4.7750, alpha=2.0315)
+    result.diagonal(dim1=-2, dim2=-1).add_(3.4445)
+    return result
 
 
 def orthogonalise_flops(n: int, m: int) -> float:
@@ -83,9 +87,7 @@ class Muon(torch.optim.Optimizer):
         """Divide each row of a step by the root of the running average of its mean square, and bring the whole back to its length (NorMuon,
         Li et al. 2025, 2510.05491): an orthogonal step still moves some neurons, the rows, more than others, for many steps in a row."""
         state, squares = self.state[parameter], step.square().mean(dim=1, keepdim=True)  # (rows, 1)
-        if "row_squares" not in state:
-            state["row_squares"] = squares.clone()
-        state["row_squares"].lerp_(squares, 1 - ROW_AVERAGE)
+        state["row_squares"] = state["row_squares"].lerp(squares, 1 - ROW_AVERAGE) if "row_squares" in state else squares
         evened = step * (state["row_squares"] + 1e-10).rsqrt()
         return evened * (step.norm() / (evened.norm() + 1e-10))
 

@@ -4,9 +4,12 @@ Both models have random weights, which cost as much as learned ones, and no toke
 asked. That both write the same greedy text with the same weights is shown by tests/model/test_gpt2.py.
 """
 
+import dataclasses
+from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from gpt.config import PRESETS
 from gpt.model.gpt2 import GPT2
@@ -16,53 +19,53 @@ from tests.benchmarks import peer
 from tests.benchmarks.row import NOT_MEASURED, Result, Row, Setup, at_least, ratios, yes_no
 from tests.benchmarks.timing import in_turn, seconds_of
 
+PROMPT = 8  # tokens
 TEMPERATURE, TOP_K = 0.8, 40
+Write = Callable[[Tensor], Tensor]  # (1, N) ids -> with those that were written after them
 SMALL = {**PRESETS["gpt2-classic"].config, "tokenizer": "char", "vocab_size": 65, "context_length": 64}
 LARGE = PRESETS["gpt2-124m"].config
 
 
-def measure(setup: Setup, base: dict, count: int, target: float, rounds: int, prompt: int = 8) -> Result:
-    """`rounds` pairs of texts of `count` tokens after a prompt of `prompt`, and one pair before that does not count."""
+def measure(setup: Setup, base: dict, count: int, target: float, rounds: int) -> Result:
+    """Ours against the peer's."""
     config = {**base, "device": setup.device.type, "seed": setup.seeds[0]}
     mine, theirs = GPT2(config).to(choose_device(config["device"])).eval(), peer.build(config).eval()
-    generator = torch.Generator().manual_seed(config["seed"])
-    ids = torch.randint(config["vocab_size"], (1, prompt), generator=generator).to(setup.device)
-
-    def speed(write) -> float:
-        written = []
-        seconds = seconds_of(lambda: written.append(write()), setup.device)
-        if written[0].shape != (1, prompt + count):
-            raise ValueError(f"asked for {prompt} + {count} tokens, got {tuple(written[0].shape)}")
-        return count / seconds
-
-    def write_ours() -> float:
-        return speed(lambda: generate_text(mine, ids, count, temperature=TEMPERATURE, top_k=TOP_K))
-
-    def write_theirs() -> float:
-        return speed(lambda: peer.write(theirs, ids, count, TEMPERATURE, TOP_K))
-
-    write_ours(), write_theirs()
-    speeds = in_turn(rounds, write_ours, write_theirs)
-    found = ratios(*speeds)
-    return Result(yes_no(at_least(target, found)), *speeds, found, raw={"config": config, "prompt": prompt, "new_tokens": count,
-                                                                       "temperature": TEMPERATURE, "top_k": TOP_K})
+    peer_writes = partial(peer.write, theirs, count=count, temperature=TEMPERATURE, top_k=TOP_K)
+    return compare(setup, config, writing(mine, count), peer_writes, count, target, rounds)
 
 
-def measure_half(setup: Setup, base: dict, count: int, target: float, rounds: int, prompt: int = 8) -> Result:
+def measure_half(setup: Setup, base: dict, count: int, target: float, rounds: int) -> Result:
     """The model as the page writes with it, whose weights are bfloat16 where the CPU has units for them, against itself in float32."""
-    model = GPT2({**base, "device": setup.device.type, "seed": setup.seeds[0]}).to(setup.device).eval()
+    config = {**base, "device": setup.device.type, "seed": setup.seeds[0]}
+    model = GPT2(config).to(choose_device(config["device"])).eval()
     halved, words = for_writing(model)
     if not words:
         return Result(NOT_MEASURED, notes=["this machine has no fast bfloat16: it writes in float32"])
-    ids = torch.randint(base["vocab_size"], (1, prompt), generator=torch.Generator().manual_seed(setup.seeds[0])).to(setup.device)
+    result = compare(setup, config, writing(halved, count), writing(model, count), count, target, rounds)
+    return dataclasses.replace(result, notes=["the peer is the same model in float32"])
 
-    def speed(writer: GPT2) -> float:
-        return count / seconds_of(lambda: generate_text(writer, ids, count, temperature=TEMPERATURE, top_k=TOP_K), setup.device)
 
-    speed(halved), speed(model)
-    speeds = in_turn(rounds, partial(speed, halved), partial(speed, model))
+def writing(model: GPT2, count: int) -> Write:
+    return partial(generate_text, model, max_new_tokens=count, temperature=TEMPERATURE, top_k=TOP_K)
+
+
+def compare(setup: Setup, config: dict, write: Write, peer_writes: Write, count: int, target: float, rounds: int) -> Result:
+    """`rounds` pairs of texts of `count` tokens after a prompt, and one pair before that does not count."""
+    generator = torch.Generator().manual_seed(config["seed"])
+    ids = torch.randint(config["vocab_size"], (1, PROMPT), generator=generator).to(setup.device)
+
+    def speed(write: Write) -> float:
+        written = []
+        seconds = seconds_of(lambda: written.append(write(ids)), setup.device)
+        if written[0].shape != (1, PROMPT + count):
+            raise ValueError(f"asked for {PROMPT} + {count} tokens, got {tuple(written[0].shape)}")
+        return count / seconds
+
+    speed(write), speed(peer_writes)
+    speeds = in_turn(rounds, partial(speed, write), partial(speed, peer_writes))
     found = ratios(*speeds)
-    return Result(yes_no(at_least(target, found)), *speeds, found, notes=["the peer is the same model in float32"])
+    return Result(yes_no(at_least(target, found)), *speeds, found, raw={"config": config, "prompt": PROMPT, "new_tokens": count,
+                                                                       "temperature": TEMPERATURE, "top_k": TOP_K})
 
 
 ROWS = (

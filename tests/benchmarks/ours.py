@@ -79,7 +79,7 @@ def whole_split(model: GPT2, validation: Tensor) -> float:
 
 @torch.inference_mode()
 def sliding(losses: Callable[[Tensor, Tensor], Tensor], validation: Tensor, context_length: int) -> float:
-    """Nats of every validation token but the first, each with at least half a context before it. `losses` takes (B, T) ids and targets
-    and returns (B, T) losses of a model in evaluation mode."""
+    """Nats of every validation token but the first, each, but for those of the first half context, with at least half a context before
+    it. `losses` takes (B, T) ids and targets and returns (B, T) losses of a model in evaluation mode."""
     batches = sliding_windows(validation, context_length, WINDOWS_AT_ONCE)
     return sum(losses(ids, targets)[counts].double().sum().item() for ids, targets, counts in batches)

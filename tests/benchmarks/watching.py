@@ -22,7 +22,7 @@ from gpt.runs.session import Session
 from gpt.training.trainer import Event, Trainer
 from tests.benchmarks.machine import PROJECT
 from tests.benchmarks.row import Result, Row, Setup, say, yes_no
-from tests.serving import free_port, serve
+from tests.serving import server
 
 MOST_PERCENT = 3.0
 CLIENTS = 10
@@ -55,29 +55,23 @@ def metered() -> Iterator[Meter]:
         Trainer.events = real
 
 
-def server_seconds(server: psutil.Process) -> float:
+def server_seconds(page: psutil.Process) -> float:
     """Processor seconds of the server and the processes it has started."""
-    times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+    times = [process.cpu_times() for process in (page, *page.children(recursive=True))]
     return sum(each.user + each.system for each in times)
 
 
 def watched(config: dict) -> dict[str, Any]:
     """Processor seconds of a Session, by what they were spent on, while its folder is served and polled, and how the clients were
     answered."""
-    with tempfile.TemporaryDirectory() as root:
-        port = free_port()
-        server = serve(root, port, forked=False)
-        try:
-            with metered() as meter, polled(f"http://127.0.0.1:{port}") as answers:
-                session, own = Session(root, "watched", config), None
-                for event in session.events():
-                    if own is None and event.kind == "step":  # what came before is no training yet
-                        own, training, serving = time.process_time(), meter.seconds, server_seconds(psutil.Process(server.pid))
-                own, training = time.process_time() - own, meter.seconds - training
-                serving = server_seconds(psutil.Process(server.pid)) - serving
-        finally:
-            server.terminate()
-            server.wait(timeout=60)
+    with tempfile.TemporaryDirectory() as root, server(root, forked=False) as (url, demo), metered() as meter, polled(url) as answers:
+        page = psutil.Process(demo.pid)
+        session, own = Session(root, "watched", config), None
+        for event in session.events():
+            if own is None and event.kind == "step":  # what came before is no training yet
+                own, training, serving = time.process_time(), meter.seconds, server_seconds(page)
+        own, training = time.process_time() - own, meter.seconds - training
+        serving = server_seconds(page) - serving
     if answers["faults"]:
         raise RuntimeError(f"clients were not answered: {answers['faults']}")
     if not answers["rows"]:

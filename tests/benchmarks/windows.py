@@ -1,4 +1,4 @@
-"""Windows for an evaluation in which every predicted token has at least half a context before it."""
+"""Windows for an evaluation in which every predicted token, but those of the first half context, has at least half a context before it."""
 
 from collections.abc import Iterator
 

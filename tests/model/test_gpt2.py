@@ -112,6 +112,11 @@ def test_the_loss_and_its_gradients_are_the_same_in_portions(model, tiny, monkey
     torch.testing.assert_close(torch.autograd.grad(portioned.mean(), model.parameters()), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_a_loss_cannot_be_reduced_in_another_way(model):
+    with pytest.raises(ValueError, match="'sum'"):
+        model.loss(torch.zeros(1, 2, dtype=torch.long), torch.zeros(1, 2, dtype=torch.long), "sum")
+
+
 def test_never_are_more_logits_alive_than_allowed(model, tiny, monkeypatch):
     ids = torch.randint(tiny["vocab_size"], (5, tiny["context_length"] + 1), generator=torch.Generator().manual_seed(3))
     shapes, unembed = [], model.unembed

@@ -207,7 +207,8 @@ class TestDelete:
 
 class TestZip:
     def test_it_holds_the_run_and_can_be_used(self, saved, tmp_path):
-        (saved.path / "control").write_text("stop")
+        saved.path.joinpath("control").write_text("pause")
+        saved.path.joinpath("stop").write_text("stop")
         (saved.path / "best.safetensors.new").write_bytes(b"half")
         (saved.path / "last" / "step-000006.safetensors.new").write_bytes(b"half")
         (saved.path / "linked").symlink_to("/etc/passwd")

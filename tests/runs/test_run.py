@@ -232,6 +232,7 @@ def test_a_wish_to_stop_outlives_later_wishes(writer):
     run.request("stop")
     run.request("pause")
     assert writer.command() == "stop"
+    assert writer.command() == "pause"
     run.request("extend 20")
     assert writer.command() == "extend 20"
 
@@ -250,7 +251,8 @@ def test_a_run_without_a_process_cannot_be_asked(saved):
 
 def test_an_old_command_is_forgotten_when_a_process_takes_over(tmp_path):
     (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "control").write_text("stop")
+    (tmp_path / "a" / "stop").write_text("stop")
+    (tmp_path / "a" / "control").write_text("snapshot")
     with RunWriter(tmp_path / "a") as writer:
         assert writer.command() is None
 

@@ -69,10 +69,7 @@ def is_shipped(jobs: Jobs, name: str) -> bool:
 
 def stop_pending(run: Run) -> bool:
     """Whether a stop was requested that the run has not read yet, since a step is in progress."""
-    try:
-        return (run.path / "control").read_text() == "stop"
-    except FileNotFoundError:
-        return False
+    return (run.path / "stop").exists()
 
 
 def evaluations_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
