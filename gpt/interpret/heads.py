@@ -11,7 +11,7 @@ from torch import Tensor
 from gpt.interpret.probes import Probes
 from gpt.interpret.scores import ROLES, SCORES, excess
 from gpt.interpret.trace import attention_by_layer
-from gpt.model.gpt2 import GPT2
+from gpt.model.gpt2 import GPT2, evaluating
 
 CLEAR = 0.3  # smallest excess at which a head counts as doing what the score measures
 REQUIRED_SHARE = 0.8  # of the sequences in which that has to be so
@@ -142,9 +142,10 @@ def score_heads(model: GPT2, probes: Probes) -> HeadScores:
             continue
         scores = [score for score in SCORES.values() if score.probes == kind]
         chances |= {score.name: score.chance(ids) for score in scores}
-        for weights in attention_by_layer(model, ids):  # (N, H, T, T)
-            for score in scores:
-                scores_by_name.setdefault(score.name, []).append(score.measure(weights, ids))
+        with evaluating(model):
+            for weights in attention_by_layer(model, ids):  # (N, H, T, T)
+                for score in scores:
+                    scores_by_name.setdefault(score.name, []).append(score.measure(weights, ids))
     return aggregate({name: torch.stack(scores_by_name[name]).cpu() for name in SCORES if name in scores_by_name},
                      {name: chance.cpu() for name, chance in chances.items()})
 

@@ -78,8 +78,7 @@ def entropy(weights: Tensor, _ids: Tensor) -> Tensor:
     """Mean over q >= 1 of -sum_k A log A, each divided by its maximum, log(q + 1): 1 = uniform, 0 = one token. With log T instead,
     even a uniform head would look focused, since early rows have few tokens to read. Absent rows (NaN) do not count."""
     T = weights.shape[-1]
-    rows = weights[..., 1:, :]
-    nats = -(rows * rows.clamp_min(torch.finfo(rows.dtype).tiny).log()).sum(dim=-1)  # (N, H, T - 1); 0 log 0 is 0
+    nats = torch.special.entr(weights[..., 1:, :]).sum(dim=-1)  # (N, H, T - 1): -A log A, 0 for 0
     return (nats / torch.arange(2, T + 1, device=weights.device).log()).nanmean(dim=-1)
 
 

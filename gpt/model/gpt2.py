@@ -108,9 +108,11 @@ def padded_vocab_size(config: dict) -> int:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Switch `model` to evaluation mode (no dropout) inside the block, and back to its previous mode afterwards."""
-    was_training = model.training
+    if not model.training:
+        yield
+        return
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        model.train()
