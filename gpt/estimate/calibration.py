@@ -43,7 +43,13 @@ def probe_seconds(device: str, precision: str) -> list[tuple[dict, float]]:
 
 
 def _fastest_step(config: dict) -> float:
-    """Seconds of the fastest step, which other programs disturbed least. The first step initialises kernels and is not counted."""
+    """Seconds of the fastest step, which other programs disturbed least."""
+    return min(step_seconds(config, PROBE_SECONDS))
+
+
+def step_seconds(config: dict, at_least: float) -> list[float]:
+    """Seconds of real training steps on random weights and one token, two at least, until they have taken `at_least` seconds together.
+    The first step initialises kernels and is not counted."""
     tokens = torch.zeros(8 * config["batch"] * config["context_length"], dtype=torch.long)
     text = TokenizedText(tokens, tokens[:config["context_length"] + 1], torch.ones(config["vocab_size"], dtype=torch.long))
     device = choose_device(config["device"])
@@ -53,9 +59,9 @@ def _fastest_step(config: dict) -> float:
             torch.accelerator.synchronize()
         if event.kind == "step":
             ends.append(time.perf_counter())
-            if len(ends) > 2 and ends[-1] - ends[0] > PROBE_SECONDS:
+            if len(ends) > 2 and ends[-1] - ends[0] > at_least:
                 break
-    return min(after - before for before, after in itertools.pairwise(ends))
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
 @functools.cache

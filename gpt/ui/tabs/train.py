@@ -6,29 +6,24 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, ConfigError, problems_of, validate
-from gpt.data.corpus import BUILT_IN
-from gpt.data.dataset import require_length
+from gpt.config import FIELDS, PRESETS, validate
 from gpt.errors import UserError
-from gpt.escape import escaped
-from gpt.estimate.price import Estimate, estimate
-from gpt.runs.cleanup import size
 from gpt.runs.run import find_run, new_name
-from gpt.training.device import choose_device
-from gpt.training.distributed import check_processes
-from gpt.training.limits import memory_limit
 from gpt.ui.charts.component import component
 from gpt.ui.server import texts, training_status
 from gpt.ui.server.access import process_identity
 from gpt.ui.server.bases import Base, base_of
-from gpt.ui.server.jobs import Jobs, command_line, training_arguments, with_processes
+from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs import form_memory, head_formation, loss_reading
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
-from gpt.ui.tabs.settings import PROCESSES, Settings, filled
+from gpt.ui.tabs.pricing import known_processes, long_enough, priced, show_price
+from gpt.ui.tabs.settings import Settings, filled
 from gpt.ui.tabs.visitor import Visitor
 
+EXPERIMENT = "induction"  # the preset that a button of its own begins
+MOST_STEPS = 10_000_000  # that can be added to a run at a time
 
 def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.Component]:
     """Lay the tab out and connect it; the price is told when the page loads and whenever a control changes. Returns what another tab may
@@ -106,26 +101,6 @@ def connect_form(jobs: Jobs, page: gr.Blocks, visitor: Visitor, settings: Settin
     for loaded in [known.success for known in visitor.known] or [page.load]:
         settings.allow_input_after(loaded(partial(restore, jobs), [memory, visitor.key], [preset, name, *form], **NO_PROGRESS))
     return price_event
-
-
-def show_price(jobs: Jobs, number: int, preset: str, name: str, *values: Any) -> tuple[dict, dict]:
-    """What the price and the preview show: the answer to the page's request `number`."""
-    try:
-        *settings, processes, visitor = values
-        config, processes = typed(FIELDS, settings), known_processes(processes)
-        base, name = base_of(jobs.root, text_of(preset, "the preset")), text_of(name, "the name of the run").strip()
-    except UserError as error:
-        return {"problems": [escaped(str(error))], "question": number}, {"sentence": "", "opening": "", "notes": "", "question": number}
-    price, preview = price_of(jobs, base, name, config, visitor, processes), preview_of(jobs, base, config, visitor)
-    return {**price, "question": number}, {**preview, "question": number}
-
-
-def known_processes(processes: Any) -> int:
-    """The number of processes. Raises UserError if it is none."""
-    value = typed((PROCESSES,), [processes])["processes"]
-    if problems := problems_of((PROCESSES,), {"processes": value}):
-        raise UserError(problems["processes"])
-    return value
 
 
 def take_preset(jobs: Jobs, preset: str, visitor: str = "") -> list[Any]:
@@ -262,96 +237,6 @@ def save_text(jobs: Jobs, name: str, data: bytes, visitor: str) -> Path:
     path = texts.save_text(jobs.access.home(visitor), name, data)
     jobs.access.make_room_for(path)
     return path
-
-
-def preview_of(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
-    """What the text looks like, for the preview view."""
-    try:
-        text = _preview(jobs, base, config, visitor)
-    except UserError as error:
-        return {"sentence": "", "opening": "", "notes": escaped(str(error))}
-    tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
-    about = f" {BUILT_IN[config['corpus']].sentence}" if config["corpus"] in BUILT_IN else ""
-    n = text["characters"]
-    characters = f"{n / 1e6:.2f} million" if n >= 100_000 else f"{n:,}"
-    sentence = (f"{characters} characters; {tokens} tokens to train on, {text['bytes_per_token']:.1f} bytes "
-                f"each; the last tenth is kept for validation.{about}")
-    return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(text["notes"]))}
-
-
-def _preview(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
-    vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
-    tokenizer = config["tokenizer"] if config["tokenizer"] in list(TOKENIZERS) else CONFIG["tokenizer"]
-    seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
-    source = texts.check_source(jobs.access.home(visitor), config["corpus"])
-    tokens = base.tokenizer()
-    return texts.preview(source, tokenizer, vocab_size, seed, tokens, tokens.stat().st_mtime_ns if tokens and tokens.exists() else 0)
-
-
-def long_enough(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
-    """The preview of a text that can be trained on with `config`. Raises UserError if it is too short or not on the page."""
-    text = _preview(jobs, base, config, visitor)
-    require_length("the training part of the text", text["train_tokens"], config["context_length"])
-    return text
-
-
-def priced(config: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the vocabulary size for the estimate: the actual one; or, if the tokens were learned from the beginning of the text
-    only, the requested one, since the whole text may reach it."""
-    learns = TOKENIZERS[config["tokenizer"]].learns_vocab_size
-    return config if learns and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
-
-
-EXPERIMENT = "induction"  # the preset that a button of its own begins
-MOST_STEPS = 10_000_000  # that can be added to a run at a time
-PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)", "feed-forward": "var(--gpt-sky)",
-                "head": "var(--gpt-pale)"}
-
-
-def price_of(jobs: Jobs, base: Base, name: str, config: dict[str, Any], visitor: str = "", processes: int = 1) -> dict[str, Any]:
-    """What training `config` with so many processes costs, or everything that is wrong with it, for the price view."""
-    try:
-        validate(config)
-        base.check(config)
-        on_cpu = (device := choose_device(config["device"])).type == "cpu"
-        check_processes(processes, config["batch"], device)
-        if name:
-            jobs.check_free(name)
-        text = long_enough(jobs, base, config, visitor)
-        config = jobs.access.with_time_limit(visitor, config)
-        cost = estimate(priced(config, text), text["train_tokens"], config["device"], processes)
-        words = training_arguments(config, base.name, name or new_name(jobs.root, str(config["corpus"])), jobs.root)
-    except ConfigError as error:
-        return {"problems": [escaped(problem) for problem in error.problems.values()]}
-    except UserError as error:
-        return {"problems": [escaped(str(error))]}
-    steps = f"{cost.steps:,}" if cost.steps else "as many as fit"
-    each, exchange = ("", "") if on_cpu or processes == 1 else (" on each GPU", ", without the exchange of gradients")
-    return {
-        "problems": jobs.access.problems(visitor, config, cost),
-        "numbers": [[f"{cost.n_parameters / 1e6:.2f} M", "parameters"], [size(cost.weight_bytes), "of weights"],
-                    [size(cost.optimizer_bytes), "of optimizer state"], [size(cost.training_bytes), f"to train{each}"], [steps, "steps"],
-                    [f"about {training_status.duration(cost.seconds)}", f"here{exchange}"]],
-        "colours": PART_COLOURS, "bars": [["parameters", shares(cost.parameters)], ["arithmetic", shares(cost.flops)]],
-        "warning": memory_warning(cost, on_cpu),
-        "command": command_line(with_processes(words, processes)),
-    }
-
-
-def memory_warning(cost: Estimate, on_cpu: bool) -> str:
-    """A sentence where the memory is short, with what to do about it; else ""."""
-    if cost.fits:
-        return ""
-    remedy = ("give a shorter text, which takes most of it" if cost.reading_bytes > cost.training_bytes / 2
-              else f"lower {' or '.join(cost.settings_to_lower)}")
-    limit = memory_limit() if on_cpu else None
-    allowed = f" of the {size(limit)} allowed" if limit else ""
-    return f"This needs about {size(cost.training_bytes)} of memory, and {size(cost.free_bytes)}{allowed} is free here: {remedy}."
-
-
-def shares(amounts: dict[str, float]) -> dict[str, float]:
-    """Amounts by part -> shares of their sum."""
-    return {part: amount / sum(amounts.values()) for part, amount in amounts.items()}
 
 
 def _poll(jobs: Jobs):

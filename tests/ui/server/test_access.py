@@ -16,7 +16,7 @@ from gpt.ui.server import texts
 from gpt.ui.server.access import HOMES, OWNERS, Access, AccessError, Caps, digest, process_identity
 from gpt.ui.server.bases import base_of
 from gpt.ui.server.jobs import Jobs
-from gpt.ui.tabs import train
+from gpt.ui.tabs import pricing, train
 from tests.conftest import TINY
 from tests.says import says
 from tests.sessions import until
@@ -210,7 +210,7 @@ class TestCaps:
     @pytest.mark.usefixtures("known_speed")
     def test_the_page_says_what_train_does_about_a_run_that_would_take_longer(self, public):
         config = {**CONFIG, "max_steps": 10**6, "max_minutes": 30.0, "device": "cpu"}
-        price = train.price_of(public, base_of(public.root, ""), "", config, ANNA)
+        price = pricing.price_of(public, base_of(public.root, ""), "", config, ANNA)
         assert price["problems"] == []
         assert ["about 10 min 0 s", "here"] in price["numbers"]
         assert "--max_minutes 10" in price["command"]
@@ -220,7 +220,7 @@ class TestCaps:
         part = "".join(f"{n:x} " for n in range(1_000))
         chosen, _ = train.use_text(public, part + "a b " * 100_000, ANNA)
         config = {**CONFIG, "corpus": chosen["value"], "tokenizer": "bpe", "vocab_size": 60_000, "emb_dim": 256, "device": "cpu"}
-        told = train.price_of(public, base_of(public.root, ""), "", config, ANNA)["problems"]
+        told = pricing.price_of(public, base_of(public.root, ""), "", config, ANNA)["problems"]
         assert any("million parameters" in problem for problem in told)
         with pytest.raises(gr.Error, match="million parameters"):
             train.start(public, "", "new", *config.values(), 1, ANNA)
@@ -229,14 +229,14 @@ class TestCaps:
     def test_the_whole_config_is_judged_before_anything_starts(self, public, monkeypatch):
         monkeypatch.setattr("gpt.ui.server.jobs.subprocess.Popen", lambda *_, **__: pytest.fail("it was started"))
         large = {**PRESETS["gpt2-124m"].config, "device": "cpu"}
-        told = train.price_of(public, base_of(public.root, "gpt2-124m"), "", large, ANNA)["problems"]
+        told = pricing.price_of(public, base_of(public.root, "gpt2-124m"), "", large, ANNA)["problems"]
         assert len(told) == 4
         with pytest.raises(gr.Error, match=says("124.", "10 million")):
             train.start(public, "gpt2-124m", "new", *large.values(), 1, ANNA)
         with pytest.raises(gr.Error, match="reload the page"):
             train.start(public, "quick", "new", *CONFIG.values(), 1, "")
         public.access.unlock(ANNA, PASSWORD)
-        assert train.price_of(public, base_of(public.root, "gpt2-124m"), "", large, ANNA)["problems"] == []
+        assert pricing.price_of(public, base_of(public.root, "gpt2-124m"), "", large, ANNA)["problems"] == []
 
     def test_every_cap_is_told_to_visitors(self):
         words = ("10 million parameters", "3 GB", "500 MB", "10 minutes", "40 snapshots", "20 runs", "100 MB")
@@ -248,9 +248,9 @@ class TestTexts:
         chosen, _ = train.use_text(public, text, ANNA)
         assert [label for label, _ in chosen["choices"]] == ["stories", "repeats", "python", "pasted"]
         config = {**CONFIG, "corpus": chosen["value"], "tokenizer": "char"}
-        assert "tokens to train on" in train.preview_of(public, base_of(public.root, ""), config, ANNA)["sentence"]
+        assert "tokens to train on" in pricing.preview_of(public, base_of(public.root, ""), config, ANNA)["sentence"]
         for other in (BERT, "", None):
-            assert train.preview_of(public, base_of(public.root, ""), config, other)["notes"].startswith("that text is not on this page")
+            assert pricing.preview_of(public, base_of(public.root, ""), config, other)["notes"].startswith("that text is not on this page")
             assert len(texts.choices(public.access.home(other))) == 3
         with pytest.raises(gr.Error, match="reload the page"):
             train.use_text(public, text, "")

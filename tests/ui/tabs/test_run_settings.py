@@ -13,7 +13,7 @@ from gpt.runs.start import INHERITED
 from gpt.ui.server import texts
 from gpt.ui.server.bases import base_of
 from gpt.ui.server.jobs import Jobs, training_arguments
-from gpt.ui.tabs import run_settings, runs, train
+from gpt.ui.tabs import pricing, run_settings, runs, train
 from gpt.ui.tabs.settings import Settings
 from tests.says import says
 from tests.serving import PROJECT
@@ -80,7 +80,7 @@ def test_the_settings_of_the_next_run_are_told_to_the_command_line(own_jobs, own
 
 def test_another_model_than_that_of_the_run_is_told_with_both_values(own_jobs, own_root):
     base = base_of(own_root, "run bottles")
-    [problem] = train.price_of(own_jobs, base, "", {**base.config, "n_layers": 3, "corpus": "stories"})["problems"]
+    [problem] = pricing.price_of(own_jobs, base, "", {**base.config, "n_layers": 3, "corpus": "stories"})["problems"]
     assert "n_layers is 2 in bottles and 3 here" in problem
     with pytest.raises(UserError, match=says("n_layers is 2 in bottles and 3 here")):
         train.begin(own_jobs, {**base.config, "n_layers": 3, "corpus": "stories"}, base, "next", 1, "")
@@ -89,7 +89,7 @@ def test_another_model_than_that_of_the_run_is_told_with_both_values(own_jobs, o
 def test_a_text_is_read_with_the_tokens_of_the_run(own_jobs, own_root):
     path = texts.save_text(own_root, "mine.txt", ("99 green bottles ^ hanging\n" * 40).encode())
     base = base_of(own_root, "run bottles")
-    notes = train.preview_of(own_jobs, base, {**base.config, "corpus": str(path)})["notes"]
+    notes = pricing.preview_of(own_jobs, base, {**base.config, "corpus": str(path)})["notes"]
     assert "^" in notes  # which the characters of the run do not have
 
 

@@ -19,16 +19,16 @@ from gpt.runs.run import new_name
 from gpt.runs.writer import RunWriter
 from gpt.ui.server import texts
 from gpt.ui.server.bases import base_of
-from gpt.ui.tabs import train
+from gpt.ui.tabs import pricing, train
 from tests.says import says
 
 
 def price_of(jobs, preset: str, *rest) -> dict:
-    return train.price_of(jobs, base_of(jobs.root, preset), *rest)
+    return pricing.price_of(jobs, base_of(jobs.root, preset), *rest)
 
 
 def preview_of(jobs, config: dict) -> dict:
-    return train.preview_of(jobs, base_of(jobs.root, "quick"), config)
+    return pricing.preview_of(jobs, base_of(jobs.root, "quick"), config)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_the_price_counts_the_processes_and_shows_their_command(jobs, config, mo
 
 @pytest.mark.parametrize("processes", [0, 1.5, -1, "two", None, 10**9, True])
 def test_a_number_of_processes_that_is_none_is_told(jobs, processes):
-    told, _ = train.show_price(jobs, 1, "quick", "", *CONFIG.values(), processes, "")
+    told, _ = pricing.show_price(jobs, 1, "quick", "", *CONFIG.values(), processes, "")
     assert re.search(says("processes", "a whole number from 1 to 1024"), told["problems"][0])
     with pytest.raises(gr.Error, match="a whole number from 1 to 1024"):
         train.start(jobs, "quick", "new", *CONFIG.values(), processes, "")
@@ -115,7 +115,7 @@ def test_a_config_too_large_for_this_machine_is_told_with_the_remedy(jobs, confi
     told = price_of(jobs, "quick", "a", {**config, "batch": 1024, "precision": "float32", "device": "cpu"})
     needed = next(number for number, label in told["numbers"] if label == "to train")
     assert re.search(says(needed, "200 MB", "free here", "lower batch or context_length"), told["warning"])
-    monkeypatch.setattr("gpt.ui.tabs.train.memory_limit", lambda: 900_000_000)
+    monkeypatch.setattr("gpt.ui.tabs.pricing.memory_limit", lambda: 900_000_000)
     told = price_of(jobs, "quick", "a", {**config, "batch": 1024, "device": "cpu"})
     assert "200 MB of the 900 MB allowed is free here" in told["warning"]
 
@@ -234,7 +234,7 @@ def test_a_preset_that_is_none_is_refused(jobs, preset):
         with pytest.raises(gr.Error, match=says("preset")):
             use(preset)
     assert jobs.running() is None
-    assert "preset" in train.show_price(jobs, 1, preset, "", *CONFIG.values(), 1, "")[0]["problems"][0]
+    assert "preset" in pricing.show_price(jobs, 1, preset, "", *CONFIG.values(), 1, "")[0]["problems"][0]
 
 
 def test_a_pasted_text_is_kept_and_chosen(jobs, monkeypatch):
@@ -310,5 +310,5 @@ def test_the_form_that_is_stored_is_restored(jobs, own_text):
 
 
 def test_answers_about_the_price_carry_the_number_of_their_question(jobs):
-    told, text = train.show_price(jobs, 7, "quick", "", *CONFIG.values(), 1, "")
+    told, text = pricing.show_price(jobs, 7, "quick", "", *CONFIG.values(), 1, "")
     assert (told["question"], text["question"]) == (7, 7)
