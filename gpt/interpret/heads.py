@@ -12,6 +12,7 @@ from gpt.interpret.probes import Probes
 from gpt.interpret.scores import ROLES, SCORES, excess
 from gpt.interpret.trace import attention_by_layer
 from gpt.model.gpt2 import GPT2, evaluating
+from gpt.model.threads import computing_with, threads_for_few_tokens
 
 CLEAR = 0.3  # smallest excess at which a head counts as doing what the score measures
 REQUIRED_SHARE = 0.8  # of the sequences in which that has to be so
@@ -137,12 +138,12 @@ def score_heads(model: GPT2, probes: Probes) -> HeadScores:
     spread = torch.linspace(0, M - 1, min(M, SCORED_WINDOWS)).round().long()
     scores_by_name: dict[str, list[Tensor]] = {}  # (N, H) of each layer
     chances: dict[str, Tensor] = {}  # (N,)
-    for kind, ids in (("windows", probes.windows[spread, :-1]), ("repeats", probes.repeats)):
-        if not len(ids):
-            continue
-        scores = [score for score in SCORES.values() if score.probes == kind]
-        chances |= {score.name: score.chance(ids) for score in scores}
-        with evaluating(model):
+    with evaluating(model), computing_with(threads_for_few_tokens(model)):
+        for kind, ids in (("windows", probes.windows[spread, :-1]), ("repeats", probes.repeats)):
+            if not len(ids):
+                continue
+            scores = [score for score in SCORES.values() if score.probes == kind]
+            chances |= {score.name: score.chance(ids) for score in scores}
             for weights in attention_by_layer(model, ids):  # (N, H, T, T)
                 for score in scores:
                     scores_by_name.setdefault(score.name, []).append(score.measure(weights, ids))

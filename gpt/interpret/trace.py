@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gpt.model.attention import AttentionResult
 from gpt.model.gpt2 import GPT2, evaluating
+from gpt.model.threads import computing_with, threads_for_few_tokens
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Trace:
     def attend(self, layer: int) -> AttentionResult:
         """The attention of one layer in the open: scores, weights (B, H, T, T), values and heads (B, H, T, D)."""
         block = self.model.blocks[layer]
-        with evaluating(self.model):
+        with evaluating(self.model), computing_with(threads_for_few_tokens(self.model)):
             return block.attention.attend(block.norm1(self.streams[layer]))
 
     @torch.no_grad()
@@ -40,7 +41,7 @@ def trace(model: GPT2, ids: Tensor) -> Trace:
 
     Raises ValueError if the ids are more than context_length.
     """
-    with evaluating(model):
+    with evaluating(model), computing_with(threads_for_few_tokens(model)):
         streams = [model.embed(ids)]
         for block in model.blocks:
             streams.append(block(streams[-1]))

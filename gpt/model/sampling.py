@@ -11,6 +11,7 @@ from gpt.config import ConfigError, Field, problems_of
 from gpt.data.tokenizer import require_tokens
 from gpt.model.attention import KVCache
 from gpt.model.gpt2 import GPT2, evaluating
+from gpt.model.threads import computing_with, threads_for_few_tokens
 
 COLDEST = 1e-6  # a lower temperature is as good as 0, and dividing by it would overflow
 SAMPLE_TOKENS = 48  # length of the sample text that a run writes at each evaluation
@@ -131,17 +132,24 @@ def generate_tokens(model: GPT2, idx: Tensor, sampling: Sampling, context_length
     window = min(context_length or model.context_length, model.context_length)
     generator = torch.Generator(device=idx.device).manual_seed(sampling.seed)
     caches = [KVCache(window) for _ in model.blocks] if cached else None
+    threads = threads_for_few_tokens(model)
     with evaluating(model):
         for _ in range(sampling.max_new_tokens):
-            logits = penalised = next_logits(model, idx, caches, window)
-            if sampling.repetition_penalty != 1:
-                penalised = penalise_repetition(logits, idx, sampling.repetition_penalty)
-            tempered = temper(penalised, sampling.temperature)
-            greedy = sampling.temperature < COLDEST  # one token has probability 1: truncation changes nothing
-            truncated = tempered if greedy else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
-            token = draw(truncated, generator)  # (B, 1)
-            idx = torch.cat((idx, token), dim=1)
-            yield SamplingStep(token[:, 0], logits, tempered, truncated)
+            with computing_with(threads):
+                step = sample(next_logits(model, idx, caches, window), idx, sampling, generator)
+            idx = torch.cat((idx, step.token[:, None]), dim=1)
+            yield step
+
+
+def sample(logits: Tensor, idx: Tensor, sampling: Sampling, generator: torch.Generator) -> SamplingStep:
+    """Choose the tokens that follow (B, N) `idx` by their (B, V) logits."""
+    penalised = logits
+    if sampling.repetition_penalty != 1:
+        penalised = penalise_repetition(logits, idx, sampling.repetition_penalty)
+    tempered = temper(penalised, sampling.temperature)
+    greedy = sampling.temperature < COLDEST  # one token has probability 1: truncation changes nothing
+    truncated = tempered if greedy else truncate(tempered, sampling.top_k, sampling.top_p, sampling.min_p)
+    return SamplingStep(draw(truncated, generator)[:, 0], logits, tempered, truncated)
 
 
 def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:
