@@ -145,7 +145,7 @@ FIELDS = (
               stops=tuple(map(int, _decades(1, 5))), prominent=True),
     _training("max_minutes", 0.0, "Stop after this many minutes of work; 0 is no limit.", 0, 100_000, 0.5, changeable=True),
     _training("warmup", 20, "Steps over which the learning rate rises from zero.", 0, 1_000_000, 10, changeable=True),
-    _training("weight_decay", 0.3, "Pull of all matrices towards zero, times the learning rate; it slows down learning by heart.", 0, 1, 0.01, stops=tuple(step / 20 for step in range(11))),
+    _training("weight_decay", 0.3, "Pull of all matrices towards zero, times the learning rate; it slows down learning by heart.", 0, 10, 0.01, stops=tuple(step / 20 for step in range(11))),
     _training("grad_clip", 1.0, "Gradients longer than this are shortened to it; 0 turns it off.", 0, 100, 0.1, changeable=True,
               stops=tuple(step / 4 for step in range(13))),
     _training("precision", "auto", "Number format of the matrix products; auto takes the fastest safe one and says why.", choices=("auto", "float32", "bfloat16", "float16")),

@@ -5,6 +5,7 @@ if __name__ == "__main__":
 
     prepare_terminal("python -m gpt.pretrain")
 
+import argparse
 import contextlib
 import math
 import os
@@ -19,10 +20,13 @@ import psutil
 from tqdm import tqdm
 
 from gpt.cli import Parser, user_errors_exit
-from gpt.config import CONFIG, FIELDS, PRESETS, add_flags
+from gpt.config import CONFIG, FIELDS, PRESETS, add_flags, validate
+from gpt.data.corpus import read_corpus
+from gpt.data.length import length, likely_vocab_size
 from gpt.data.tokenizer import TOKENIZERS
 from gpt.errors import UserError
 from gpt.escape import escaped
+from gpt.estimate.plan import plan
 from gpt.estimate.price import optimizer_bytes, reading_bytes, settings_to_lower, tokens_of_file, training_bytes
 from gpt.exchange.starting import find_start
 from gpt.logs.copying import LOGS, Logs, known_logs
@@ -43,7 +47,7 @@ from gpt.training.distributed import (
     restarts_here,
 )
 from gpt.training.follower import follow
-from gpt.training.limits import memory_limit
+from gpt.training.limits import memory_limit, use_allowed_cores
 from gpt.training.trainer import DivergedError, Event
 
 SECONDS_OF_RANK_0 = 1.0  # for it to say what all of them met, before torchrun ends it because another process has ended
@@ -55,6 +59,8 @@ def make_parser() -> Parser:
     parser.add_argument("--checkpoints", default=DEFAULT_ROOT, help="folder that holds the runs (default %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on with a run; some settings may change, such as --max_steps")
     parser.add_argument("--preset", choices=PRESETS, help="start from a named CONFIG; further flags change it")
+    parser.add_argument("--budget", type=float, default=argparse.SUPPRESS, metavar="MINUTES",
+                        help="choose the sizes of the model and the steps that promise the lowest loss on this text in this time here")
     parser.add_argument("--init_from", metavar="SOURCE", help="go on from the weights of another run, of gpt2, gpt2-medium, gpt2-large, "
                                                               "gpt2-xl or distilgpt2, or of a folder of Hugging Face's")
     parser.add_argument("--shard", action="store_true", help="with torchrun: each process has a part of the model, not all of it")
@@ -89,6 +95,26 @@ def session_from_flags(options: dict[str, Any], processes: Processes | None = No
     if name is None:
         name = new_name(root, str(config["corpus"]))
     return Session(root, name, config, start=start, **together)
+
+
+def with_plan(options: dict[str, Any], processes: Processes) -> tuple[dict[str, Any], str]:
+    """The flags that --budget stands for in place of it, and a sentence about them. What is given stays. Raises UserError."""
+    given = {name: value for name, value in options.items() if name in CONFIG}
+    for flag in ("resume", "preset", "init_from", "shard"):
+        if options[flag]:
+            raise UserError(f"--budget chooses the sizes of a new model: leave out --{flag}, or give --max_minutes instead of --budget")
+    if clashing := [name for name in ("epoch", "max_steps", "max_minutes") if name in given]:
+        raise UserError(f"--budget chooses the steps: leave out --{clashing[0]}")
+    if processes.count > 1:
+        raise UserError("--budget is planned for one process: give --max_minutes instead, or train with one")
+    config = validate({**CONFIG, **given})
+    use_allowed_cores()
+    corpus = read_corpus(config["corpus"], config["seed"])
+    found = length(corpus, config["tokenizer"], config["vocab_size"])
+    vocab_size = likely_vocab_size(config, found.exact, found.vocab_size)
+    chosen = plan(options["budget"], found.train_tokens, {**config, "vocab_size": vocab_size}, given)
+    left = {name: value for name, value in options.items() if name != "budget"}
+    return {**left, **{name: chosen.config[name] for name in chosen.names}}, chosen.sentence()
 
 
 def describe(session: Session) -> str:
@@ -136,10 +162,12 @@ def main(argv: list[str] | None = None) -> None:
             return
         options = vars(parser.parse_args(argv))
         with joined_processes() as processes:
-            logs = known_logs(options["log"])
+            logs, opening = known_logs(options["log"]), ""
+            if "budget" in options:
+                options, opening = with_plan(options, processes)
             session = session_from_flags(options, processes)
             with stopped_by_signals(session):
-                train(session, Logs(session.writer, logs))
+                train(session, Logs(session.writer, logs), opening)
 
 
 def assist() -> None:
@@ -192,12 +220,13 @@ def stopped_by_signals(session: Session) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-def train(session: Session, logs: Logs) -> None:
-    """Train, and show how it goes, here and in `logs`. An error while something is shown ends the run, with that reason in its folder;
-    output that nobody reads any more does not. Before the text is read, a line says so if the memory will not be enough."""
+def train(session: Session, logs: Logs, opening: str = "") -> None:
+    """Train, and show how it goes, after a line `opening`, here and in `logs`. An error while something is shown ends the run, with that
+    reason in its folder; output that nobody reads any more does not. Before the text is read, a line says so if the memory will not be
+    enough."""
     if sentence := memory_warning(session):
         print(sentence, file=sys.stderr, flush=True)
-    progress, events = Progress(session), session.events()
+    progress, events = Progress(session, opening), session.events()
     try:
         for event in events:
             try:
@@ -215,14 +244,14 @@ class Progress:
     """A bar of the steps with a line for each evaluation, sample and warning; all lines also go to log.txt. Control characters in the
     model's text are escaped, so that they cannot affect the terminal."""
 
-    def __init__(self, session: Session):
-        self.session, self._bar = session, None
+    def __init__(self, session: Session, opening: str):
+        self.session, self._opening, self._bar = session, opening, None
 
     def show(self, event: Event) -> None:
         trainer, row = self.session.trainer, event.row
         if self._bar is None:
             self._bar = tqdm(total=trainer.steps or None, initial=trainer.step, unit="step", disable=None)
-            self._say(describe(self.session))
+            self.report([line for line in (self._opening, describe(self.session)) if line])
         if event.kind == "step":
             with output_may_end(sys.stderr):
                 self._bar.total = trainer.steps or None  # it may be extended

@@ -15,6 +15,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from gpt.config import PRESETS
 from gpt.data.corpus import read_corpus
 from gpt.data.tokenizer import gpt2_tokenizer
+from gpt.estimate.plan import LAW, Law
 from gpt.model.gpt2 import GPT2
 from tests.benchmarks import (
     ablating,
@@ -26,6 +27,7 @@ from tests.benchmarks import (
     published_heads,
     records,
     scaling,
+    sizes,
     time_to_loss,
     together,
     training_speed,
@@ -298,3 +300,31 @@ class TestRecords:
         outcomes = [Outcome(nats, None, 100, 61.0) for nats in (100 * math.log(2), 300 * math.log(2))]
         assert records.line("a", outcomes, 60.0) == ("a", "2.0000 ± 1.0000", "-", "61.0 (too long)")
         assert records.line("a", outcomes[:1], 90.0) == ("a", "1.0000", "-", "61.0")
+
+
+class TestSizes:
+    def test_the_law_by_which_plans_are_made_is_the_one_that_fits_the_runs(self):
+        law, _, error = sizes.fit(sizes.fitted(sizes.read()))
+        assert (law.alpha, law.beta, law.r) == (LAW.alpha, LAW.beta, LAW.r)
+        assert (law.a, law.b) == (pytest.approx(LAW.a, rel=1e-3), pytest.approx(LAW.b, rel=1e-3))
+        assert error < 0.02
+
+    def test_a_known_law_is_found(self):
+        law = Law(2.0, 0.3, 5000.0, 0.8, 3.0)
+        rows = [{"text": text, "parameters": parameters, "tokens": tokens, "distinct": distinct,
+                 "bits_per_byte": lowest + law.excess(parameters, tokens, distinct)}
+                for text, distinct, lowest in (("a", 3e5, 1.5), ("b", 6e5, 0.2))
+                for parameters in (3e5, 1e6, 4e6) for tokens in (2e5, 1e6, 5e6)]
+        found, lowest, error = sizes.fit(rows)
+        assert (found.alpha, found.beta, found.r) == (0.3, 0.8, 3.0)
+        assert (found.a, found.b) == (pytest.approx(2.0), pytest.approx(5000.0))
+        assert lowest == {"a": pytest.approx(1.5), "b": pytest.approx(0.2)}
+        assert error < 1e-9
+
+    def test_a_row_is_made_anew_from_its_settings(self, text_file):
+        row = {"text": "tinyshakespeare", **SMALL, "weight_decay": 0.2, "max_steps": 3, "vocab_size": 300, "bits_per_byte": 9.9}
+        again = sizes.run(row, text_file)
+        assert {**again, "bits_per_byte": 9.9} | row == {**again, "bits_per_byte": 9.9}
+        assert (again["tokens"], 0 < again["bits_per_byte"] < 9.9) == (3 * 4 * 8, True)
+        quarter = sizes.run({**row, "text": "a quarter of it"}, text_file)
+        assert quarter["distinct"] <= again["distinct"]

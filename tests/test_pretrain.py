@@ -163,6 +163,46 @@ def test_flags_change_a_preset(tmp_path):
     assert session_from_flags(given).config == {**PRESETS["gpt2-classic"].config, "emb_dim": 64}
 
 
+class TestBudget:
+    @pytest.fixture
+    def unlimited(self, words) -> list[str]:
+        """The words without the number of steps."""
+        chosen = [at for at, word in enumerate(words) if word in ("--max_steps", "--eval_every")]
+        return [word for at, word in enumerate(words) if at not in chosen and at - 1 not in chosen]
+
+    def test_it_chooses_the_steps_and_says_and_keeps_what_it_chose(self, unlimited, tmp_path, capsys):
+        main([*unlimited, "--budget", "0.02"])
+        run = Run(tmp_path / "runs" / "a")
+        config, first = run.config()["config"], capsys.readouterr().out.splitlines()[0]
+        assert run.log(1000).splitlines()[0] == first
+        chosen = (f"{name} {config[name]:,}" for name in ("max_steps", "eval_every"))
+        assert re.search(says("Planned for 0.02 minutes", *chosen), first)
+        assert run.status()["steps"] == config["max_steps"] != CONFIG["max_steps"]
+        assert run.status()["state"] == "done"
+
+    def test_sizes_that_are_given_stay(self, unlimited, tmp_path, tiny, capsys):
+        main([*unlimited, "--budget", "0.01"])
+        config = Run(tmp_path / "runs" / "a").config()["config"]
+        assert {name: config[name] for name in ("n_layers", "n_heads", "emb_dim")} == {
+            name: tiny[name] for name in ("n_layers", "n_heads", "emb_dim")}
+        assert "emb_dim" not in capsys.readouterr().out.splitlines()[0]
+
+    @pytest.mark.parametrize(("flags", "facts"), [
+        (["--max_steps", "9"], ["--budget", "steps", "--max_steps"]),
+        (["--epoch", "2"], ["--budget", "steps", "--epoch"]),
+        (["--preset", "gpt2-124m"], ["--budget", "sizes", "--preset"]),
+        (["--init_from", "gpt2"], ["--budget", "sizes", "--init_from"]),
+        (["--resume"], ["--budget", "sizes", "--resume"]),
+        (["--batch", "0"], ["batch is 0"]),
+    ])
+    def test_what_contradicts_it_is_told(self, unlimited, capsys, flags, facts):
+        assert re.search(says(*facts), fails(capsys, [*unlimited, "--budget", "1", *flags]))
+
+    @pytest.mark.parametrize(("minutes", "fact"), [("0", "0 minutes"), ("nan", "nan minutes"), ("long", "--budget")])
+    def test_minutes_that_are_none_are_told(self, unlimited, capsys, minutes, fact):
+        assert re.search(says(fact), fails(capsys, [*unlimited, "--budget", minutes]))
+
+
 @pytest.mark.parametrize(("flags", "facts"), [
     (["--emb_dmi", "64"], ["--emb_dmi", "--emb_dim"]),
     (["--xyzzy=1"], ["--xyzzy", "--help"]),

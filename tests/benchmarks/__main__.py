@@ -16,6 +16,7 @@ from gpt.data.corpus import read_corpus
 from gpt.training.device import choose_device
 from tests.benchmarks import (
     ablating,
+    five_minutes,
     generation,
     gpu,
     looking,
@@ -32,7 +33,8 @@ from tests.benchmarks.machine import hardware, matrix_rates, versions
 from tests.benchmarks.report import as_json, table, write_json
 from tests.benchmarks.row import Result, Row, Setup, say
 
-PARTS = (time_to_loss, minute, training_speed, generation, looking, ablating, watching, gpu, memory, together, published_heads, scaling)
+PARTS = (time_to_loss, minute, five_minutes, training_speed, generation, looking, ablating, watching, gpu, memory, together,
+         published_heads, scaling)
 ROWS = tuple(row for part in PARTS for row in part.ROWS)
 LATEST = Path(__file__).with_name("latest.json")
 

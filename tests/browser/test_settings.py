@@ -188,3 +188,17 @@ def test_several_processes_are_priced_shown_and_trained_with(open_page, root):
     assert "2 processes, each CPU" in run.log(1000)
     until(lambda: not run.is_alive())
     run.delete()
+
+
+def test_how_long_moves_the_sliders_to_a_plan(open_page):
+    page = open_page()
+    choose_preset(page, "gpt2-classic")
+    page.locator("#plan-1").click()
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text("Planned for 1 minutes", timeout=PATIENT)
+    expect(page.locator("#preset input")).to_have_value("quick")
+    planned = number(page, "max_steps").input_value()
+    expect(command(page)).to_contain_text(f"--max_steps {planned} ", timeout=PATIENT)
+    assert planned != str(CONFIG["max_steps"])
+    number(page, "n_layers").fill("1")  # and they can be changed
+    number(page, "n_layers").press("Tab")
+    expect(command(page)).to_contain_text("--n_layers 1 ", timeout=PATIENT)

@@ -10,6 +10,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import demo
+from gpt.config import CONFIG
 from gpt.runs.run import list_runs
 from gpt.ui.server.access import Caps
 from gpt.ui.server.jobs import Jobs
@@ -169,7 +170,7 @@ def test_fields_that_are_missing_or_unknown_are_told_by_the_client(client, value
     ({"settings": {"max_steps": 0}}, "max_steps | end"), ({"settings": [1]}, "settings is '[1]' | object"),
     ({"settings": {"corpus": "/etc/passwd"}}, "text | this page"), ({"corpus": "../../etc/passwd"}, "text | this page"),
     ({"corpus": 7}, "corpus is '7' | text"), ({"text": 7}, "the text is '7'"), ({"text": " \n"}, "the text is empty"),
-    ({"text": "too short"}, "tokens | context_length 128"), ({"preset": "slow"}, "no preset 'slow'"),
+    ({"text": "too short"}, f"tokens | context_length {CONFIG['context_length']}"), ({"preset": "slow"}, "no preset 'slow'"),
     ({"run": "bottles"}, "bottles | already"), ({"run": "../a"}, "cannot name a run"), ({"run": 5}, "the name of the run is '5'"),
 ])
 def test_a_bad_start_starts_nothing(client, values, told):

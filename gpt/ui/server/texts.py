@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from gpt.data.corpus import BUILT_IN, CorpusError, read_corpus
-from gpt.data.tokenizer import load_tokenizer, make_tokenizer
+from gpt.data.length import length
+from gpt.data.tokenizer import load_tokenizer
 
 LARGEST = 20_000_000  # bytes of an uploaded or pasted text
 FOLDER = ".texts"
-SAMPLE = 300_000  # characters from which the number of tokens is estimated
 
 
 def save_text(root: Path, name: str, data: bytes) -> Path:
@@ -51,11 +51,5 @@ def preview(source: str, tokenizer: str, vocab_size: int, seed: int, tokens: Pat
     """Size of a text, its beginning, its notes, its (for long texts: estimated) training tokens, and the vocabulary size; with the tokens
     of the file `tokens`, if it is given. Raises UserError if these cannot write the text."""
     corpus = read_corpus(source, seed)
-    train_text, _ = corpus.split()
-    sample = train_text[:SAMPLE]
-    trained = load_tokenizer(tokens) if tokens else make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
-    n_tokens = len(trained.encode(sample))
-    n_bytes = len(sample.encode("utf-8"))
-    share = len(train_text) / max(len(sample), 1)
-    return {"characters": len(corpus.text), "opening": corpus.text[:280], "notes": corpus.notes, "exact": share == 1,
-            "train_tokens": round(n_tokens * share), "bytes_per_token": n_bytes / max(n_tokens, 1), "vocab_size": trained.n_vocab}
+    found = length(corpus, tokenizer, vocab_size, load_tokenizer(tokens) if tokens else None)
+    return {"characters": len(corpus.text), "opening": corpus.text[:280], "notes": corpus.notes, **found._asdict()}

@@ -5,6 +5,7 @@ from typing import Any
 from gpt.config import CONFIG, FIELDS, TOKENIZERS, ConfigError, problems_of, validate
 from gpt.data.corpus import BUILT_IN
 from gpt.data.dataset import require_length
+from gpt.data.length import likely_vocab_size
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.price import Estimate, estimate
@@ -46,7 +47,7 @@ def known_processes(processes: Any) -> int:
 def preview_of(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str = "") -> dict[str, Any]:
     """What the text looks like, for the preview view."""
     try:
-        text = _preview(jobs, base, config, visitor)
+        text = known_text(jobs, base, config, visitor)
     except UserError as error:
         return {"sentence": "", "opening": "", "notes": escaped(str(error))}
     tokens = f"{text['train_tokens']:,}" if text["exact"] else f"about {round(text['train_tokens'], -3):,}"
@@ -58,7 +59,9 @@ def preview_of(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str = ""
     return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(text["notes"]))}
 
 
-def _preview(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
+def known_text(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
+    """The preview of a text in the tokens of `config`, or of the run to go on from; settings that are no good count as CONFIG's. Raises
+    UserError if the text is not on the page or cannot be read."""
     vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
     tokenizer = config["tokenizer"] if config["tokenizer"] in list(TOKENIZERS) else CONFIG["tokenizer"]
     seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
@@ -69,16 +72,14 @@ def _preview(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> di
 
 def long_enough(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     """The preview of a text that can be trained on with `config`. Raises UserError if it is too short or not on the page."""
-    text = _preview(jobs, base, config, visitor)
+    text = known_text(jobs, base, config, visitor)
     require_length("the training part of the text", text["train_tokens"], config["context_length"])
     return text
 
 
 def priced(config: dict[str, Any], text: dict[str, Any]) -> dict[str, Any]:
-    """`config` with the vocabulary size for the estimate: the actual one; or, if the tokens were learned from the beginning of the text
-    only, the requested one, since the whole text may reach it."""
-    learns = TOKENIZERS[config["tokenizer"]].learns_vocab_size
-    return config if learns and not text["exact"] else config | {"vocab_size": text["vocab_size"]}
+    """`config` with the vocabulary size for the estimate."""
+    return {**config, "vocab_size": likely_vocab_size(config, text["exact"], text["vocab_size"])}
 
 
 def price_of(jobs: Jobs, base: Base, name: str, config: dict[str, Any], visitor: str = "", processes: int = 1) -> dict[str, Any]:

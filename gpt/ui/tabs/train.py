@@ -18,6 +18,7 @@ from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs import form_memory, head_formation, loss_reading
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
+from gpt.ui.tabs.how_long import HowLong
 from gpt.ui.tabs.pricing import known_processes, long_enough, priced, show_price
 from gpt.ui.tabs.settings import Settings, filled
 from gpt.ui.tabs.visitor import Visitor
@@ -35,6 +36,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
                                      elem_id="preset", min_width=120)
                 source = gr.Dropdown(texts.choices(jobs.access.home("")), value="stories", label="Text", elem_id="source", min_width=120)
             preview = component("preview", elem_id="preview")
+            how_long = HowLong(jobs)
             settings = Settings(source, jobs)
             settings.lay_out_sliders()
             price = component("price", elem_id="price")
@@ -62,6 +64,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
     sent = [preset, name, *form, settings.processes, visitor.key]
     price_event = connect_form(jobs, page, visitor, settings, [preset, price, preview])
+    how_long.connect(settings, preset, visitor.key)
     begun = train.click(partial(start, jobs), sent, None, show_progress="hidden", preprocess=False, api_visibility="private")
     begun.then(**price_event)
     chosen = grow.click(partial(take_preset, jobs, EXPERIMENT), None, [preset, *form], **NO_PROGRESS)

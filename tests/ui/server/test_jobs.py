@@ -181,12 +181,12 @@ def test_closing_the_page_saves_what_a_resumed_run_has_learned(jobs, tiny, text_
 
 
 def test_several_processes_are_started_by_torchrun_with_the_command_that_is_shown():
-    words = training_arguments({**CONFIG, "batch": 4}, "quick", "a b", PROJECT / "checkpoints")
+    words = training_arguments({**CONFIG, "batch": 2}, "quick", "a b", PROJECT / "checkpoints")
     assert with_processes(words, 1) == words
-    assert command_line(words) == "python -m gpt.pretrain --preset quick --batch 4 --run 'a b'"
+    assert command_line(words) == "python -m gpt.pretrain --preset quick --batch 2 --run 'a b'"
     several = with_processes(words, 2)
     assert several[:2] == ["-m", "torch.distributed.run"]  # of which torchrun is another name
-    assert command_line(several) == ("torchrun --standalone --nproc_per_node 2 -m -- gpt.pretrain --preset quick --batch 4 --run 'a b'")
+    assert command_line(several) == ("torchrun --standalone --nproc_per_node 2 -m -- gpt.pretrain --preset quick --batch 2 --run 'a b'")
 
 
 def test_two_processes_train_a_run_from_the_page_and_end_with_it(jobs, config):

@@ -5,7 +5,6 @@ import re
 import pytest
 
 from gpt.data.corpus import BUILT_IN, CorpusError
-from gpt.ui.server import texts
 from gpt.ui.server.texts import FOLDER, LARGEST, check_source, choices, preview, save_text
 from tests.says import says
 
@@ -110,7 +109,7 @@ def test_the_preview_counts(tmp_path):
 
 
 def test_the_preview_of_a_long_text_is_an_estimate_near_the_truth(tmp_path, monkeypatch):
-    monkeypatch.setattr(texts, "SAMPLE", 3000)
+    monkeypatch.setattr("gpt.data.length.SAMPLE", 3000)
     path = save_text(tmp_path, "poem.txt", b"".join(b"%d green bottles hanging on the wall\n" % n for n in range(1000)))
     estimated, size = preview(str(path), "gpt2", 256, 1), path.stat().st_size
     monkeypatch.undo()

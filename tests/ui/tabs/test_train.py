@@ -142,7 +142,8 @@ def test_a_text_too_short_for_the_context_is_told_with_the_remedy(jobs):
     source = str(texts.save_text(jobs.root, "a.txt", b"forty characters in all, the last 4 kept"))
     told = price_of(jobs, "quick", "", {**CONFIG, "corpus": source, "tokenizer": "char"})
     problem, = told["problems"]
-    assert re.search(says("36 tokens", "context_length 128", "129", "lower", "add text"), problem)
+    T = CONFIG["context_length"]
+    assert re.search(says("36 tokens", f"context_length {T}", T + 1, "lower", "add text"), problem)
 
 
 @pytest.mark.parametrize(("name", "problem"), [("bottles", "bottles | already"), ("../a", "cannot name a run")])
