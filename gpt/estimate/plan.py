@@ -18,7 +18,7 @@ from gpt.words import listed
 
 MODEL, WINDOWS = ("n_layers", "emb_dim", "n_heads"), ("context_length", "batch")
 SIZES = tuple(dict(zip((*MODEL, *WINDOWS), size, strict=True)) for size in (
-    (2, 64, 2, 128, 8), (3, 96, 3, 128, 8), (3, 128, 4, 128, 8), (4, 192, 6, 512, 2), (4, 256, 8, 512, 2), (6, 384, 12, 512, 4),
+    (2, 64, 2, 128, 8), (3, 96, 3, 256, 4), (3, 128, 4, 256, 4), (4, 192, 6, 256, 4), (4, 256, 8, 256, 4), (6, 384, 12, 512, 4),
     (8, 512, 16, 512, 8), (12, 768, 24, 1024, 8)))  # the largest want a GPU
 LEAST_WINDOWS = 8  # in the training text: a context about as long as the text leaves nothing to choose from
 MINUTES = (1, 5, 20, 60)  # that the page offers
