@@ -18,8 +18,8 @@ from gpt.words import listed
 
 MODEL, WINDOWS = ("n_layers", "emb_dim", "n_heads"), ("context_length", "batch")
 SIZES = tuple(dict(zip((*MODEL, *WINDOWS), size, strict=True)) for size in (
-    (2, 64, 2, 128, 8), (3, 96, 3, 256, 4), (3, 128, 4, 256, 4), (4, 192, 6, 256, 4), (4, 256, 8, 256, 4), (6, 384, 12, 512, 4),
-    (8, 512, 16, 512, 8), (12, 768, 24, 1024, 8)))  # the largest want a GPU
+    (3, 96, 3, 128, 8), (3, 128, 4, 256, 4), (4, 192, 6, 256, 4), (4, 256, 8, 256, 4), (6, 384, 12, 512, 4), (8, 512, 16, 512, 8),
+    (12, 768, 24, 1024, 8)))  # from the smallest that LAW was fitted to; the largest want a GPU
 LEAST_WINDOWS = 8  # in the training text: a context about as long as the text leaves nothing to choose from
 MINUTES = (1, 5, 20, 60)  # that the page offers
 MOST_MINUTES = 7 * 24 * 60
@@ -67,8 +67,9 @@ class Plan:
 
     def sentence(self) -> str:
         """What was chosen, in words."""
-        return (f"Planned for {self.minutes:g} minutes, of which {round(self.seconds / 60, 2):g} should be needed on this machine, as busy "
-                "as it is now: " + listed(f"{name} {self.config[name]:,}" for name in self.names))
+        minutes = f"{self.minutes:g} {'minute' if self.minutes == 1 else 'minutes'}"
+        return (f"Planned for {minutes}, of which {round(self.seconds / 60, 2):g} should be needed on this machine, as busy as it is now: "
+                + listed(f"{name} {self.config[name]:,}" for name in self.names))
 
 
 class Schedule(NamedTuple):

@@ -194,7 +194,7 @@ def test_how_long_moves_the_sliders_to_a_plan(open_page):
     page = open_page()
     choose_preset(page, "gpt2-classic")
     page.locator("#plan-1").click()
-    expect(page.locator("[data-testid=toast-body]")).to_contain_text("Planned for 1 minutes", timeout=PATIENT)
+    expect(page.locator("[data-testid=toast-body]")).to_contain_text("Planned for 1 minute,", timeout=PATIENT)
     expect(page.locator("#preset input")).to_have_value("quick")
     planned = number(page, "max_steps").input_value()
     expect(command(page)).to_contain_text(f"--max_steps {planned} ", timeout=PATIENT)

@@ -71,7 +71,7 @@ class TestPlan:
         plans = [plan(minutes, TOKENS).config for minutes in (0.1, 1, 5, 20, 60, 600)]
         sizes, tokens = [parameters(config) for config in plans], [config["max_steps"] * tokens_per_step(config) for config in plans]
         assert sizes == sorted(sizes)
-        assert sizes[0] < sizes[2] < sizes[-1]
+        assert sizes[0] < sizes[-1]
         assert tokens[0] < tokens[-1]
 
     def test_no_other_size_promises_less(self, machine):
