@@ -260,8 +260,9 @@ class Progress:
                     self._bar.set_postfix(loss=f"{row['loss']:.3f}", tokens_per_second=f"{row['tokens_per_second']:,.0f}")
         elif event.kind == "evaluation":
             earlier = f"{row['earlier_val_loss']:.4f} on the text before  " if "earlier_val_loss" in row else ""
-            self._say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {row['bits_per_byte']:.4f} bits per byte  {earlier}"
-                      f"{row['seconds']:.1f} s")
+            perfect = f"(perfect: {row['perfect']:.4f})  " if "perfect" in row else ""
+            self._say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {perfect}{row['bits_per_byte']:.4f} bits per byte  "
+                      f"{earlier}{row['seconds']:.1f} s")
         else:  # a sample, a warning, or a head that has formed
             self._say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
 

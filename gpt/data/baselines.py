@@ -8,6 +8,7 @@ from torch import Tensor
 MOST_TOKENS = 4_000_000  # of the training text that are counted: about a second, and the counts hardly change beyond
 
 GUESSING, FREQUENCIES, PAIRS = "guessing", "token frequencies", "pairs of tokens"
+PERFECT = "perfect"  # what no model can beat, where it is known (gpt/data/known.py)
 
 
 def baselines(train: Tensor, validation: Tensor, n_vocab: int) -> dict[str, float]:

@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import random
-import string
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gpt.data.known import Known
+from gpt.data.repeats import repeats
 from gpt.data.stories import stories
 from gpt.errors import UserError
 
@@ -22,17 +22,28 @@ class CorpusError(UserError):
 
 @dataclass
 class Corpus:
-    """A text, where it came from, a prompt that suits it, and what a reader should know about it (`notes`)."""
+    """A text, where it came from, a prompt that suits it, what a reader should know about it (`notes`), and what is known about each of
+    its characters, if it was generated so that this can be known."""
 
     name: str
     text: str
     prompt: str
     notes: list[str] = field(default_factory=list)
+    known: Known | None = None
 
     def split(self) -> tuple[str, str]:
-        """(training text, validation text): the first nine tenths and the rest."""
-        cut = int(len(self.text) * (1 - VALIDATION_SHARE))
+        """(training text, validation text)."""
+        cut = self._cut()
         return self.text[:cut], self.text[cut:]
+
+    def known_of_validation(self) -> Known | None:
+        """What is known about the validation text."""
+        return self.known and self.known.after(self._cut())
+
+    def _cut(self) -> int:
+        """The character at which the validation text begins: after nine tenths of the text; if it has documents, where the next begins."""
+        cut = int(len(self.text) * (1 - VALIDATION_SHARE))
+        return self.known.start_after(cut) if self.known else cut
 
     def identity(self) -> dict:
         """What the run folder stores about the text: enough to detect later that it has changed."""
@@ -41,36 +52,25 @@ class Corpus:
                 "prompt": self.prompt, "notes": self.notes}
 
 
-def repeats(size: int, seed: int) -> str:
-    """At least `size` characters of lines, each a random word of 8 to 24 letters written twice. The second half of a line can be
-    predicted by looking back, which is what induction heads learn to do (Olsson et al. 2022, 2209.11895). No letter occurs twice in a
-    word, so the current letter alone determines the next; with repeated letters no induction head formed within 500 steps."""
-    rng = random.Random(seed)
-    lines, length = [], 0
-    while length < size:
-        word = "".join(rng.sample(string.ascii_lowercase, k=rng.randint(8, 24)))
-        lines.append(f"{word}{word}\n")
-        length += len(lines[-1])
-    return "".join(lines)
-
-
-def _python_source(size: int, seed: int) -> str:
+def _python_source(size: int, seed: int) -> tuple[str, None]:
     """The top-level modules of the standard library of the Python that runs this, in alphabetical order."""
     folder = Path(sysconfig.get_path("stdlib"))
-    return "\n\n".join(_decode(path.read_bytes())[0] for path in sorted(folder.glob("*.py")))
+    return "\n\n".join(_decode(path.read_bytes())[0] for path in sorted(folder.glob("*.py"))), None
 
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A text that needs no file: a one-sentence description, a prompt, and the function `make(size, seed)` that returns it."""
+    """A text that needs no file: a one-sentence description, a prompt, and the function `make(size, seed)` that returns it with what is
+    known about it."""
 
     sentence: str
     prompt: str
-    make: Callable[[int, int], str]
+    make: Callable[[int, int], tuple[str, Known | None]]
 
 
 BUILT_IN = {
-    "stories": BuiltIn("Short stories generated here; names are invented afresh in each and recur in it.", "Once there was", stories),
+    "stories": BuiltIn("Short stories generated here; names are invented afresh in each and recur in it.", "Once there was",
+                       lambda size, seed: (stories(size, seed), None)),
     "repeats": BuiltIn("Lines of random letters written twice: only looking back helps.", "qwertyuiopqwer", repeats),
     "python": BuiltIn("The top-level modules of the standard library of the Python that runs this.", "def ", _python_source),
 }
@@ -80,7 +80,8 @@ def read_corpus(source: str, seed: int = 0) -> Corpus:
     """The text named `source`: a built-in one, a text file, or all .txt files of a folder. Raises CorpusError."""
     if source in BUILT_IN:
         built_in = BUILT_IN[source]
-        return Corpus(source, built_in.make(GENERATED_SIZE, seed), built_in.prompt)
+        text, known = built_in.make(GENERATED_SIZE, seed)
+        return Corpus(source, text, built_in.prompt, known=known)
     path = Path(source)
     if source and os.path.isdir(source):  # Path.is_dir raises for a name too long, os.path.isdir does not
         paths = sorted(file for file in path.rglob("*.txt") if file.is_file())

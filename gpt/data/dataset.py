@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from gpt.data.known import Floor, Known
 from gpt.data.tokenizer import Tokenizer
 from gpt.errors import UserError
 
@@ -82,19 +83,21 @@ class WindowSampler:
 
 @dataclass
 class TokenizedText:
-    """Training and validation tokens of one text, (N,) each, the length of every token in bytes, (V,), and tokens of another text, (M,), on
-    which a model that knew it is evaluated too."""
+    """Training and validation tokens of one text, (N,) each, the length of every token in bytes, (V,), tokens of another text, (M,), on
+    which a model that knew it is evaluated too, and what perfect prediction loses on the validation tokens, if that is known."""
 
     train: Tensor
     validation: Tensor
     byte_lengths: Tensor
     earlier: Tensor | None = None
+    floor: Floor | None = None
 
     @classmethod
-    def encode(cls, train_text: str, validation_text: str, tokenizer: Tokenizer) -> "TokenizedText":
+    def encode(cls, train_text: str, validation_text: str, tokenizer: Tokenizer, known: Known | None = None) -> "TokenizedText":
+        """`known` is what is known about the validation text."""
         train, validation = (torch.tensor(tokenizer.encode(text), dtype=torch.long) for text in (train_text, validation_text))
-        lengths = [len(tokenizer.token_bytes(token)) for token in range(tokenizer.n_vocab)]
-        return cls(train, validation, torch.tensor(lengths))
+        lengths = torch.tensor([len(tokenizer.token_bytes(token)) for token in range(tokenizer.n_vocab)])
+        return cls(train, validation, lengths, floor=known and known.by_token(lengths[validation]))
 
     def check(self, context_length: int) -> None:
         """Raise UserError if the text is too short to train on or to evaluate with."""
@@ -104,4 +107,5 @@ class TokenizedText:
 
     def to(self, device: torch.device) -> "TokenizedText":
         earlier = None if self.earlier is None else self.earlier.to(device)
-        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device), earlier)
+        floor = self.floor and self.floor.to(device)
+        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device), earlier, floor)

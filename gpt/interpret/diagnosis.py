@@ -6,10 +6,10 @@ teaches people to ignore it.
 
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from gpt.data.baselines import FREQUENCIES, GUESSING, PAIRS
+from gpt.data.baselines import FREQUENCIES, GUESSING, PAIRS, PERFECT
 from gpt.training.trainer import tokens_per_step
 
 WINDOW = 20  # training rows that a row is compared with
@@ -29,20 +29,24 @@ MOST_DROPOUT = 0.5  # that is worth advising
 @dataclass(frozen=True)
 class Losses:
     """The losses of a run: (step, training loss) of its training rows, (step, validation loss) of its evaluations but the one before
-    the first step, the loss of each baseline by name, and the last learning rate. Where a run was made longer its losses begin anew: a
-    rate that has risen again lifts them for a while."""
+    the first step, the loss of each baseline by name, the last learning rate, the `perfect` loss, if it is known, and by kind of token how
+    far the last evaluation is above it. Where a run was made longer its losses begin anew: a rate that has risen again lifts them for a
+    while."""
 
     training: list[tuple[int, float]]
     validation: list[tuple[int, float]]
     baselines: dict[str, float]
     rate: float | None = None
+    perfect: float | None = None
+    above_perfect: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def read(cls, rows: Iterable[dict[str, Any]]) -> "Losses":
-        training, validation, known, rate = [], [], {}, None
+        training, validation, known, rate, perfect, above = [], [], {}, None, None, {}
         for row in rows:
             if row.get("kind") == "baselines":
                 known = {name: row[name] for name in (GUESSING, FREQUENCIES, PAIRS) if isinstance(row.get(name), int | float)}
+                perfect = row.get(PERFECT) if isinstance(row.get(PERFECT), int | float) else None
             elif row.get("mark"):
                 training, validation = [], []
             elif row.get("loss") is not None:
@@ -50,12 +54,18 @@ class Losses:
                 rate = row.get("lr")
             elif row.get("val_loss") is not None and row["step"] > 0:
                 validation.append((row["step"], row["val_loss"]))
-        return cls(training, validation, known, rate)
+                above = row.get("above_perfect")
+        return cls(training, validation, known, rate, perfect, _numbers(above))
 
     def training_at(self, step: int) -> float | None:
         """Median training loss of the WINDOW rows up to `step`."""
         before = [loss for at, loss in self.training if at <= step][-WINDOW:]
         return statistics.median(before) if before else None
+
+
+def _numbers(values: Any) -> dict[str, float]:
+    """The numbers by name that a row holds, or nothing if a hand has changed them."""
+    return {str(name): value for name, value in values.items() if isinstance(value, int | float)} if isinstance(values, dict) else {}
 
 
 def distinct(baselines: dict[str, float]) -> list[tuple[str, float]]:
@@ -81,6 +91,8 @@ def meaning(losses: Losses) -> str:
         return f"{loss:.2f}: no better than {name} yet ({value:.2f})."
     name, value = beaten[-1]
     after = f"next: {ahead[0][0]} ({ahead[0][1]:.2f})." if ahead else "it uses more than the last token."
+    if losses.perfect is not None and not ahead:
+        after = f"no model can be better than {losses.perfect:.2f}."
     return f"{loss:.2f}: better than {name} ({value:.2f}); {after}"
 
 

@@ -5,7 +5,7 @@ import logging
 import time
 from typing import Any
 
-from gpt.data.baselines import baselines
+from gpt.data.baselines import FREQUENCIES, PERFECT, baselines
 from gpt.data.corpus import Corpus
 from gpt.data.tokenizer import Tokenizer
 from gpt.errors import UserError
@@ -44,8 +44,7 @@ class Recorder:
         self._state, self._wait_began = "running", None
         self._plan()
         writer.on_write_failure = self._wait_for_the_disk
-        if not any(row.get("kind") == "baselines" for row in rows):
-            self._write_baselines()
+        self._baselines = next((row for row in rows if row.get("kind") == "baselines"), None) or self._write_baselines()
 
     def record(self, event: Event) -> None:
         """Write what an event says, and the weights where they are the best so far or a snapshot is due."""
@@ -56,7 +55,8 @@ class Recorder:
             if trainer.best_loss < self._best:
                 self._best = trainer.best_loss
                 self.writer.save_best(trainer.weights(), trainer.step, self._best)
-            self.update_status(**{name: value for name, value in row.items() if name in EVALUATED}, best_val_loss=self._best)
+            self.update_status(**{name: value for name, value in row.items() if name in EVALUATED}, best_val_loss=self._best,
+                               **self._way_to_perfect(row))
         if "loss" in row and self.clock.seconds() - self._status_at > STATUS_SECONDS:
             self.update_status(loss=row["loss"], tokens_per_second=row["tokens_per_second"], mfu=row["mfu"])
             self._status_at = self.clock.seconds()
@@ -148,11 +148,22 @@ class Recorder:
         self.writer.write_status(**{"step": trainer.step, "steps": trainer.steps, "progress": progress, "seconds": round(seconds, 3),
                                     "eta_seconds": eta, **changes})
 
-    def _write_baselines(self) -> None:
+    def _write_baselines(self) -> dict[str, Any]:
         """What the losses to come can be compared with, once for the whole run."""
-        trainer = self.trainer
-        losses = baselines(trainer.text.train, trainer.validation_tokens(), trainer.config["vocab_size"])
-        self.writer.append({**trainer.position(), "kind": "baselines", **{name: round(loss, 4) for name, loss in losses.items()}})
+        trainer, tokens = self.trainer, self.trainer.validation_tokens()
+        losses = baselines(trainer.text.train, tokens, trainer.config["vocab_size"])
+        if trainer.text.floor:
+            losses[PERFECT] = trainer.text.floor.perfect(len(tokens))
+        row = {**trainer.position(), "kind": "baselines", **{name: round(loss, 4) for name, loss in losses.items()}}
+        self.writer.append(row)
+        return row
+
+    def _way_to_perfect(self, evaluation: dict[str, Any]) -> dict[str, float]:
+        """The share of the way from the loss of token frequencies to that of perfect prediction, where the latter is known."""
+        if "perfect" not in evaluation:
+            return {}
+        way = self._baselines[FREQUENCIES] - evaluation["perfect"]
+        return {"to_perfect": round((self._baselines[FREQUENCIES] - evaluation["val_loss"]) / way, 4)}
 
     def _plan(self) -> None:
         planned = snapshot_steps(self.trainer.steps, self.trainer.config["snapshots"])

@@ -1,8 +1,10 @@
 """How well a model predicts a text it is not trained on: its loss as a whole, and by how much of the text it could look back on."""
 
+import bisect
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,12 +15,13 @@ SINGLE_POSITIONS, GROUPS_PER_DOUBLING = 4, 2  # the first positions of a window 
 
 @dataclass(frozen=True)
 class Losses:
-    """Sums over many windows: `nats` and `tokens`, (T,) each, of the tokens predicted at each position of the window, and the `bytes` of
-    all of them. At position 0 the model sees one token, at position T - 1 all T."""
+    """Sums over many windows: `nats` and `tokens`, (T,) each, of the tokens predicted at each position of the window, the `bytes` of all of
+    them, and the nats `by_kind`, (K,), if their kinds are known. At position 0 the model sees one token, at position T - 1 all T."""
 
     nats: list[float]
     tokens: list[float]
     bytes: float
+    by_kind: list[float] = field(default_factory=list)
 
     @property
     def val_loss(self) -> float:
@@ -47,26 +50,55 @@ def group_ends(context_length: int) -> list[int]:
     return sorted(ends)
 
 
-def add_up(losses: list[Tensor], targets: list[Tensor], byte_lengths: Tensor, context_length: int) -> Losses:
-    """Losses and targets of batches, (B, T) each, where T may be shorter than `context_length` in the last. They are added on the
-    CPU in float64, which not every GPU has."""
-    widths = [each.shape[1] for each in losses]
-    sums = torch.cat([each.sum(dim=0) for each in losses]).cpu() if losses else torch.zeros(0)
-    nats, tokens = torch.zeros(2, context_length, dtype=torch.float64)
-    for width, batch, summed in zip(widths, losses, sums.split(widths), strict=True):
-        nats[:width] += summed
-        tokens[:width] += len(batch)
-    return Losses(nats.tolist(), tokens.tolist(), float(sum(byte_lengths[each].sum() for each in targets)))
+class Batch(NamedTuple):
+    """Windows of a text, (B, T) each: `ids`, the `targets` that follow them, and whether a prediction `counts`. `places` are the targets'
+    positions in the text."""
+
+    ids: Tensor
+    targets: Tensor
+    counts: Tensor
+    places: Tensor
 
 
-def evaluation_batches(tokens: Tensor, context_length: int, at_once: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(N,) tokens -> batches of (ids, targets), (at_once, T) each, that predict every token but the first exactly once.
+def windows(n_tokens: int, context_length: int, starts: Sequence[int] = ()) -> list[tuple[int, int]]:
+    """(first token, number of predictions) of windows that predict every token but the first exactly once.
 
-    The last window holds the remaining tokens and may be shorter.
+    A window predicts as many tokens as the model can look back on. Where documents are known, by their first tokens in order, `starts`, it
+    predicts only whole ones, each with all of it in view; but of a document longer than the context, the next window predicts what the
+    last one has left over.
     """
-    n_windows = (len(tokens) - 1) // context_length
-    whole = n_windows * context_length
-    ids, targets = (tokens[shift:shift + whole].view(n_windows, context_length) for shift in (0, 1))
-    yield from zip(ids.split(at_once), targets.split(at_once), strict=True) if n_windows else ()
-    if whole < len(tokens) - 1:
-        yield tokens[None, whole:-1], tokens[None, whole + 1:]
+    last, spans, first = n_tokens - 1, [], 0
+    ends = [start - 1 for start in starts] + [last]  # the last token of each document, but the first entry, which comes before all
+    while first < last:
+        reach = min(first + context_length, last)
+        end = ends[bisect.bisect_right(ends, reach) - 1] if starts else reach
+        spans.append((first, (end if end > first else reach) - first))
+        first += spans[-1][1]
+    return spans
+
+
+def evaluation_batches(tokens: Tensor, context_length: int, at_once: int, starts: Sequence[int] = ()) -> Iterator[Batch]:
+    """(N,) tokens -> their `windows`, `at_once` a batch. The shorter ones go on beyond their end, where nothing counts."""
+    spans = windows(len(tokens), context_length, starts)
+    for i in range(0, len(spans), at_once):
+        firsts, lengths = (torch.tensor(column)[:, None] for column in zip(*spans[i:i + at_once], strict=True))  # (B, 1)
+        T = torch.arange(int(lengths.max()))  # (T,)
+        places = (firsts + 1 + T).clamp(max=len(tokens) - 1).to(tokens.device)  # (B, T)
+        yield Batch(tokens[places - 1], tokens[places], (lengths > T).to(tokens.device), places)
+
+
+def add_up(losses: list[Tensor], batches: list[Batch], byte_lengths: Tensor, context_length: int, kinds: Tensor | None = None,
+           n_kinds: int = 0) -> Losses:
+    """Losses, (B, T) each, and the batches they belong to -> their sums. `kinds`, (N,), are those of the text's tokens. They are added on
+    the CPU in float64, which not every GPU has."""
+    nats, tokens, by_kind = torch.zeros(context_length).double(), torch.zeros(context_length).double(), torch.zeros(n_kinds).double()
+    n_bytes = 0
+    for each, batch in zip(losses, batches, strict=True):
+        T = each.shape[1]
+        counted = (each * batch.counts).cpu()  # (B, T)
+        nats[:T] += counted.sum(dim=0)
+        tokens[:T] += batch.counts.sum(dim=0).cpu()
+        n_bytes += int((byte_lengths[batch.targets] * batch.counts).sum())
+        if kinds is not None:
+            by_kind.index_add_(0, kinds[batch.places].cpu().flatten(), counted.flatten().double())
+    return Losses(nats.tolist(), tokens.tolist(), float(n_bytes), by_kind.tolist())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gpt.data.dataset import TokenizedText, WindowSampler
+from gpt.data.known import Floor
 from gpt.errors import UserError
 from gpt.model.flops import model_flops_utilisation
 from gpt.model.gpt2 import GPT2, evaluating
@@ -183,30 +184,35 @@ class Trainer:
         """Validation loss in nats per token and in bits per byte, over fixed windows that do not overlap, and by how many tokens the model
         could look back on. It uses the first `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit). A model that
         knew another text before has its loss on all that is kept of that one too, so that what it forgets is seen."""
-        losses = self._losses(self.validation_tokens(at_most))
+        tokens, floor = self.validation_tokens(at_most), self.text.floor
+        losses = self._losses(tokens, floor)
         self.best_loss, self._evaluated = min(self.best_loss, losses.val_loss), self.step
         row = {**self.position(), "val_loss": losses.val_loss, "bits_per_byte": losses.bits_per_byte,
                "by_context": [(count, round(loss, 4)) for count, loss in losses.by_context()]}
+        if floor:
+            row |= {"perfect": floor.perfect(len(tokens)), "above_perfect": floor.excess(losses.by_kind, len(tokens))}
         if self.text.earlier is not None:
             row["earlier_val_loss"] = self._losses(self.text.earlier).val_loss
         return Event("evaluation", row)
 
-    def _losses(self, tokens: Tensor) -> Losses:
+    def _losses(self, tokens: Tensor, floor: Floor | None = None) -> Losses:
         """Of all but the first of (N,) tokens, each process taking its share of the windows."""
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
-            batches = list(evaluation_batches(tokens, context_length, at_once))
+            batches = list(evaluation_batches(tokens, context_length, at_once, floor.starts_within(len(tokens)) if floor else ()))
             rank, count = self.processes.rank, self.processes.count
             mine = [batches[i % len(batches)] for i in range(rank, math.ceil(len(batches) / count) * count, count)]
-            losses = [self.model.loss(*batch, reduction="none") for batch in mine]  # where there are too few, one only helps the others
-            n_own = len(range(rank, len(batches), count))
-            own = add_up(losses[:n_own], [targets for _, targets in mine[:n_own]], self.text.byte_lengths, context_length)
+            losses = [self.model.loss(batch.ids, batch.targets, reduction="none") for batch in mine]
+            n_own = len(range(rank, len(batches), count))  # where there are too few, a process only helps the others
+            kinds = (floor.kinds, len(floor.names)) if floor else ()
+            own = add_up(losses[:n_own], mine[:n_own], self.text.byte_lengths, context_length, *kinds)
         self._meet()
-        sums = self.processes.sum([*own.nats, *own.tokens, own.bytes])
+        sums = self.processes.sum([*own.nats, *own.tokens, own.bytes, *own.by_kind])
         if not all(map(math.isfinite, sums)):
             raise self._diverged()
-        return Losses(sums[:context_length], sums[context_length:-1], sums[-1])
+        nats, tokens, (n_bytes, *by_kind) = sums[:context_length], sums[context_length:2 * context_length], sums[2 * context_length:]
+        return Losses(nats, tokens, n_bytes, by_kind)
 
     def _meet(self) -> None:
         """Before a GPU is waited for: notice a process that has ended. On a CPU the exchange itself does."""
@@ -214,9 +220,10 @@ class Trainer:
             self.processes.meet()
 
     def validation_tokens(self, at_most: int = 0) -> Tensor:
-        """(M,) tokens that an evaluation reads; all but the first are predicted."""
+        """(M,) tokens that an evaluation reads, whole documents if they are known; all but the first are predicted."""
         limit = min((limit for limit in (self.config["eval_tokens"], at_most) if limit), default=len(self.text.validation))
-        return self.text.validation[:limit + 1]
+        tokens = self.text.validation[:limit + 1]
+        return tokens[:self.text.floor.end_of_documents(len(tokens))] if self.text.floor else tokens
 
     def _warnings(self) -> Iterator[Event]:
         limit, n = self.config["eval_tokens"], len(self.text.validation)

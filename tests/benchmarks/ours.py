@@ -26,7 +26,8 @@ def encode(config: dict, corpus: Corpus) -> tuple[dict, TokenizedText]:
     """The CONFIG with the vocabulary of its tokenizer, and the text in tokens; both sides begin with this."""
     train_text, validation_text = corpus.split()
     tokenizer = make_tokenizer(config["tokenizer"], train_text, corpus.text, config["vocab_size"])
-    return {**config, "vocab_size": tokenizer.n_vocab}, TokenizedText.encode(train_text, validation_text, tokenizer)
+    text = TokenizedText.encode(train_text, validation_text, tokenizer, corpus.known_of_validation())
+    return {**config, "vocab_size": tokenizer.n_vocab}, text
 
 
 def make_trainer(config: dict, text: TokenizedText) -> Trainer:
@@ -70,8 +71,8 @@ def whole_split(model: GPT2, validation: Tensor) -> float:
     """Nats of every validation token but the first, summed in float32 by another loop than the Trainer's: a check on it."""
     nats = 0.0
     with evaluating(model):
-        for ids, targets in evaluation_batches(validation, model.context_length, WINDOWS_AT_ONCE):
-            nats += model.loss(ids, targets, reduction="none").sum().item()
+        for batch in evaluation_batches(validation, model.context_length, WINDOWS_AT_ONCE):
+            nats += model.loss(batch.ids, batch.targets, reduction="none")[batch.counts].sum().item()
     if not math.isfinite(nats):
         raise ValueError("the loss of the whole validation split is not a number")
     return nats

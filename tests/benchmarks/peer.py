@@ -99,8 +99,8 @@ class Training:
     def validation_loss(self, validation: Tensor) -> float:
         """Mean nats per token over the same windows that ours is evaluated on."""
         self.model.eval()
-        nats = sum(loss_of(self.model, ids, targets, reduction="sum").double()
-                   for ids, targets in evaluation_batches(validation.to(self.device), self.T, WINDOWS_AT_ONCE))
+        nats = sum(loss_of(self.model, batch.ids, batch.targets, reduction="none")[batch.counts].sum().double()
+                   for batch in evaluation_batches(validation.to(self.device), self.T, WINDOWS_AT_ONCE))
         self.model.train()
         return float(nats) / (len(validation) - 1)
 

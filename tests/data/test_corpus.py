@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt.data.corpus import BUILT_IN, Corpus, CorpusError, read_corpus, repeats
+from gpt.data.corpus import BUILT_IN, Corpus, CorpusError, read_corpus
 from tests.says import says
 
 
@@ -100,20 +100,3 @@ def test_identity_notices_a_change():
     first, second = Corpus("a", "text", "t").identity(), Corpus("a", "texT", "t").identity()
     assert first == {"name": "a", "bytes": 4, "sha256": hashlib.sha256(b"text").hexdigest(), "prompt": "t", "notes": []}
     assert second["sha256"] != first["sha256"]
-
-
-@given(st.integers(0, 3000), st.integers(0, 5))
-def test_repeats_are_lines_of_8_to_24_different_letters_written_twice(size, seed):
-    text = repeats(size, seed)
-    assert size <= len(text) < size + 50
-    for line in text.splitlines():
-        half = len(line) // 2
-        assert line[:half] == line[half:]
-        assert 8 <= half == len(set(line)) <= 24
-        assert line.isascii()
-        assert line.islower()
-
-
-def test_repeats_differ_by_seed():
-    assert repeats(500, seed=1) == repeats(500, seed=1)
-    assert repeats(500, seed=1) != repeats(500, seed=2)

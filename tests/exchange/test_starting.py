@@ -184,7 +184,8 @@ class TestForgetting:
         (model, tokenizer), validation = load_run(run.path, 4), TEXT[int(len(TEXT) * 0.9):]
         tokens = torch.tensor(tokenizer.encode(validation))
         with torch.no_grad():
-            loss = sum(model.loss(*batch, reduction="none").sum().item() for batch in evaluation_batches(tokens, model.context_length, 64))
+            loss = sum(model.loss(batch.ids, batch.targets, reduction="none")[batch.counts].sum().item()
+                       for batch in evaluation_batches(tokens, model.context_length, 64))
         assert measured[4] == pytest.approx(loss / (len(tokens) - 1), rel=1e-5) == run.status()["earlier_val_loss"]
         assert abs(measured[4] - measured[0]) > 1e-3
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gpt.config import CONFIG
-from gpt.data.baselines import FREQUENCIES, GUESSING, PAIRS
+from gpt.data.baselines import FREQUENCIES, GUESSING, PAIRS, PERFECT
 from gpt.interpret.diagnosis import Losses, diagnosis, meaning
 from gpt.runs.run import Run
 
@@ -47,6 +47,16 @@ def test_nothing_is_said_of_the_shipped_run():
     for end in (len(rows) // 4, len(rows) // 2, len(rows)):
         assert diagnosis(Losses.read(rows[:end]), about["config"], about["tokenizer"]["train_tokens"]) == ""
     assert "pairs of tokens (2.42)" in meaning(Losses.read(rows))
+
+
+def test_where_perfect_is_known_the_best_losses_are_compared_with_it():
+    rows = [{"step": 0, "kind": "baselines", **BASELINES, PERFECT: 0.6}, {"step": 9, "val_loss": 1.2, "above_perfect": {"sum": 0.6}}]
+    read = Losses.read(rows)
+    assert meaning(read) == "1.20: better than pairs of tokens (2.40); no model can be better than 0.60."
+    assert (read.perfect, read.above_perfect) == (0.6, {"sum": 0.6})
+    for damage in (3, {"sum": None}):
+        damaged = Losses.read([{**rows[0], PERFECT: "x"}, {**rows[1], "above_perfect": damage}])
+        assert (damaged.perfect, damaged.above_perfect) == (None, {})
 
 
 def test_a_validation_loss_that_rises_while_the_training_loss_falls(seed):

@@ -6,18 +6,20 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
+from gpt.data.tokenizer import make_tokenizer
 from gpt.model.gpt2 import GPT2
-from gpt.training.evaluation import Losses, add_up, evaluation_batches, group_ends
+from gpt.training.evaluation import Batch, Losses, add_up, evaluation_batches, group_ends
 from gpt.training.trainer import Trainer
 
 
 @pytest.mark.parametrize(("n", "context_length", "at_once"), [(23, 8, 2), (17, 8, 5), (25, 8, 1), (5, 8, 2), (2, 8, 2)])
 def test_an_evaluation_predicts_every_token_but_the_first_once(n, context_length, at_once):
     batches = list(evaluation_batches(torch.arange(n), context_length, at_once))
-    assert torch.cat([targets.flatten() for _, targets in batches]).tolist() == list(range(1, n))
-    assert all(torch.equal(ids + 1, targets) for ids, targets in batches)
-    assert all(len(ids) <= at_once and ids.shape[1] <= context_length for ids, _ in batches)
+    assert torch.cat([batch.targets[batch.counts] for batch in batches]).tolist() == list(range(1, n))
+    assert all(torch.equal(batch.ids + 1, batch.targets) and torch.equal(batch.targets, batch.places) for batch in batches)
+    assert all(len(batch.ids) <= at_once and batch.ids.shape[1] <= context_length for batch in batches)
 
 
 @pytest.mark.parametrize(("context_length", "ends"), [
@@ -37,10 +39,12 @@ def test_groups_cover_every_position_once(context_length):
 
 
 def test_losses_are_added_by_position_and_a_short_window_counts_where_it_has_tokens():
+    text = torch.tensor([1, 0, 1, 0, 1, 1, 1, 0, 0])
+    batches = list(evaluation_batches(text, 3, 2))
     losses = [torch.tensor([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]]), torch.tensor([[5.0, 6.0]])]
-    targets = [torch.tensor([[0, 1, 0], [1, 1, 1]]), torch.tensor([[0, 0]])]
-    added = add_up(losses, targets, torch.tensor([1, 10]), context_length=3)
-    assert added == Losses([9.0, 12.0, 8.0], [3.0, 3.0, 2.0], 44.0)
+    added = add_up(losses, batches, torch.tensor([1, 10]), 3, kinds=text, n_kinds=3)
+    assert all(isinstance(batch, Batch) for batch in batches)
+    assert added == Losses([9.0, 12.0, 8.0], [3.0, 3.0, 2.0], 44.0, [15.0, 14.0, 0.0])
     assert added.val_loss == 29 / 8
     assert added.bits_per_byte == 29 / math.log(2) / 44
     assert added.by_context() == [(1, 3.0), (2, 4.0), (3, 4.0)]
@@ -63,3 +67,29 @@ def test_the_trainers_losses_by_context_are_those_of_the_model(tiny):
         expected = [F.cross_entropy(model(window[None, :count])[0, -1:], window[count:count + 1]).item() for window in windows
                     if len(window) > count]
         assert loss == pytest.approx(sum(expected) / len(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("starts", [(0, 5, 9, 12), (0, 3, 20), (4, 6, 8), (0,), (0, 1, 2, 3)])
+@pytest.mark.parametrize(("n", "context_length", "at_once"), [(23, 8, 2), (23, 3, 5), (24, 30, 1)])
+def test_windows_of_documents_predict_every_token_once_and_whole_documents_where_they_fit(n, context_length, at_once, starts):
+    batches = list(evaluation_batches(torch.arange(n), context_length, at_once, starts))
+    assert torch.cat([batch.targets[batch.counts] for batch in batches]).tolist() == list(range(1, n))
+    assert all(batch.ids.shape[1] <= context_length and len(batch.ids) <= at_once for batch in batches)
+    ends = {*starts, n}
+    for batch in batches:
+        for targets, counts in zip(batch.targets, batch.counts, strict=True):
+            first, last = int(targets[counts][0]), int(targets[counts][-1])
+            assert last + 1 in ends or last + 1 - first == context_length  # no document is cut that fits
+
+
+def test_losses_above_perfect_add_up_to_the_loss(tiny):
+    corpus = read_corpus("repeats", seed=1)
+    train, validation = corpus.split()
+    tokenizer = make_tokenizer("char", train, corpus.text, 0)
+    text = TokenizedText.encode(train, validation, tokenizer, corpus.known_of_validation())
+    row = Trainer({**tiny, "vocab_size": tokenizer.n_vocab, "context_length": 64, "eval_tokens": 1000},
+                  GPT2({**tiny, "vocab_size": tokenizer.n_vocab, "context_length": 64}), text).evaluation().row
+    assert set(row["above_perfect"]) == {"first copy", "second copy", "end of line"}
+    assert sum(row["above_perfect"].values()) == pytest.approx(row["val_loss"] - row["perfect"], abs=2e-4)
+    assert row["above_perfect"]["second copy"] > 1  # it knows nothing yet
+    assert 1.3 < row["perfect"] < 1.6

@@ -52,7 +52,7 @@ def contents(run: Run) -> dict[str, Any]:
     return {
         "name": run.name, "summary": summary(about, status), "facts": facts(about, status, config),
         "loss": {"chart": figures.loss_chart(status["steps"]),
-                 "rows": [{name: value for name, value in row.items() if name != "by_context"} for row in thinned(rows)
+                 "rows": [{name: value for name, value in row.items() if not isinstance(value, list | dict)} for row in thinned(rows)
                           if row.keys() & {"loss", "val_loss"}]},
         "context": figures.losses_by_context([(run.name, best_of(evaluations_of(rows)))]),
         "samples": [{"step": row["step"], "prompt": escaped(row["prompt"]), "text": escaped(row["text"])} for row in samples(rows)],

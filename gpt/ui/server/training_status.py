@@ -15,6 +15,7 @@ HINTS = {  # one sentence each, shown on hover
     "validation loss": "The same on text that it never trains on: what it has understood and not memorised.",
     "bits per byte": "Validation loss per byte of text, in bits: it compares models with different tokenizers.",
     "on the text before": "Validation loss on the text that the weights learned from before: what it rises by is forgotten.",
+    "of the way to perfect": "From the loss of knowing only how frequent each token is to the least that any model can reach on this text.",
     "tokens per second": "Tokens the training reads each second.",
 }
 STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "paused": "Paused", "stopping": "Stopping",
@@ -50,10 +51,11 @@ def poll(jobs: Jobs, name: str | None, cursor: int) -> dict[str, Any]:
 
 def escaped_row(row: dict[str, Any]) -> dict[str, Any]:
     """A row with its text escaped: samples and warnings may contain anything from a model or a text. A row of head scores is reduced to
-    kind and step: the page then requests the chart of heads separately. Losses by context are shown on Runs only."""
+    kind and step: the page then requests the chart of heads separately. Losses by context are shown on Runs only, and what is above
+    perfect by `read_loss`."""
     if row.get("kind") in ("heads", "formed"):
         return {"kind": row["kind"], "step": row["step"]}
-    return {key: escaped(value) if isinstance(value, str) else value for key, value in row.items() if key != "by_context"}
+    return {key: escaped(value) if isinstance(value, str) else value for key, value in row.items() if not isinstance(value, list | dict)}
 
 
 def current_run(jobs: Jobs) -> Run | None:
@@ -110,6 +112,8 @@ def facts(status: dict[str, Any]) -> list[dict[str, str]]:
         shown.append((f"{status['loss']:.2f}", "loss"))
     if status.get("val_loss") is not None:
         shown += [(f"{status['val_loss']:.2f}", "validation loss"), (f"{status['bits_per_byte']:.2f}", "bits per byte")]
+    if (status.get("to_perfect") or 0) > 0:
+        shown.append((f"{100 * status['to_perfect']:.0f} %", "of the way to perfect"))
     if status.get("earlier_val_loss") is not None:
         shown.append((f"{status['earlier_val_loss']:.2f}", "on the text before"))
     if status.get("tokens_per_second"):

@@ -154,6 +154,8 @@ def test_facts_are_words_a_person_reads():
     ({"state": "starting", "step": 0, "steps": 0, "val_loss": None, "bits_per_byte": None}, [("Starting", "step 0")]),
     ({"state": "done", "step": 10, "steps": 10, "eta_seconds": None, "seconds": 3661.2},
      [("Done", "step 10 of 10"), ("1 h 1 min", "of work")]),
+    ({"state": "done", "step": 9, "steps": 9, "to_perfect": 0.786}, [("Done", "step 9 of 9"), ("79 %", "of the way to perfect")]),
+    ({"state": "running", "step": 0, "steps": 9, "to_perfect": -0.2}, [("Running", "step 0 of 9")]),
     ({"state": "paused", "step": 3, "steps": 0, "seconds": 5.4, "loss": 0.0},
      [("Paused", "step 3"), ("5 s", "of work"), ("0.00", "loss")]),
 ])

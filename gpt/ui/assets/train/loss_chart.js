@@ -15,7 +15,7 @@ gpt.lossChart = function (zoomed) {
         Object.assign(plot.figure.layout, { shapes: lines.map(({ shape }) => shape), annotations: lines.map(({ annotation }) => annotation) });
     };
     const draw = (kind, lines, dash) => {
-        across[kind] = lines.map(([loss, text]) => ({ loss, text, dash }));
+        across[kind] = lines.map(([loss, text, color = "var(--gpt-muted)"]) => ({ loss, text, color, dash }));
         setLines();
         plot.draw();
     };
@@ -58,7 +58,7 @@ gpt.lossChart = function (zoomed) {
         forget() {
             [rows, across] = [[], {}];
         },
-        // Lines across the chart, [[loss, text]]: those that every loss is compared with, and those of an experiment.
+        // Lines across the chart, [[loss, text, colour]]: those that every loss is compared with, and those of an experiment.
         compareWith: (lines) => draw("fixed", lines, "dot"),
         mark: (lines) => draw("marked", lines, "dash"),
     };
@@ -80,9 +80,9 @@ gpt.stepsWithin = function (rows, { over, log }, range) {
 
 // Lines across a chart. The text stands above its line at the right, where the curves have come down.
 gpt.linesAcross = function (lines, type) {
-    return lines.map(({ loss, text, dash }) => ({
-        shape: { type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, layer: "below", line: { color: "var(--gpt-muted)", width: 1, dash } },
-        annotation: gpt.greyNote(text, { xref: "paper", x: 1, xanchor: "right", y: type === "log" ? Math.log10(loss) : loss, yanchor: "bottom" }),
+    return lines.map(({ loss, text, color, dash }) => ({
+        shape: { type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, layer: "below", line: { color, width: 1, dash } },
+        annotation: gpt.note(text, { xref: "paper", x: 1, xanchor: "right", y: type === "log" ? Math.log10(loss) : loss, yanchor: "bottom" }, color),
     }));
 };
 
@@ -90,11 +90,11 @@ gpt.linesAcross = function (lines, type) {
 gpt.linesAt = function (rows, { over, log }) {
     return rows.map(({ mark, [over]: at }) => ({
         shape: { type: "line", yref: "paper", y0: 0, y1: 1, x0: at, x1: at, layer: "below", line: { color: "var(--gpt-muted)", width: 1, dash: "dot" } },
-        annotation: gpt.greyNote(mark, { yref: "paper", y: 1, yanchor: "top", x: log.x === "log" ? Math.log10(at) : at, xanchor: "left" }),
+        annotation: gpt.note(mark, { yref: "paper", y: 1, yanchor: "top", x: log.x === "log" ? Math.log10(at) : at, xanchor: "left" }),
     }));
 };
 
-gpt.greyNote = (text, place) => ({ text, showarrow: false, font: { size: 11, color: "var(--gpt-muted)" }, ...place });
+gpt.note = (text, place, color = "var(--gpt-muted)") => ({ text, showarrow: false, font: { size: 11, color }, ...place });
 
 // A run of days would have millions of rows: of many training rows, and of many evaluations, every second of the older ones is left out.
 gpt.thinned = function (rows) {

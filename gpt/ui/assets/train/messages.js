@@ -2,14 +2,17 @@
 
 gpt.MOST_SAMPLES = 20;
 
-// What the loss says: a sentence on what has been learned, and advice where something goes wrong. Asked for anew with each evaluation.
+// What the loss says: a sentence on what has been learned, what of the text has not, and advice where something goes wrong. Asked for anew
+// with each evaluation.
 gpt.lossReading = function (server, compareWith) {
-    const meaning = gpt.live(gpt.make("p", "gpt-sentence")), advice = gpt.live(gpt.make("p", "gpt-advice")), requests = gpt.requests();
+    const meaning = gpt.live(gpt.make("p", "gpt-sentence")), advice = gpt.live(gpt.make("p", "gpt-advice"));
+    const unlearned = gpt.make("div", "gpt-unlearned"), requests = gpt.requests();
     return {
-        element: gpt.wrap("div", "", meaning, advice),
+        element: gpt.wrap("div", "", meaning, unlearned, advice),
         forget() {
             requests.drop();
             meaning.textContent = advice.textContent = "";
+            unlearned.replaceChildren();
         },
         async update(run) {
             const isNewest = requests.begin(), answer = await server.read_loss({ run });
@@ -17,8 +20,18 @@ gpt.lossReading = function (server, compareWith) {
             compareWith(answer.lines);
             meaning.textContent = answer.meaning;
             advice.textContent = answer.advice;
+            unlearned.replaceChildren(...gpt.unlearnedBars(answer.unlearned));
         },
     };
+};
+
+// A bar for each kind of token: what it adds to the loss above perfect, in nats per token of the text. [[kind, nats]], the largest first.
+gpt.unlearnedBars = function (unlearned) {
+    if (!unlearned.length) return [];
+    const above = unlearned.reduce((sum, [, nats]) => sum + nats, 0), largest = Math.max(unlearned[0][1], 0.01);
+    const title = `Not learned yet: ${above.toFixed(2)} nats above perfect, by what is to be predicted`;
+    return [gpt.make("p", "gpt-small", title),
+            ...unlearned.map(([kind, nats]) => gpt.bar(kind, Math.max(nats, 0) / largest, nats.toFixed(3)))];
 };
 
 // The newest samples above the older ones, and the warnings.
