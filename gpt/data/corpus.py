@@ -36,9 +36,9 @@ class Corpus:
         cut = self._cut()
         return self.text[:cut], self.text[cut:]
 
-    def known_of_validation(self) -> Known | None:
-        """What is known about the validation text."""
-        return self.known and self.known.after(self._cut())
+    def split_known(self) -> tuple[Known, Known] | None:
+        """What is known about the training text, and about the validation text."""
+        return self.known and self.known.split(self._cut())
 
     def _cut(self) -> int:
         """The character at which the validation text begins: after nine tenths of the text; if it has documents, where the next begins."""

@@ -44,15 +44,20 @@ class WindowSampler:
     """Chooses the windows of each batch: a pure function of (seed, batch index), so a run can be resumed at any step.
 
     An epoch cuts the text into windows that do not overlap and uses them in random order; each epoch starts the cuts at a different
-    offset, so that a token is not always predicted from the same context. Of `count` processes that share each batch, the one of number
+    offset, so that a token is not always predicted from the same context. Where the first tokens of documents are known, `documents`, (S,),
+    an epoch has instead a window for each document, which begins with it: what a document says again can then be found in the window. A
+    document longer than the context has more windows, one after the other. Of `count` processes that share each batch, the one of number
     `rank` gets its part of it, B / count windows.
     """
 
-    def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int, rank: int = 0, count: int = 1):
+    def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int, rank: int = 0, count: int = 1,
+                 documents: Tensor | None = None):
         require_length("the training text", len(tokens), context_length)
         self.tokens, self.context_length, self.batch, self.seed = tokens, context_length, batch, seed
         self.rank, self.share = rank, batch // count
-        self.windows_per_epoch = max(1, len(tokens) // context_length - 1)  # one less than fits, to leave room for the random offset
+        self._of_documents = None if documents is None or not len(documents) else windows_of(documents, len(tokens), context_length)
+        # One less than fits, to leave room for the random offset.
+        self.windows_per_epoch = max(1, len(tokens) // context_length - 1) if self._of_documents is None else len(self._of_documents)
         self._offsets = torch.arange(context_length + 1, device=tokens.device)
         self._epoch, self._starts = -1, None
 
@@ -74,30 +79,50 @@ class WindowSampler:
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             T, n = self.context_length, len(self.tokens)
-            slack = n - 1 - self.windows_per_epoch * T  # the windows fit with this many tokens to spare
-            shift = int(torch.randint(slack + 1, (1,), generator=generator))
-            starts = shift + T * torch.randperm(self.windows_per_epoch, generator=generator)
+            if self._of_documents is None:
+                slack = n - 1 - self.windows_per_epoch * T  # the windows fit with this many tokens to spare
+                shift = int(torch.randint(slack + 1, (1,), generator=generator))
+                starts = shift + T * torch.randperm(self.windows_per_epoch, generator=generator)
+            else:
+                starts = self._of_documents[torch.randperm(self.windows_per_epoch, generator=generator)]
             self._epoch, self._starts = epoch, starts.to(self.tokens.device)
         return self._starts
+
+
+def windows_of(documents: Tensor, n_tokens: int, context_length: int) -> Tensor:
+    """(S,) first tokens of documents in a text of `n_tokens` -> (W,) first tokens of windows. The first prediction of a document's first
+    window is its first token."""
+    ends = torch.cat((documents[1:], torch.tensor([n_tokens])))
+    counts = (ends - documents + context_length - 1) // context_length  # (S,) windows of each document
+    first_windows = (counts.cumsum(0) - counts).repeat_interleave(counts)  # (W,)
+    nth = torch.arange(len(first_windows)) - first_windows  # (W,) which of its document's windows it is
+    begins = documents.repeat_interleave(counts) - 1 + nth * context_length
+    return begins.clamp(0, n_tokens - context_length - 1)
 
 
 @dataclass
 class TokenizedText:
     """Training and validation tokens of one text, (N,) each, the length of every token in bytes, (V,), tokens of another text, (M,), on
-    which a model that knew it is evaluated too, and what perfect prediction loses on the validation tokens, if that is known."""
+    which a model that knew it is evaluated too. Of a generated text it is known with which token each document of the training text
+    starts, (S,), and what perfect prediction loses on the validation tokens."""
 
     train: Tensor
     validation: Tensor
     byte_lengths: Tensor
     earlier: Tensor | None = None
+    documents: Tensor | None = None
     floor: Floor | None = None
 
     @classmethod
-    def encode(cls, train_text: str, validation_text: str, tokenizer: Tokenizer, known: Known | None = None) -> "TokenizedText":
-        """`known` is what is known about the validation text."""
+    def encode(cls, train_text: str, validation_text: str, tokenizer: Tokenizer,
+               known: tuple[Known, Known] | None = None) -> "TokenizedText":
+        """`known` is what is known about the training text, and about the validation text."""
         train, validation = (torch.tensor(tokenizer.encode(text), dtype=torch.long) for text in (train_text, validation_text))
         lengths = torch.tensor([len(tokenizer.token_bytes(token)) for token in range(tokenizer.n_vocab)])
-        return cls(train, validation, lengths, floor=known and known.by_token(lengths[validation]))
+        if not known:
+            return cls(train, validation, lengths)
+        documents, floor = known[0].by_token(lengths[train]).starts, known[1].by_token(lengths[validation])
+        return cls(train, validation, lengths, documents=documents, floor=floor)
 
     def check(self, context_length: int) -> None:
         """Raise UserError if the text is too short to train on or to evaluate with."""
@@ -107,5 +132,5 @@ class TokenizedText:
 
     def to(self, device: torch.device) -> "TokenizedText":
         earlier = None if self.earlier is None else self.earlier.to(device)
-        floor = self.floor and self.floor.to(device)
-        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device), earlier, floor)
+        return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device), earlier, self.documents,
+                             self.floor and self.floor.to(device))

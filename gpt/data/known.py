@@ -38,9 +38,11 @@ class Known:
         later = self.starts[self.starts >= character]
         return int(later[0]) if len(later) else character
 
-    def after(self, cut: int) -> "Known":
-        """The same about the text from character `cut` on."""
-        return Known(self.nats[cut:], self.kinds[cut:], self.starts[self.starts >= cut] - cut, self.names)
+    def split(self, cut: int) -> tuple["Known", "Known"]:
+        """The same about the text up to, and without, character `cut`, and about the rest."""
+        before = self.starts < cut
+        return (Known(self.nats[:cut], self.kinds[:cut], self.starts[before], self.names),
+                Known(self.nats[cut:], self.kinds[cut:], self.starts[~before] - cut, self.names))
 
     def by_token(self, lengths: Tensor) -> "Floor":
         """The same about each token of the text, whose lengths in bytes are `lengths`, (M,). A token has the kind of its last character."""

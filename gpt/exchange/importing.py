@@ -26,7 +26,7 @@ def import_run(source: str | Path, root: Path | str, name: str | None = None, co
     text = read_corpus(corpus, config["seed"])
     config |= {"corpus": corpus, "precision": "float32", "eval_tokens": EVALUATED_TOKENS, "device": "cpu"}
     model, origin = built(config, weights), origin_of(source)
-    tokens = TokenizedText.encode(*text.split(), tokenizer, text.known_of_validation())
+    tokens = TokenizedText.encode(*text.split(), tokenizer, text.split_known())
     evaluation = Trainer(config, model, tokens).evaluation()
     with writer:
         if (writer.path / "config.json").exists():  # it was made while the weights were read

@@ -59,6 +59,9 @@ def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: 
     repeats = torch.stack(again) if again else torch.zeros(0, 0, dtype=torch.long)
     tokens = text.validation.cpu()
     T = min(context_length, LONGEST_WINDOW, len(tokens) - 1)
-    M = min(N_WINDOWS, (len(tokens) - 1) // T)
-    starts = torch.linspace(0, len(tokens) - T - 1, M, dtype=torch.float64).long()  # spread over the whole text, without overlap
+    M, last = min(N_WINDOWS, (len(tokens) - 1) // T), len(tokens) - T - 1
+    starts = torch.linspace(0, last, M, dtype=torch.float64).long()  # spread over the whole text, without overlap
+    if text.floor and len(text.floor.starts):  # from there to where the next document begins, as in the windows of training
+        documents = (text.floor.starts - 1).clamp(0, last)
+        starts = documents[torch.searchsorted(documents, starts).clamp(max=len(documents) - 1)]
     return Probes(repeats, torch.stack([tokens[start:start + T + 1] for start in starts]))

@@ -197,7 +197,7 @@ class Session:
         if self.tokenizer.n_vocab < 2:
             raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
-        text = TokenizedText.encode(train_text, validation_text, self.tokenizer, corpus.known_of_validation())
+        text = TokenizedText.encode(train_text, validation_text, self.tokenizer, corpus.split_known())
         self.earlier_text = self.start.text if self.start else self.writer.config().get("earlier_text") if self.resumes else None
         most = min(self.config["eval_tokens"] + 1 if self.config["eval_tokens"] else len(text.validation), len(text.validation))
         text.earlier, earlier_notes = tokens_of(self.earlier_text, corpus, self.tokenizer, most)

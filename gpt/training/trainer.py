@@ -86,7 +86,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.text = text.to(self.device)
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"],
-                                     self.processes.rank, self.processes.count)
+                                     self.processes.rank, self.processes.count, text.documents)
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config, getattr(torch, self.precision))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")

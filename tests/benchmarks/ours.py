@@ -26,7 +26,7 @@ def encode(config: dict, corpus: Corpus) -> tuple[dict, TokenizedText]:
     """The CONFIG with the vocabulary of its tokenizer, and the text in tokens; both sides begin with this."""
     train_text, validation_text = corpus.split()
     tokenizer = make_tokenizer(config["tokenizer"], train_text, corpus.text, config["vocab_size"])
-    text = TokenizedText.encode(train_text, validation_text, tokenizer, corpus.known_of_validation())
+    text = TokenizedText.encode(train_text, validation_text, tokenizer, corpus.split_known())
     return {**config, "vocab_size": tokenizer.n_vocab}, text
 
 

@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from gpt.data.dataset import GPTDataset, TokenizedText, WindowSampler
+from gpt.data.dataset import GPTDataset, TokenizedText, WindowSampler, windows_of
 from gpt.data.tokenizer import ByteTokenizer, CharTokenizer
 from gpt.errors import UserError
 from tests.says import says
@@ -123,6 +125,25 @@ def test_a_batch_may_be_larger_than_an_epoch():
     batches = sampler(9, batch=20)
     assert batches.windows_per_epoch == 1
     assert batches(3)[0].shape == (20, 4)
+
+
+def test_windows_begin_before_documents_and_go_on_through_long_ones():
+    documents = torch.tensor([0, 3, 6, 16, 17])
+    assert windows_of(documents, n_tokens=23, context_length=4).tolist() == [0, 2, 5, 9, 13, 15, 16, 18]  # the last ends with the text
+    batches = WindowSampler(torch.arange(23), 4, 1, 1, documents=documents)
+    assert batches.windows_per_epoch == 8
+    epochs = [starts(batches, range(epoch * 8, epoch * 8 + 8)) for epoch in range(4)]
+    assert all(sorted(epoch) == [0, 2, 5, 9, 13, 15, 16, 18] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=20), st.integers(1, 9))
+def test_windows_of_documents_predict_every_token_but_the_first(lengths, context_length):
+    n_tokens = sum(lengths) + context_length + 1
+    documents = torch.tensor([0, *itertools.accumulate(lengths)])
+    begins = windows_of(documents, n_tokens, context_length)
+    predicted = {place for begin in begins.tolist() for place in range(begin + 1, begin + context_length + 1)}
+    assert predicted == set(range(1, n_tokens))
 
 
 def test_an_encoded_text_knows_how_long_its_tokens_are():

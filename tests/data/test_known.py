@@ -9,7 +9,7 @@ import torch
 
 from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
-from gpt.data.known import Floor, Known, Piece, write_down
+from gpt.data.known import Floor, Piece, write_down
 from gpt.data.repeats import lines
 from gpt.data.tokenizer import make_tokenizer
 
@@ -25,11 +25,12 @@ def test_documents_are_written_until_the_size_is_reached():
     assert write_down(DOCUMENTS, 0, ())[0] == ""
 
 
-def test_after_a_cut_the_rest_is_known():
+def test_both_parts_of_a_text_are_known():
     _, known = write_down(DOCUMENTS, 9, ("new", "old"))
     assert [known.start_after(cut) for cut in (0, 1, 3, 4, 8)] == [0, 3, 3, 7, 8]
-    rest = known.after(3)
-    assert (rest.nats.tolist(), rest.starts.tolist()) == ([2, 0.5, 0, 0, 4, 0], [0, 4])
+    begin, rest = known.split(3)
+    assert (begin.nats.tolist(), begin.kinds.tolist(), begin.starts.tolist()) == ([1, 0, 0], [0, 0, 1], [0])
+    assert (rest.nats.tolist(), rest.kinds.tolist(), rest.starts.tolist()) == ([2, 0.5, 0, 0, 4, 0], [0, 1, 1, 1, 0, 0], [0, 4])
 
 
 def test_a_token_has_the_nats_of_its_characters_and_the_kind_of_its_last():
@@ -57,14 +58,12 @@ def test_an_evaluation_ends_with_a_document(n_tokens, end):
 def test_every_tokenizer_has_the_same_floor_in_nats_of_the_whole_text(tokenizer):
     corpus = read_corpus("repeats", seed=2)
     train, validation = corpus.split()
-    known = corpus.known_of_validation()
-    tokens = TokenizedText.encode(train[:50_000], validation, make_tokenizer(tokenizer, train[:50_000], corpus.text, 300), known)
+    tokens = TokenizedText.encode(train, validation, make_tokenizer(tokenizer, train[:50_000], corpus.text, 300), corpus.split_known())
+    _, known = corpus.split_known()
     assert tokens.floor.nats.sum() == pytest.approx(known.nats.sum(dtype="float64"))
     assert len(tokens.floor.nats) == len(tokens.floor.kinds) == len(tokens.validation)
     assert validation[0] != "\n" == validation[-1]
-    starts = tokens.floor.starts.tolist()
-    assert len(starts) == validation.count("\n")  # no token hides where a line starts
-    assert isinstance(known, Known)
+    assert (len(tokens.documents), len(tokens.floor.starts)) == (train.count("\n"), validation.count("\n"))  # no token hides a start
 
 
 def test_the_floor_is_the_mean_over_lines_of_their_probabilities():

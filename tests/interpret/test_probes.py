@@ -1,9 +1,12 @@
 """The sequences on which heads are tried."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from gpt.data.dataset import TokenizedText
+from gpt.data.known import Floor
 from gpt.interpret.heads import REQUIRED_SHARE
 from gpt.interpret.probes import LONGEST_REPEAT, LONGEST_WINDOW, N_REPEATS, N_WINDOWS, SHORTEST_REPEAT, Probes, make_probes
 from gpt.runs.run import Run, RunError
@@ -30,6 +33,16 @@ def test_random_tokens_are_written_again_and_again_each_time_after_another_lengt
 
 def test_random_tokens_are_ones_that_the_training_text_contains():
     assert set(make_probes(LONG, 64, seed=1).repeats.flatten().tolist()) <= set(range(200, 300))
+
+
+@pytest.mark.parametrize("context_length", [5, 64, 256])
+def test_windows_begin_where_documents_do_if_that_is_known(context_length):
+    documents = torch.arange(0, 10_000, 37)
+    known = replace(LONG, floor=Floor(torch.zeros(10_000), torch.zeros(10_000).long(), documents, ("a",)))
+    windows = make_probes(known, context_length, seed=1).windows
+    assert windows.shape == (N_WINDOWS, min(context_length, LONGEST_WINDOW) + 1)
+    first = windows[1:-1, 1]  # tokens are their places, modulo 1,000; the first and the last window have no room before or after them
+    assert torch.isin(first, documents % 1000).all()
 
 
 @pytest.mark.parametrize("context_length", [2, 5, 64, 256])

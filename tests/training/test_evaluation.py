@@ -86,7 +86,7 @@ def test_losses_above_perfect_add_up_to_the_loss(tiny):
     corpus = read_corpus("repeats", seed=1)
     train, validation = corpus.split()
     tokenizer = make_tokenizer("char", train, corpus.text, 0)
-    text = TokenizedText.encode(train, validation, tokenizer, corpus.known_of_validation())
+    text = TokenizedText.encode(train, validation, tokenizer, corpus.split_known())
     row = Trainer({**tiny, "vocab_size": tokenizer.n_vocab, "context_length": 64, "eval_tokens": 1000},
                   GPT2({**tiny, "vocab_size": tokenizer.n_vocab, "context_length": 64}), text).evaluation().row
     assert set(row["above_perfect"]) == {"first copy", "second copy", "end of line"}
