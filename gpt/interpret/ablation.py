@@ -7,7 +7,7 @@ the attention maps and the logit lens of an ablated model need no extra code.
 
 import copy
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,6 +52,14 @@ def head_means(model: GPT2, ids: Tensor) -> Tensor:
     return torch.stack([forward_pass.attend(layer).heads.mean(dim=(0, 2)) for layer in range(len(model.blocks))])
 
 
+class KindEffect(NamedTuple):
+    """What ablation does to the tokens of one kind: how many there are, and the mean increase of their loss in nats."""
+
+    kind: str
+    count: int
+    change: float
+
+
 class HarderToken(NamedTuple):
     """A token that is harder to predict after ablation: how often it is a target, and the mean increase of its loss in nats."""
 
@@ -85,6 +93,13 @@ class Effect:
         spread: with two, the change must exceed 13 standard errors. False for one sequence, which has no standard error."""
         degrees = len(self.before) - 1
         return degrees > 0 and abs(self.change) <= STUDENT[min(degrees, len(STUDENT)) - 1] * self.error
+
+    def by_kind(self, kinds: np.ndarray, names: Sequence[str]) -> list[KindEffect]:
+        """The change for each kind of token, the largest first; `kinds`, (M, T), are those of the targets, as indices into `names`."""
+        counts = np.bincount(kinds.ravel(), minlength=len(names))
+        totals = np.bincount(kinds.ravel(), weights=(self.after - self.before).ravel(), minlength=len(names))
+        return sorted((KindEffect(name, int(count), float(total / count)) for name, count, total in zip(names, counts, totals, strict=True)
+                       if count), key=lambda effect: -effect.change)
 
     @property
     def harder_tokens(self) -> list[HarderToken]:
@@ -171,7 +186,7 @@ def next_tokens(model: GPT2, other: GPT2, ids: Tensor, most: int) -> list[tuple[
 
 
 def affordable_windows(model: GPT2, windows: Tensor) -> Tensor:
-    """Evenly spaced windows, few enough to ablate every head of a layer in seconds: all of them for a small model."""
+    """Evenly spaced rows of (M, T + 1) windows, few enough to ablate every head of a layer in seconds: all of them for a small model."""
     H, T = model.config["n_heads"], windows.shape[1] - 1
     flops = 2 * sum(parameter.numel() for parameter in model.parameters()) * T * H  # a product and a sum a parameter and token
     count = min(len(windows), max(FEWEST_WINDOWS, int(FLOPS_A_LAYER / flops)))

@@ -1,7 +1,7 @@
 """The sequences that every head is scored on: the same few at every step of a run, stored in its folder."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ N_WINDOWS, LONGEST_WINDOW = 16, 128
 class Probes:
     """`repeats`, (N, 2n): different random tokens, at most n, written again and again. `windows`, (M, T + 1): pieces of the validation
     text, each with the token that follows it. Where context or vocabulary has no room for copies of two lengths, there are no
-    repeats: N is 0.
+    repeats: N is 0. `kinds`, (M, T + 1), are the kinds of the windows' tokens, as indices into `names`, if they are known.
 
     The copies have different lengths, from n / 2 to n: if all had the same length, a head that always reads a fixed number of tokens
     back, whatever they are, would score as an induction head.
@@ -26,18 +26,22 @@ class Probes:
 
     repeats: Tensor
     windows: Tensor
+    kinds: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> "Probes":
-        return Probes(self.repeats.to(device), self.windows.to(device))
+        return replace(self, repeats=self.repeats.to(device), windows=self.windows.to(device))
 
     def tensors(self) -> dict[str, Tensor]:
-        """What a run's folder keeps of them, as int32."""
-        return {"repeats": self.repeats.int().cpu(), "windows": self.windows.int().cpu()}
+        """What a run's folder keeps of them beside the names, as int32."""
+        tensors = {"repeats": self.repeats, "windows": self.windows, **({} if self.kinds is None else {"kinds": self.kinds})}
+        return {name: tensor.int().cpu() for name, tensor in tensors.items()}
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor]) -> "Probes":
+    def from_tensors(cls, tensors: dict[str, Tensor], names: Sequence[str] | None) -> "Probes":
         """The inverse of `tensors`. Raises KeyError if one is missing."""
-        return cls(tensors["repeats"].long(), tensors["windows"].long())
+        kinds = tensors["kinds"].long() if names else None
+        return cls(tensors["repeats"].long(), tensors["windows"].long(), kinds, tuple(names or ()))
 
 
 def line_ends(tokenizer: Tokenizer) -> list[int]:
@@ -64,4 +68,6 @@ def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: 
     if text.floor and len(text.floor.starts):  # from there to where the next document begins, as in the windows of training
         documents = (text.floor.starts - 1).clamp(0, last)
         starts = documents[torch.searchsorted(documents, starts).clamp(max=len(documents) - 1)]
-    return Probes(repeats, torch.stack([tokens[start:start + T + 1] for start in starts]))
+    places = starts[:, None] + torch.arange(T + 1)  # (M, T + 1)
+    kinds = (text.floor.kinds.cpu()[places], text.floor.names) if text.floor else ()
+    return Probes(repeats, tokens[places], *kinds)

@@ -143,7 +143,8 @@ class Run:
         if not path.exists():
             raise RunError(f"run {self.name} was trained before heads were scored and keeps no text to try them on: train it again")
         with damage_as_run_error(path):
-            return Probes.from_tensors(load_tensors(path)[0])
+            tensors, about = load_tensors(path)
+            return Probes.from_tensors(tensors, about and about["kinds"])
 
     def log(self, n_lines: int = 20) -> str:
         """The last lines of log.txt."""

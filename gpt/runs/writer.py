@@ -99,7 +99,7 @@ class RunWriter(Run):
 
     @retried
     def write_probes(self, probes: Probes) -> None:
-        save_tensors(self.path / "probes.safetensors", probes.tensors())
+        save_tensors(self.path / "probes.safetensors", probes.tensors(), {"kinds": probes.names} if probes.names else None)
 
     @retried
     def write_config(self, config: dict[str, Any], tokenizer: Tokenizer) -> None:

@@ -215,7 +215,8 @@ def measuring(inspector: Inspector) -> list[Callable]:
 
     def ablate(run: str, heads: list[list[int]], replace: str = "mean", step: int | None = None) -> Json:
         """Take attention heads out of a model and measure what it loses: the loss on validation text with and without them, in nats per
-        token, the standard error of the change, and the tokens that become harder to predict.
+        token, the standard error of the change, the tokens that become harder to predict, and, on a generated text, the change for each
+        kind of token.
 
         Args:
             run: name of the run.
@@ -236,7 +237,7 @@ def measuring(inspector: Inspector) -> list[Callable]:
                       for token, count, change in effect.harder_tokens[:effects.MOST_HARDER_TOKENS]]
             return {"sentence": effects.sentence_about(chosen, H, by, effect), "before": float(effect.before.mean()),
                     "after": float(effect.after.mean()), "change": effect.change, "standard_error": effects.or_none(effect.error),
-                    "harder_tokens": harder}
+                    "harder_tokens": harder, "kinds": [effect._asdict() for effect in effects.kinds_of(model, where, effect)]}
 
     return [scores, ablate]
 

@@ -11,6 +11,7 @@ from gpt.interpret.ablation import (
     FEWEST_WINDOWS,
     Effect,
     HarderToken,
+    KindEffect,
     ablated,
     affordable_windows,
     constant_output,
@@ -190,6 +191,14 @@ def test_those_who_suffer_are_told_the_largest_total_first():
     effect = Effect(targets, before, np.array([[0.2, 0.5, 0.4], [0.55, -0.1, -3.0]]))
     told = [(7, 2, 0.3), (6, 1, 0.55), (8, 2, 0.2)]
     assert effect.harder_tokens == [HarderToken(token, count, pytest.approx(change)) for token, count, change in told]
+
+
+def test_the_change_is_known_for_each_kind_of_token():
+    before = np.zeros((2, 3))
+    effect = Effect(before.astype(int), before, np.array([[0.5, 1.0, 0.0], [0.1, 2.0, -1.0]]))
+    kinds = np.array([[0, 2, 3], [0, 2, 3]])
+    assert effect.by_kind(kinds, ("plain", "absent", "refrain", "sum")) == [
+        KindEffect("refrain", 2, pytest.approx(1.5)), KindEffect("plain", 2, pytest.approx(0.3)), KindEffect("sum", 2, pytest.approx(-0.5))]
 
 
 def test_importance_is_the_first_order_of_scaling_what_a_head_says(model):

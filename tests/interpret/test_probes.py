@@ -41,6 +41,7 @@ def test_windows_begin_where_documents_do_if_that_is_known(context_length):
     known = replace(LONG, floor=Floor(torch.zeros(10_000), torch.zeros(10_000).long(), documents, ("a",)))
     windows = make_probes(known, context_length, seed=1).windows
     assert windows.shape == (N_WINDOWS, min(context_length, LONGEST_WINDOW) + 1)
+    assert make_probes(known, context_length, seed=1).names == ("a",)
     first = windows[1:-1, 1]  # tokens are their places, modulo 1,000; the first and the last window have no room before or after them
     assert torch.isin(first, documents % 1000).all()
 
@@ -99,9 +100,14 @@ def test_the_same_seed_makes_the_same_probes_and_no_other_random_state_is_touche
 @pytest.mark.parametrize("context_length", [3, 64])
 def test_probes_come_back_from_what_a_run_keeps(context_length):
     probes = make_probes(LONG, context_length, seed=1)
-    again = Probes.from_tensors(probes.tensors())
+    again = Probes.from_tensors(probes.tensors(), None)
     assert torch.equal(again.repeats, probes.repeats)
     assert torch.equal(again.windows, probes.windows)
+    assert (again.kinds, again.names) == (None, ())
+    known = replace(probes, kinds=probes.windows % 3, names=("a", "b", "c"))
+    again = Probes.from_tensors(known.tensors(), list(known.names))
+    assert torch.equal(again.kinds, known.kinds)
+    assert again.names == known.names
 
 
 def test_a_run_keeps_its_probes(trained):

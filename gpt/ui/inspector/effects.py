@@ -1,14 +1,14 @@
 """What heads do: they are taken out, and what the model loses without them is measured."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from gpt.data.tokenizer import Tokenizer, stream_text, token_label
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.interpret import ablation
-from gpt.interpret.ablation import Effect
+from gpt.interpret.ablation import Effect, KindEffect
 from gpt.model.sampling import generate_text
 from gpt.runs.run import Run
 from gpt.training.device import enough_memory
@@ -20,6 +20,7 @@ REPLACED_BY = ("mean", "zero")  # instead of a taken-out head's output
 MOST_HARDER_TOKENS, MOST_NEXT = 8, 5  # tokens shown
 WRITTEN, SHOWN_OF_PROMPT = 40, 16  # tokens of a continuation, and of what stands before it
 SAMPLING = {"temperature": 0.8, "seed": 1}
+MUCH_WORSE, FEWEST_OF_A_KIND, MOST_KINDS = 0.1, 10, 3  # nats a token, tokens, and kinds in a sentence
 REMEDY = "choose a smaller model"
 
 
@@ -38,7 +39,9 @@ def effect(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
         ids = inspected.inspection.trace.ids
         follows = ablation.next_tokens(inspected.model, without_heads, ids[:, :query + 1], MOST_NEXT)
         harder = [[_label(inspected, token), change, count] for token, count, change in measured.harder_tokens[:MOST_HARDER_TOKENS]]
-        return {"sentence": sentence_about(heads, H, replace, measured), "harder_tokens": harder,
+        kinds = kinds_of(inspected.model, inspected.run, measured)
+        return {"sentence": " ".join(filter(None, (sentence_about(heads, H, replace, measured), needed_for(kinds)))),
+                "harder_tokens": harder, "kinds": [[escaped(kind), change, count] for kind, count, change in kinds],
                 "after": escaped(inspected.labels[query]),
                 "next": [[_label(inspected, token), before, after] for token, before, after in follows],
                 **_written(inspected, without_heads)}
@@ -71,6 +74,18 @@ def sentence_about(heads: Collection[tuple[int, int]], H: int, replace: str, eff
         return f"{begin} the loss changes by {effect.change:+.3f}{error} nats per token ({losses}), too little to tell from chance; {where}"
     verb = "rises" if effect.change >= 0 else "falls"
     return f"{begin} the loss {verb} by {abs(effect.change):.3f}{error} nats per token, from {losses}; {where}"
+
+
+def kinds_of(model: Any, run: Run, effect: Effect) -> list[KindEffect]:
+    """The effect on each kind of token, the largest first; [] where the kinds are not known, as of a text of one's own."""
+    probes = run.probes()
+    return [] if probes.kinds is None else effect.by_kind(ablation.affordable_windows(model, probes.kinds)[:, 1:].numpy(), probes.names)
+
+
+def needed_for(kinds: Sequence[KindEffect]) -> str:
+    """The kinds of token that are predicted much worse, in a sentence; "" if there are none."""
+    worse = [effect for effect in kinds if effect.change >= MUCH_WORSE and effect.count >= FEWEST_OF_A_KIND][:MOST_KINDS]
+    return f"It was needed for {listed(f'{kind} (+{change:.2f} nats per token)' for kind, _, change in worse)}." if worse else ""
 
 
 def names_of(heads: Collection[tuple[int, int]], H: int) -> str:

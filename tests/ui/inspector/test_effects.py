@@ -8,14 +8,15 @@ from shutil import copytree, ignore_patterns
 
 import numpy as np
 import pytest
+import torch
 
 from gpt.data.tokenizer import ByteTokenizer
 from gpt.interpret import ablation
-from gpt.interpret.ablation import Effect
+from gpt.interpret.ablation import Effect, KindEffect
 from gpt.model.writing import text_to_token_ids
 from gpt.runs.run import find_run, load_run
 from gpt.runs.storage import load_tensors, save_tensors
-from gpt.ui.inspector.effects import names_of, pieces, sentence_about
+from gpt.ui.inspector.effects import names_of, needed_for, pieces, sentence_about
 from gpt.ui.inspector.inspections import Inspector
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs.attention import ANSWERS
@@ -78,6 +79,30 @@ def test_the_prompt_goes_on_with_and_without(root, tmp_path):
     for (text, differs), (other, also) in zip(whole, without, strict=True):
         assert differs == also == (text != other)  # a character is a token here
     assert any(differs for _, differs in whole)
+
+
+def test_on_a_text_whose_kinds_are_known_it_says_what_the_heads_are_needed_for(root, tmp_path):
+    own = copytree(root, tmp_path / "own")
+    assert Asking(own).effect([[1, 0]])["kinds"] == []  # a text of one's own
+    path = find_run(own, "bottles").path / "probes.safetensors"
+    tensors, _ = load_tensors(path)
+    kinds = torch.arange(tensors["windows"].shape[1]).remainder(2).expand_as(tensors["windows"])
+    save_tensors(path, {**tensors, "kinds": kinds.int()}, {"kinds": ["even", "odd"]})
+    asking = Asking(own)
+    answer = asking.effect([[1, 0]])
+    without_head = ablation.ablated(asking.model, [(1, 0)], ablation.head_means(asking.model, asking.windows[:, :-1]))
+    effect = ablation.measure(asking.model, without_head, asking.windows)
+    changes = effect.after - effect.before
+    assert sorted(answer["kinds"]) == [["even", pytest.approx(changes[:, 1::2].mean(), abs=1e-5), changes[:, 1::2].size],
+                                       ["odd", pytest.approx(changes[:, ::2].mean(), abs=1e-5), changes[:, ::2].size]]
+
+
+@pytest.mark.parametrize(("kinds", "said"), [
+    ([], ""), ([KindEffect("sum", 9, 4.0), KindEffect("plain words", 500, 0.05)], ""),
+    ([KindEffect("refrain again", 90, 1.234), KindEffect("name again", 20, 0.5), KindEffect("plain words", 500, 0.05)],
+     "It was needed for refrain again (+1.23 nats per token) and name again (+0.50 nats per token).")])
+def test_what_heads_were_needed_for_is_a_sentence(kinds, said):
+    assert needed_for(kinds) == said
 
 
 def test_a_whole_layer_and_several_heads_are_named(asking):

@@ -52,7 +52,19 @@ gpt.panels.push({
     },
 });
 
-// {harder_tokens: [[label, nats, count]], after, next: [[label, before, after]], how, prompt, whole, without: [[text, differs]]} as elements.
+// What each kind of token lost on average; [[kind, nats, count]], the largest first, empty for a text whose kinds are not known.
+gpt.kindsOf = function (kinds, column) {
+    if (!kinds.length) return [];
+    const largest = Math.max(...kinds.map(([, change]) => Math.abs(change)));
+    const rows = kinds.map(([kind, change, count]) => {
+        const row = gpt.bar(kind, Math.max(change, 0) / largest, `${gpt.signed(change)}, ${count}`, `${count} tokens`);
+        row.classList.add("gpt-wide-number");
+        return row;
+    });
+    return [column("By what is to be predicted: nats on average, and how many tokens", ...rows)];
+};
+
+// {harder_tokens: [[label, nats, count]], kinds, after, next: [[label, before, after]], how, prompt, whole, without: [[text, differs]]} as elements.
 gpt.effectOf = function (answer) {
     const column = (title, ...rows) => gpt.wrap("div", "", gpt.make("p", "gpt-small", title), ...rows);
     const largest = Math.max(...answer.harder_tokens.map(([, change, count]) => change * count));
@@ -87,7 +99,7 @@ gpt.effectOf = function (answer) {
     const numbers = gpt.make("div", "gpt-panes"), texts = gpt.make("div", "gpt-panes");
     const none = harder_tokens.length ? [] : [gpt.make("p", "gpt-small", "No token became harder to predict.")];
     const title = "Harder to predict, the largest sum first: nats on average, and how often they came";
-    numbers.append(column(title, ...harder_tokens, ...none), follows);
+    numbers.append(gpt.wrap("div", "", ...gpt.kindsOf(answer.kinds, column), column(title, ...harder_tokens, ...none)), follows);
     texts.append(column("The whole model", written(answer.whole)), column("Without", written(answer.without)));
     return [numbers, gpt.make("p", "gpt-small gpt-apart", answer.how), texts];
 };
