@@ -119,15 +119,16 @@ def _training(name, default, help, *limits, **more):
 
 
 FIELDS = (
-    Field("corpus", "stories", "The text to learn: stories, repeats, python, or the path of a text file or of a folder of .txt files.", "text"),
+    Field("corpus", "stories", "The text to learn: stories, repeats, python, a task (copy, reverse, sort, addition, modular, brackets), or the "
+          "path of a text file or of a folder of .txt files.", "text"),
     Field("tokenizer", "bpe", "How text becomes tokens: pieces learned from this text, GPT-2's own, characters or bytes.", "text",
           choices=TOKENIZERS),
-    Field("vocab_size", 1024, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64,
+    Field("vocab_size", 512, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64,
           stops=tuple(range(256, 4097, 256))),
     _model("n_layers", 3, "Transformer blocks, one after the other.", 1, 48, 1, stops=tuple(range(1, 13)), prominent=True),
     _model("n_heads", 4, "Attention heads in each block.", 1, 32, 1, stops=tuple(range(1, 17)), prominent=True),
     _model("emb_dim", 128, "Width of the residual stream: numbers that describe one token.", 4, 2048, 8, stops=tuple(range(32, 769, 32)), prominent=True),
-    _model("context_length", 128, "Tokens the model can look back on.", 2, 4096, 8, stops=_DOUBLING[5:], prominent=True),
+    _model("context_length", 256, "Tokens the model can look back on.", 2, 4096, 8, stops=_DOUBLING[5:], prominent=True),
     _model("dropout_rate", 0.0, "Share of activations silenced at random while training; helps when a text is read many times.", 0, 0.9, 0.05,
            stops=tuple(step / 20 for step in range(11))),
     _model("position", "rope", "How the model knows the order: a learned vector per position, or queries and keys rotated by position. Runs with rope cannot be exported to GPT-2's format.", choices=("learned", "rope"), exported="learned"),
@@ -138,7 +139,7 @@ FIELDS = (
     _model("vocab_multiple", 1, "Pad the embedding to a multiple of this many rows (64 is faster on GPUs); padding is never predicted.", 1, 1024, 1),
     _training("optimizer", "muon", "AdamW, or Muon, which moves all directions and all neurons of a matrix alike, with AdamW for what is no matrix.", choices=OPTIMIZERS),
     _training("learning_rate", 0.01, "Size of a step at its highest.", 1e-9, 0.1, 0.0001, changeable=True, stops=_decades(-4, -1), prominent=True),
-    _training("batch", 8, "Windows of text per step.", 1, 1024, 1, stops=_DOUBLING[:14], prominent=True),
+    _training("batch", 4, "Windows of text per step.", 1, 1024, 1, stops=_DOUBLING[:14], prominent=True),
     _training("grad_accum", 1, "Batches whose gradients are averaged for one step.", 1, 256, 1, stops=_DOUBLING[:10]),
     _training("epoch", 0.0, "Passes over the training text; fractions are fine, 0 is no limit.", 0, 10000, 0.5, changeable=True),
     _training("max_steps", 1000, "Stop after this many steps; 0 is no limit.", 0, 100_000_000, 100, changeable=True,
@@ -186,6 +187,8 @@ class Preset:
         return {**CONFIG, **self.changes}
 
 
+_LETTERS = {"tokenizer": "char", "emb_dim": 64, "context_length": 64, "batch": 16, "weight_decay": 0.1}  # for lines of single characters
+_TASK = {**_LETTERS, "max_steps": 800}
 _CLASSIC = {"position": "learned", "activation": "gelu", "qk_norm": False, "optimizer": "adamw", "weight_decay": 0.1}
 PRESETS = {preset.name: preset for preset in (
     Preset("quick", "A small GPT with today's best habits; about a minute on two CPU cores.", {}),
@@ -195,8 +198,14 @@ PRESETS = {preset.name: preset for preset in (
            {**_CLASSIC, "tokenizer": "char", "n_layers": 6, "n_heads": 6, "emb_dim": 384, "context_length": 256, "dropout_rate": 0.2,
             "batch": 64, "max_steps": 5000, "warmup": 100, "learning_rate": 0.001, "eval_every": 250}),
     Preset("induction", "Random letters written twice, which only looking back can predict: see the loss stay, then fall, as an induction head grows.",
-           {"corpus": "repeats", "tokenizer": "char", "emb_dim": 64, "context_length": 64, "batch": 16, "max_steps": 400, "weight_decay": 0.1,
-            "head_scores": 18}),
+           {"corpus": "repeats", **_LETTERS, "max_steps": 400, "head_scores": 18}),
+    Preset("copy", "A task: letters, then the same again; the share of right answers is the score.", {"corpus": "copy", **_TASK}),
+    Preset("reverse", "A task: letters, then the same backwards.", {"corpus": "reverse", **_TASK}),
+    Preset("sort", "A task: letters, then the same in alphabetical order.", {"corpus": "sort", **_TASK}),
+    Preset("addition", "A task: two numbers of three digits and their sum, with carries.", {"corpus": "addition", **_TASK}),
+    Preset("modular", "A task: two numbers and the rest of their sum divided by 53.",
+           {"corpus": "modular", **_TASK, "n_layers": 2, "emb_dim": 128}),
+    Preset("brackets", "A task: brackets, and what closes those that are open.", {"corpus": "brackets", **_TASK}),
     Preset("gpt2-124m", "The sizes of OpenAI's smallest GPT-2, 124 million parameters; wants a GPU.",
            {**_CLASSIC, "tokenizer": "gpt2", "vocab_size": 50257, "vocab_multiple": 64, "n_layers": 12, "n_heads": 12, "emb_dim": 768,
             "context_length": 1024, "batch": 8, "grad_accum": 8, "epoch": 1.0, "max_steps": 0, "warmup": 200, "learning_rate": 0.0006}),

@@ -261,8 +261,9 @@ class Progress:
         elif event.kind == "evaluation":
             earlier = f"{row['earlier_val_loss']:.4f} on the text before  " if "earlier_val_loss" in row else ""
             perfect = f"(perfect: {row['perfect']:.4f})  " if "perfect" in row else ""
+            right = f"{100 * row['accuracy']:.1f} % of answers right  " if "accuracy" in row else ""
             self._say(f"step {row['step']:>6}  validation loss {row['val_loss']:.4f}  {perfect}{row['bits_per_byte']:.4f} bits per byte  "
-                      f"{earlier}{row['seconds']:.1f} s")
+                      f"{right}{earlier}{row['seconds']:.1f} s")
         else:  # a sample, a warning, or a head that has formed
             self._say(f"step {row['step']:>6}  {row.get('prompt', '')}{row['text']}".replace("\n", "\n             "))
 

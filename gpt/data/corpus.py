@@ -10,6 +10,7 @@ from pathlib import Path
 from gpt.data.known import Known
 from gpt.data.repeats import repeats
 from gpt.data.stories import stories
+from gpt.data.tasks import TASKS
 from gpt.errors import UserError
 
 VALIDATION_SHARE = 0.1  # the last tenth of a text is never trained on
@@ -70,9 +71,10 @@ class BuiltIn:
 
 BUILT_IN = {
     "stories": BuiltIn("Short stories generated here; names are invented afresh in each and recur in it.", "Once there was",
-                       lambda size, seed: (stories(size, seed), None)),
+                       stories),
     "repeats": BuiltIn("Lines of random letters written twice: only looking back helps.", "qwertyuiopqwer", repeats),
     "python": BuiltIn("The top-level modules of the standard library of the Python that runs this.", "def ", _python_source),
+    **{name: BuiltIn(task.sentence, task.prompt, task.make) for name, task in TASKS.items()},
 }
 
 

@@ -13,6 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gpt.errors import UserError
+
+MOST_CHARACTERS = 200_000_000  # of a generated text: with what is known about it, it takes about 4 GB while it is made
+ANSWER = "answer"  # the kind of what is all right or all wrong
+
 
 class Piece(NamedTuple):
     """A stretch of a document. `nats` belong to what was drawn to write it, and count at its first character; `kind` says what it asks of
@@ -75,6 +80,13 @@ class Floor:
         ends = [end for end in (*self.starts.tolist(), len(self.nats)) if 1 < end <= n_tokens]
         return max(ends, default=n_tokens)
 
+    def answers(self, places: Tensor) -> Tensor:
+        """(B, T) places of tokens -> (B, T) the number of the document that each belongs to, or -1 for a token that is no answer."""
+        if ANSWER not in self.names:
+            return torch.full_like(places, -1)
+        documents = torch.searchsorted(self.starts.to(places.device), places, right=True) - 1
+        return documents.where(self.kinds[places] == self.names.index(ANSWER), -1)
+
     def perfect(self, n_tokens: int) -> float:
         """The loss of perfect prediction of the first `n_tokens` but the first, in nats per token."""
         return self.nats[1:n_tokens].mean().item()
@@ -89,7 +101,10 @@ class Floor:
 
 
 def write_down(documents: Iterable[list[Piece]], size: int, names: tuple[str, ...]) -> tuple[str, Known]:
-    """The text of so many `documents` that it has at least `size` characters, and what is known about it."""
+    """The text of so many `documents` that it has at least `size` characters, and what is known about it. Raises UserError for a size that
+    is negative or above MOST_CHARACTERS."""
+    if not 0 <= size <= MOST_CHARACTERS:
+        raise UserError(f"{size:,} characters of a generated text cannot be made: ask for 0 to {MOST_CHARACTERS:,}")
     pieces_by_document, length = [], 0
     for document in documents:
         if length >= size:

@@ -22,7 +22,7 @@ SAVING_SHARE = 0.05  # of the time may go into saving: a model that takes long t
 STATUS_SECONDS = 0.25
 ETA_SECONDS = 1.0  # the first steps are slow and say little about the rest
 LEAST_RISE = 1.5  # times the learning rate before it that is worth a word
-EVALUATED = ("val_loss", "bits_per_byte", "earlier_val_loss")  # of an evaluation's row, for status.json
+EVALUATED = ("val_loss", "bits_per_byte", "earlier_val_loss", "accuracy")  # of an evaluation's row, for status.json
 RETRY_SECONDS = 1.0  # between two tries of a write that the disk refuses
 
 

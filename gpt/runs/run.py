@@ -310,7 +310,8 @@ def _row(line: bytes) -> dict[str, Any] | None:
 
 def _is_status(status: dict[str, Any]) -> bool:
     """Whether what status.json holds can be shown: a state that exists, whole steps, and numbers or nothing for the rest."""
-    rest = ("progress", "seconds", "eta_seconds", "loss", "val_loss", "bits_per_byte", "best_val_loss", "tokens_per_second", "to_perfect")
+    rest = ("progress", "seconds", "eta_seconds", "loss", "val_loss", "bits_per_byte", "best_val_loss", "tokens_per_second", "to_perfect",
+            "accuracy")
     return (status.get("state") in STATES and all(isinstance(status.get(name), int) for name in ("step", "steps"))
             and all(isinstance(status.get(name), (int, float, type(None))) for name in rest))
 

@@ -9,6 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gpt.data.known import Floor
+
+LOG_2 = math.log(2)  # the loss of a token that has half of the probability
 TOKENS_AT_ONCE = 4096  # tokens per evaluation batch: larger batches do not fit into the CPU's caches and took twice as long
 SINGLE_POSITIONS, GROUPS_PER_DOUBLING = 4, 2  # the first positions of a window are reported one by one, the others together
 
@@ -16,12 +19,15 @@ SINGLE_POSITIONS, GROUPS_PER_DOUBLING = 4, 2  # the first positions of a window 
 @dataclass(frozen=True)
 class Losses:
     """Sums over many windows: `nats` and `tokens`, (T,) each, of the tokens predicted at each position of the window, the `bytes` of all of
-    them, and the nats `by_kind`, (K,), if their kinds are known. At position 0 the model sees one token, at position T - 1 all T."""
+    them, and the nats `by_kind`, (K,), if their kinds are known. At position 0 the model sees one token, at position T - 1 all T.
+    Of a text of questions, the number of `answers`, and of those that are right."""
 
     nats: list[float]
     tokens: list[float]
     bytes: float
     by_kind: list[float] = field(default_factory=list)
+    answers: float = 0
+    right: float = 0
 
     @property
     def val_loss(self) -> float:
@@ -87,18 +93,23 @@ def evaluation_batches(tokens: Tensor, context_length: int, at_once: int, starts
         yield Batch(tokens[places - 1], tokens[places], (lengths > T).to(tokens.device), places)
 
 
-def add_up(losses: list[Tensor], batches: list[Batch], byte_lengths: Tensor, context_length: int, kinds: Tensor | None = None,
-           n_kinds: int = 0) -> Losses:
-    """Losses, (B, T) each, and the batches they belong to -> their sums. `kinds`, (N,), are those of the text's tokens. They are added on
-    the CPU in float64, which not every GPU has."""
-    nats, tokens, by_kind = torch.zeros(context_length).double(), torch.zeros(context_length).double(), torch.zeros(n_kinds).double()
-    n_bytes = 0
+def add_up(losses: list[Tensor], batches: list[Batch], byte_lengths: Tensor, context_length: int, floor: Floor | None = None) -> Losses:
+    """Losses, (B, T) each, and the batches they belong to -> their sums. They are added on the CPU in float64, which not every GPU has.
+
+    An answer is right if each of its tokens has more than half of the probability: then the model also writes it when it always writes
+    the likeliest token.
+    """
+    nats, tokens, by_kind = (torch.zeros(n).double() for n in (context_length, context_length, len(floor.names) if floor else 0))
+    n_bytes, answers, right = 0, 0, 0
     for each, batch in zip(losses, batches, strict=True):
         T = each.shape[1]
         counted = (each * batch.counts).cpu()  # (B, T)
         nats[:T] += counted.sum(dim=0)
         tokens[:T] += batch.counts.sum(dim=0).cpu()
         n_bytes += int((byte_lengths[batch.targets] * batch.counts).sum())
-        if kinds is not None:
-            by_kind.index_add_(0, kinds[batch.places].cpu().flatten(), counted.flatten().double())
-    return Losses(nats.tolist(), tokens.tolist(), float(n_bytes), by_kind.tolist())
+        if floor:
+            by_kind.index_add_(0, floor.kinds[batch.places].cpu().flatten(), counted.flatten().double())
+            answer = floor.answers(batch.places).where(batch.counts, -1)  # (B, T)
+            asked, wrong = answer[answer >= 0].unique(), answer[(answer >= 0) & (each >= LOG_2)].unique()
+            answers, right = answers + len(asked), right + len(asked) - len(wrong)
+    return Losses(nats.tolist(), tokens.tolist(), float(n_bytes), by_kind.tolist(), answers, right)

@@ -191,6 +191,8 @@ class Trainer:
                "by_context": [(count, round(loss, 4)) for count, loss in losses.by_context()]}
         if floor:
             row |= {"perfect": floor.perfect(len(tokens)), "above_perfect": floor.excess(losses.by_kind, len(tokens))}
+        if losses.answers:
+            row["accuracy"] = losses.right / losses.answers
         if self.text.earlier is not None:
             row["earlier_val_loss"] = self._losses(self.text.earlier).val_loss
         return Event("evaluation", row)
@@ -205,14 +207,14 @@ class Trainer:
             mine = [batches[i % len(batches)] for i in range(rank, math.ceil(len(batches) / count) * count, count)]
             losses = [self.model.loss(batch.ids, batch.targets, reduction="none") for batch in mine]
             n_own = len(range(rank, len(batches), count))  # where there are too few, a process only helps the others
-            kinds = (floor.kinds, len(floor.names)) if floor else ()
-            own = add_up(losses[:n_own], mine[:n_own], self.text.byte_lengths, context_length, *kinds)
+            own = add_up(losses[:n_own], mine[:n_own], self.text.byte_lengths, context_length, floor)
         self._meet()
-        sums = self.processes.sum([*own.nats, *own.tokens, own.bytes, *own.by_kind])
+        sums = self.processes.sum([*own.nats, *own.tokens, own.bytes, own.answers, own.right, *own.by_kind])
         if not all(map(math.isfinite, sums)):
             raise self._diverged()
-        nats, tokens, (n_bytes, *by_kind) = sums[:context_length], sums[context_length:2 * context_length], sums[2 * context_length:]
-        return Losses(nats, tokens, n_bytes, by_kind)
+        T = context_length
+        nats, tokens, (n_bytes, answers, right, *by_kind) = sums[:T], sums[T:2 * T], sums[2 * T:]
+        return Losses(nats, tokens, n_bytes, by_kind, answers, right)
 
     def _meet(self) -> None:
         """Before a GPU is waited for: notice a process that has ended. On a CPU the exchange itself does."""

@@ -58,7 +58,8 @@ def training(jobs: Jobs) -> list[Callable]:
         """Start to train a small GPT. It trains in the background, one run at a time: ask `status` how far it is. Returns its name.
 
         Args:
-            corpus: what to train on: stories, repeats or python, which the project makes itself; without it, the preset's own.
+            corpus: what to train on: stories, repeats, python or a task such as copy, which the project makes itself; without it, the
+                preset's own.
             text: your own text to train on instead, a few thousand characters or more.
             preset: which settings to begin with: quick (about a minute on two CPU cores), gpt2-classic, shakespeare-char or induction;
                 or "run " and the name of a run, to go on from its weights.

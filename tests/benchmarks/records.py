@@ -31,6 +31,7 @@ from tests.benchmarks.report import markdown
 from tests.benchmarks.row import say
 from tests.benchmarks.timing import in_fresh_process
 
+SIZES = {"vocab_size": 1024, "context_length": 128, "batch": 8}
 LIMIT_SECONDS, CORES = 60.0, 2
 SHA_256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # of Tiny Shakespeare
 LAST_STEP_SECONDS = 0.5  # that the last step of a loop which ends by the clock may take
@@ -51,8 +52,8 @@ class Outcome:
 
 
 def quick(source: str, seed: int, limit: float) -> Outcome:
-    """The preset quick, ended by the clock."""
-    config = {**PRESETS["quick"].config, **minute.ONLY_AT_THE_ENDS, "corpus": source, "seed": seed, "device": "cpu",
+    """The preset quick with the sizes that suit this text, ended by the clock."""
+    config = {**PRESETS["quick"].config, **SIZES, **minute.ONLY_AT_THE_ENDS, "corpus": source, "seed": seed, "device": "cpu",
               "max_minutes": (limit - minute.RESERVE_SECONDS) / 60}
     corpus = read_corpus(source)
     run, (model, tokenizer) = minute.one_run(config)
@@ -67,7 +68,7 @@ def plain_recipe(source: str, seed: int, limit: float) -> Outcome:
     import transformers.models.gpt2  # noqa: F401 - importing packages does not count
 
     begin = time.perf_counter()
-    config, text = ours.encode({**PRESETS["quick"].config, "seed": seed, "device": "cpu"}, read_corpus(source))
+    config, text = ours.encode({**PRESETS["quick"].config, **SIZES, "seed": seed, "device": "cpu"}, read_corpus(source))
     recipe = peer.Recipe(max_steps=10**6)
     training = peer.Training(config, text.train, recipe)
     end = begin + limit - LAST_STEP_SECONDS
@@ -84,7 +85,7 @@ def pairs_of_tokens(source: str, seed: int, limit: float) -> Outcome:
     """Counts of pairs of tokens of a BPE of 1,024, smoothed (gpt/data/baselines.py)."""
     begin = time.perf_counter()
     train, validation = read_corpus(source).split()
-    tokenizer = train_bpe(train, 1024)
+    tokenizer = train_bpe(train, SIZES["vocab_size"])
     text = TokenizedText.encode(train, validation, tokenizer)
     loss = baselines(text.train, text.validation, tokenizer.n_vocab)[PAIRS]
     return Outcome(loss * (len(text.validation) - 1), None, n_bytes(text), time.perf_counter() - begin)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from gpt.data.corpus import BUILT_IN
 from gpt.runs.run import list_runs
 from gpt.ui.server.access import OWNERS
 from tests.browser.test_page import PATIENT, open_box, set_number, show, state
@@ -59,7 +60,7 @@ def test_a_visitors_runs_and_texts_are_their_own(open_page, root):
     expect(state(bert)).to_have_text("Running", timeout=PATIENT)
     run = list_runs(root)[0]
 
-    assert offered(bert) == ["stories", "repeats", "python"]
+    assert offered(bert) == [*BUILT_IN]
     for button in ("#stop", "#pause"):
         bert.locator(button).click()
         told(bert, f"run {run.name} is not yours")

@@ -77,7 +77,7 @@ def test_the_name_of_a_number_leads_to_its_box_and_arrows_step_from_zero(open_pa
     block(page, "batch").locator("[data-testid=block-info]").click()
     expect(number(page, "batch")).to_be_focused()
     expect(number(page, "batch")).to_have_value("24")
-    for name, stepped in (("emb_dim", "136"), ("context_length", "136"), ("learning_rate", "0.0101")):
+    for name, stepped in (("emb_dim", "136"), ("context_length", "264"), ("learning_rate", "0.0101")):
         number(page, name).focus()
         page.keyboard.press("ArrowUp")
         expect(number(page, name)).to_have_value(stepped)

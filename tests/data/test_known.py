@@ -12,6 +12,8 @@ from gpt.data.dataset import TokenizedText
 from gpt.data.known import Floor, Piece, write_down
 from gpt.data.repeats import lines
 from gpt.data.tokenizer import make_tokenizer
+from gpt.errors import UserError
+from tests.says import says
 
 DOCUMENTS = [[Piece("ab", 1.0, 0), Piece("c", 0.0, 1)], [Piece("d", 2.0, 0), Piece("efg", 0.5, 1)], [Piece("hi", 4.0, 0)]]
 
@@ -23,6 +25,9 @@ def test_documents_are_written_until_the_size_is_reached():
     assert known.kinds.tolist() == [0, 0, 1, 0, 1, 1, 1]
     assert known.starts.tolist() == [0, 3]
     assert write_down(DOCUMENTS, 0, ())[0] == ""
+    for size in (-1, 10_000_000_000):
+        with pytest.raises(UserError, match=says(f"{size:,} characters", "200,000,000")):
+            write_down(DOCUMENTS, size, ())
 
 
 def test_both_parts_of_a_text_are_known():

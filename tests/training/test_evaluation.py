@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
+from gpt.data.known import Floor
 from gpt.data.tokenizer import make_tokenizer
 from gpt.model.gpt2 import GPT2
 from gpt.training.evaluation import Batch, Losses, add_up, evaluation_batches, group_ends
@@ -42,9 +43,10 @@ def test_losses_are_added_by_position_and_a_short_window_counts_where_it_has_tok
     text = torch.tensor([1, 0, 1, 0, 1, 1, 1, 0, 0])
     batches = list(evaluation_batches(text, 3, 2))
     losses = [torch.tensor([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]]), torch.tensor([[5.0, 6.0]])]
-    added = add_up(losses, batches, torch.tensor([1, 10]), 3, kinds=text, n_kinds=3)
+    floor = Floor(torch.zeros(9), text, torch.tensor([0, 4, 7]), ("question", "answer", "none"))
+    added = add_up(losses, batches, torch.tensor([1, 10]), 3, floor)
     assert all(isinstance(batch, Batch) for batch in batches)
-    assert added == Losses([9.0, 12.0, 8.0], [3.0, 3.0, 2.0], 44.0, [15.0, 14.0, 0.0])
+    assert added == Losses([9.0, 12.0, 8.0], [3.0, 3.0, 2.0], 44.0, [15.0, 14.0, 0.0], answers=2, right=0)
     assert added.val_loss == 29 / 8
     assert added.bits_per_byte == 29 / math.log(2) / 44
     assert added.by_context() == [(1, 3.0), (2, 4.0), (3, 4.0)]

@@ -16,6 +16,7 @@ HINTS = {  # one sentence each, shown on hover
     "bits per byte": "Validation loss per byte of text, in bits: it compares models with different tokenizers.",
     "on the text before": "Validation loss on the text that the weights learned from before: what it rises by is forgotten.",
     "of the way to perfect": "From the loss of knowing only how frequent each token is to the least that any model can reach on this text.",
+    "of answers right": "Validation questions of which the model gives every token of the answer more than half of the probability.",
     "tokens per second": "Tokens the training reads each second.",
 }
 STATES = {"starting": "Starting", "running": "Running", "pausing": "Pausing", "paused": "Paused", "stopping": "Stopping",
@@ -114,6 +115,8 @@ def facts(status: dict[str, Any]) -> list[dict[str, str]]:
         shown += [(f"{status['val_loss']:.2f}", "validation loss"), (f"{status['bits_per_byte']:.2f}", "bits per byte")]
     if (status.get("to_perfect") or 0) > 0:
         shown.append((f"{100 * status['to_perfect']:.0f} %", "of the way to perfect"))
+    if status.get("accuracy") is not None:
+        shown.append((f"{100 * status['accuracy']:.1f} %", "of answers right"))
     if status.get("earlier_val_loss") is not None:
         shown.append((f"{status['earlier_val_loss']:.2f}", "on the text before"))
     if status.get("tokens_per_second"):

@@ -24,10 +24,11 @@ def differing(config: dict[str, Any], preset: Preset) -> dict[str, Any]:
 
 
 def as_form(run: Run, root: Path, home: Path) -> tuple[str, dict[str, Any], str]:
-    """The nearest preset, the values for the form of the Train tab, and a sentence about both. A text that is not on the list of this page
-    is left out of the values. Raises RunError if the run's CONFIG cannot be read."""
+    """The nearest preset, the values for the form of the Train tab, and a sentence about both. A preset for one text is near to runs on it
+    only. A text that is not on the list of this page is left out of the values. Raises RunError if the run's CONFIG cannot be read."""
     config = config_of(run)
-    preset = min(PRESETS.values(), key=lambda preset: len(differing(config, preset)))
+    fitting = [preset for preset in PRESETS.values() if preset.changes.get("corpus", config["corpus"]) == config["corpus"]]
+    preset = min(fitting, key=lambda preset: len(differing(config, preset)))
     changes = ", ".join(f"{name} {value}" for name, value in differing(config, preset).items())
     sentence = f"Train has the settings of run {run.name}: those of the preset {preset.name}" + (f", but {changes}." if changes else ".")
     config = without_unlisted_text(config, home)

@@ -10,6 +10,7 @@ import gradio as gr
 import pytest
 
 from gpt.config import CONFIG, FIELDS, PRESETS
+from gpt.data.corpus import BUILT_IN
 from gpt.estimate.price import Estimate, Work
 from gpt.runs.run import find_run
 from gpt.ui.server import texts
@@ -246,12 +247,12 @@ class TestCaps:
 class TestTexts:
     def test_visitors_see_their_own(self, public, text):
         chosen, _ = train.use_text(public, text, ANNA)
-        assert [label for label, _ in chosen["choices"]] == ["stories", "repeats", "python", "pasted"]
+        assert [label for label, _ in chosen["choices"]] == [*BUILT_IN, "pasted"]
         config = {**CONFIG, "corpus": chosen["value"], "tokenizer": "char"}
         assert "tokens to train on" in pricing.preview_of(public, base_of(public.root, ""), config, ANNA)["sentence"]
         for other in (BERT, "", None):
             assert pricing.preview_of(public, base_of(public.root, ""), config, other)["notes"].startswith("that text is not on this page")
-            assert len(texts.choices(public.access.home(other))) == 3
+            assert len(texts.choices(public.access.home(other))) == len(BUILT_IN)
         with pytest.raises(gr.Error, match="reload the page"):
             train.use_text(public, text, "")
 
