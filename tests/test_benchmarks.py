@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -20,6 +21,7 @@ from gpt.model.gpt2 import GPT2
 from tests.benchmarks import (
     ablating,
     generation,
+    heads_in_a_minute,
     memory,
     minute,
     ours,
@@ -300,6 +302,21 @@ class TestRecords:
         outcomes = [Outcome(nats, None, 100, 61.0) for nats in (100 * math.log(2), 300 * math.log(2))]
         assert records.line("a", outcomes, 60.0) == ("a", "2.0000 ± 1.0000", "-", "61.0 (too long)")
         assert records.line("a", outcomes[:1], 90.0) == ("a", "1.0000", "-", "61.0")
+
+
+class TestHeadsInAMinute:
+    def test_a_run_is_measured_and_becomes_a_line(self):
+        changes = {**SMALL, "context_length": 128, "max_steps": 4, "eval_every": 2, "eval_tokens": 600, "head_scores": 3, "device": "cpu"}
+        outcome = heads_in_a_minute.run(1, changes)
+        assert outcome.loss > outcome.perfect > 0
+        assert outcome.lost.keys() >= set(heads_in_a_minute.AGAIN)
+        assert len(outcome.cells()) == len(heads_in_a_minute.COLUMNS) - 1
+
+    def test_the_best_head_is_found_and_when_its_role_was_said(self):
+        rows = [{"step": 3, "kind": "formed", "role": "locality"}, {"step": 7, "kind": "formed", "role": "induction"}]
+        scores = np.array([[0.1, 0.2], [0.7, 0.3]])
+        assert str(heads_in_a_minute.best(scores, rows, "induction", "induction on text")) == "0.70 (1.0, step 7)"
+        assert str(heads_in_a_minute.best(scores, rows, "previous token")) == "0.70 (1.0, step -)"
 
 
 class TestSizes:
