@@ -80,6 +80,11 @@ class Floor:
         ends = [end for end in (*self.starts.tolist(), len(self.nats)) if 1 < end <= n_tokens]
         return max(ends, default=n_tokens)
 
+    def longer_than(self, context_length: int) -> float:
+        """The share of documents of which a model cannot see the whole before their last token."""
+        ends = torch.cat((self.starts[1:], torch.tensor([len(self.nats)])))
+        return ((ends - self.starts) > context_length).double().mean().item()
+
     def answers(self, places: Tensor) -> Tensor:
         """(B, T) places of tokens -> (B, T) the number of the document that each belongs to, or -1 for a token that is no answer."""
         if ANSWER not in self.names:

@@ -232,6 +232,9 @@ class Trainer:
         if limit and n > limit + 1:
             yield Event("warning", {**self.position(), "text": f"evaluations read the first {limit:,} of {n:,} validation tokens; "
                                                                 "set eval_tokens to 0 for all"})
+        if self.text.floor and (share := self.text.floor.longer_than(self.config["context_length"])):
+            yield Event("warning", {**self.position(), "text": f"{max(100 * share, 0.1):.1f} % of the documents are longer than "
+                                                                "context_length: perfect is the loss of a reader who sees all of them"})
         if self.config["max_minutes"]:
             yield Event("warning", {**self.position(), "text": "max_minutes ties the learning rate to the clock: a run like this "
                                                                 "cannot be repeated exactly"})

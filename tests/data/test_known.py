@@ -46,6 +46,11 @@ def test_a_token_has_the_nats_of_its_characters_and_the_kind_of_its_last():
     assert floor.starts.tolist() == [0, 4]
 
 
+def test_documents_that_a_model_cannot_see_as_a_whole_are_counted():
+    floor = Floor(torch.zeros(12), torch.zeros(12).long(), torch.tensor([0, 4, 9]), ("a",))  # of 4, 5 and 3 tokens
+    assert [floor.longer_than(n) for n in (2, 3, 4, 5)] == [1, pytest.approx(2 / 3), pytest.approx(1 / 3), 0]
+
+
 def test_what_is_above_perfect_adds_up_by_kind():
     floor = Floor(torch.tensor([9.0, 1.0, 2.0, 0.0]).double(), torch.tensor([0, 1, 0, 1]), torch.tensor([0]), ("a", "b", "none"))
     assert floor.perfect(4) == 1.0

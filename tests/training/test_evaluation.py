@@ -1,5 +1,6 @@
 """The losses of an evaluation: every token once, sums by hand, and the groups of positions."""
 
+import itertools
 import math
 
 import pytest
@@ -95,3 +96,14 @@ def test_losses_above_perfect_add_up_to_the_loss(tiny):
     assert sum(row["above_perfect"].values()) == pytest.approx(row["val_loss"] - row["perfect"], abs=2e-4)
     assert row["above_perfect"]["second copy"] > 1  # it knows nothing yet
     assert 1.3 < row["perfect"] < 1.6
+
+
+@pytest.mark.parametrize(("context_length", "warned"), [(64, False), (32, True)])
+def test_where_documents_do_not_fit_into_the_context_a_warning_says_what_perfect_means(tiny, context_length, warned):
+    corpus = read_corpus("repeats", seed=1)
+    tokenizer = make_tokenizer("char", *corpus.split(), 0)
+    config = {**tiny, "vocab_size": tokenizer.n_vocab, "context_length": context_length, "eval_tokens": 500}
+    text = TokenizedText.encode(*corpus.split(), tokenizer, corpus.split_known())
+    events = Trainer(config, GPT2(config), text).events()
+    texts = [event.row["text"] for event in itertools.takewhile(lambda event: event.kind == "warning", events)]
+    assert any("longer than context_length" in text for text in texts) == warned
