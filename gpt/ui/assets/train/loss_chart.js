@@ -78,11 +78,13 @@ gpt.stepsWithin = function (rows, { over, log }, range) {
     return within.length ? [within[0].step, within.at(-1).step] : null;
 };
 
-// Lines across a chart. The text stands above its line at the right, where the curves have come down.
+// Lines across a chart. The text stands above its line at the right, where the curves have come down; below a line in a colour of its own,
+// which the curves come down to.
 gpt.linesAcross = function (lines, type) {
     return lines.map(({ loss, text, color, dash }) => ({
         shape: { type: "line", xref: "paper", x0: 0, x1: 1, y0: loss, y1: loss, layer: "below", line: { color, width: 1, dash } },
-        annotation: gpt.note(text, { xref: "paper", x: 1, xanchor: "right", y: type === "log" ? Math.log10(loss) : loss, yanchor: "bottom" }, color),
+        annotation: gpt.note(text, { xref: "paper", x: 1, xanchor: "right", y: type === "log" ? Math.log10(loss) : loss,
+                                     yanchor: color === "var(--gpt-muted)" ? "bottom" : "top" }, color),
     }));
 };
 
