@@ -46,7 +46,7 @@ def test_nothing_is_said_of_the_shipped_run():
     about = run.config()
     for end in (len(rows) // 4, len(rows) // 2, len(rows)):
         assert diagnosis(Losses.read(rows[:end]), about["config"], about["tokenizer"]["train_tokens"]) == ""
-    assert "pairs of tokens (2.42)" in meaning(Losses.read(rows))
+    assert meaning(Losses.read(rows)) == "0.60: better than pairs of tokens (3.10); no model can be better than 0.55."
 
 
 def test_where_perfect_is_known_the_best_losses_are_compared_with_it():

@@ -279,7 +279,7 @@ class TestYoungerFields:
     def test_the_shipped_run_is_read_as_if_it_had_its_default(self, younger):
         config = validate(Run(self.SHIPPED).config()["config"])
         assert config["gates"] == 7
-        assert config["emb_dim"] == 96
+        assert config["emb_dim"] == 112
         model, _ = load_run(self.SHIPPED)
         assert model.config["gates"] == 7
 

@@ -40,7 +40,7 @@ def test_the_nearest_preset_is_chosen_and_the_sentence_names_what_differs():
     preset, config, sentence = run_settings.as_form(run, PROJECT / "checkpoints", PROJECT / "checkpoints")
     assert (preset, config["corpus"]) == ("quick", "stories")
     changes = run_settings.differing(config, PRESETS["quick"])
-    assert changes["emb_dim"] == 96
+    assert changes["emb_dim"] == 112
     assert all(f"{name} {value}" in sentence for name, value in changes.items())
 
 
