@@ -61,7 +61,9 @@ gpt.kindsOf = function (kinds, column) {
         row.classList.add("gpt-wide-number");
         return row;
     });
-    return [column("By what is to be predicted: nats on average, and how many tokens", ...rows)];
+    const kindColumn = column("By what is to be predicted: nats on average, and how many tokens", ...rows);
+    kindColumn.classList.add("gpt-kinds");
+    return [kindColumn];
 };
 
 // {harder_tokens: [[label, nats, count]], kinds, after, next: [[label, before, after]], how, prompt, whole, without: [[text, differs]]} as elements.
