@@ -33,7 +33,7 @@ from gpt.logs.copying import LOGS, Logs, known_logs
 from gpt.model.flops import count_parameters
 from gpt.runs.recorder import SAVE_SECONDS
 from gpt.runs.run import DEFAULT_ROOT, check_name, new_name
-from gpt.runs.session import Session
+from gpt.runs.session import LENGTHS, Session
 from gpt.terminal import INTERRUPTED, SignalHandler, call_if_not_handled, end_at_once, output_may_end, stop_signals
 from gpt.training.device import free_bytes, prefer_to_be_killed
 from gpt.training.distributed import (
@@ -103,7 +103,7 @@ def with_plan(options: dict[str, Any], processes: Processes) -> tuple[dict[str, 
     for flag in ("resume", "preset", "init_from", "shard"):
         if options[flag]:
             raise UserError(f"--budget chooses the sizes of a new model: leave out --{flag}, or give --max_minutes instead of --budget")
-    if clashing := [name for name in ("epoch", "max_steps", "max_minutes") if name in given]:
+    if clashing := sorted(LENGTHS & given.keys()):
         raise UserError(f"--budget chooses the steps: leave out --{clashing[0]}")
     if processes.count > 1:
         raise UserError("--budget is planned for one process: give --max_minutes instead, or train with one")

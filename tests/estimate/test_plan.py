@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import gpt.estimate.plan
-from gpt.config import CONFIG, validate
+from gpt.config import CONFIG, FIELDS, problems_of, validate
 from gpt.errors import UserError
 from gpt.estimate.calibration import step_seconds
 from gpt.estimate.plan import EVALUATION_SHARE, EVALUATIONS, LAW, MINUTES, SHARE, SIZES, Law, in_time, plan, schedule
@@ -65,7 +65,7 @@ class TestPlan:
         assert found.seconds == pytest.approx(SHARE * 60 * minutes, abs=2 * step)
         assert 1 <= count <= EVALUATIONS
         assert 10 * count * step <= EVALUATION_SHARE * 60 * minutes
-        validate(found.config)
+        assert validate(found.config) == found.config
 
     def test_more_time_is_for_a_larger_model_and_for_more_text(self, machine):
         plans = [plan(minutes, TOKENS).config for minutes in (0.1, 1, 5, 20, 60, 600)]
@@ -138,7 +138,8 @@ class TestSchedule:
 
     def test_numbers_stay_within_their_limits(self, machine):
         found = schedule(CONFIG, 10_000, TOKENS, step=1e-4)
-        validate({**CONFIG, "max_steps": found.steps, "eval_every": found.eval_every})
+        changes = {"max_steps": found.steps, "eval_every": found.eval_every}
+        assert problems_of(FIELDS, {**CONFIG, **changes}) == {}
 
     @pytest.mark.parametrize("minutes", [0, -1, math.inf, math.nan, 1e9])
     def test_minutes_that_cannot_be_planned_for(self, machine, minutes):

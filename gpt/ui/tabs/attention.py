@@ -15,7 +15,7 @@ from gpt.ui.inspector.opening import opening_prompt, was_opening_prompt
 from gpt.ui.server.fetching import Fetching
 from gpt.ui.tabs import run_picker
 
-PROMPT = "Once there was a wolf named Vobil. Vobil lived near the river. One day Vobil found a green bell"
+PROMPT = 'Once there was a wolf named Vobil. "Oh vifa lusa toro, vifa lusa toro!" sang Vobil. "Oh vifa lusa toro'
 ANSWERS = {  # what the page's scripts may request of an inspection
     "head": heads.head, "lines": heads.lines, "reads": heads.reads,
     "roles": roles.roles, "mosaic": roles.mosaic,

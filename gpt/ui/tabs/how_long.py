@@ -17,7 +17,7 @@ from gpt.ui.tabs.controls import QUEUED, errors_as_messages, show_message
 from gpt.ui.tabs.pricing import known_text, priced
 from gpt.ui.tabs.settings import Settings
 
-KEPT = ("corpus", "tokenizer", "vocab_size", "precision", "compile", "device", "seed")  # of the form, where the rest is planned
+UNPLANNED = ("corpus", "tokenizer", "vocab_size", "precision", "compile", "device", "seed")  # they stay as the form has them
 
 
 class HowLong:
@@ -48,8 +48,8 @@ def take_plan(jobs: Jobs, minutes: float, preset: Any, visitor: Any, *values: An
         base, visitor = base_of(jobs.root, text_of(preset, "the preset") or "quick"), text_of(visitor, "the visitor")
         chosen = planned(jobs, base, typed(FIELDS, list(values)), minutes, visitor)
     show_message(escaped(chosen.sentence()))
-    kept = KEPT if base.run is None else CONFIG.keys() - chosen.names
-    form = [gr.skip() if field.name in kept else chosen.config[field.name] for field in FIELDS]
+    unplanned = UNPLANNED if base.run is None else CONFIG.keys() - chosen.names
+    form = [gr.skip() if field.name in unplanned else chosen.config[field.name] for field in FIELDS]
     return [base.name if base.run else "quick", 1, *form]
 
 
@@ -67,5 +67,5 @@ def planned(jobs: Jobs, base: Base, config: dict[str, Any], minutes: float, visi
     def allowed(size: dict[str, Any]) -> bool:
         return not jobs.access.problems(visitor, size, estimate(size, n_tokens, size["device"]))
 
-    quick = validate({**PRESETS["quick"].config, **{name: config[name] for name in KEPT}})
+    quick = validate({**PRESETS["quick"].config, **{name: config[name] for name in UNPLANNED}})
     return plan(minutes, n_tokens, priced(quick, text), allowed=allowed)

@@ -13,7 +13,7 @@ from gpt.ui.server.access import Caps
 from gpt.ui.server.bases import base_of, name_of
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import how_long
-from gpt.ui.tabs.how_long import KEPT, HowLong, take_plan
+from gpt.ui.tabs.how_long import UNPLANNED, HowLong, take_plan
 from tests.says import says
 
 
@@ -41,9 +41,9 @@ def test_a_press_fills_the_form_with_a_plan_for_this_text(jobs, own_text, shown)
     classic = {**PRESETS["gpt2-classic"].config, "corpus": own_text, "tokenizer": "char", "seed": 7}
     name, form = pressed(jobs, classic, preset="gpt2-classic")
     assert name == "quick"
-    assert {field for field in form if form[field] == gr.skip()} == set(KEPT)
+    assert {field for field in form if form[field] == gr.skip()} == set(UNPLANNED)
     assert form["optimizer"] == "muon"
-    validate({**form, **{field: classic[field] for field in KEPT}})
+    validate({**form, **{field: classic[field] for field in UNPLANNED}})
     assert [f"max_steps {form['max_steps']:,}" in sentence for sentence in shown] == [True]
 
 
@@ -65,7 +65,7 @@ def test_a_run_to_go_on_from_keeps_its_sizes(library_jobs, root, shown):
 
 def test_sizes_that_fit_no_model_make_way(jobs, own_text, shown):
     _, form = pressed(jobs, {**CONFIG, "corpus": own_text, "emb_dim": 18, "n_heads": None, "context_length": "x"})
-    validate({**CONFIG, **{field: value for field, value in form.items() if field not in KEPT}})
+    validate({**CONFIG, **{field: value for field, value in form.items() if field not in UNPLANNED}})
 
 
 def test_what_a_visitor_may_not_train_is_not_planned(tmp_path, own_text, shown):
