@@ -121,8 +121,9 @@ class TokenizedText:
         lengths = torch.tensor([len(tokenizer.token_bytes(token)) for token in range(tokenizer.n_vocab)])
         if not known:
             return cls(train, validation, lengths)
-        documents, floor = known[0].by_token(lengths[train]).starts, known[1].by_token(lengths[validation])
-        return cls(train, validation, lengths, documents=documents, floor=floor)
+        of_train, of_validation = known
+        return cls(train, validation, lengths, documents=of_train.first_tokens(lengths[train]),
+                   floor=of_validation.by_token(lengths[validation]))
 
     def check(self, context_length: int) -> None:
         """Raise UserError if the text is too short to train on or to evaluate with."""
@@ -133,4 +134,4 @@ class TokenizedText:
     def to(self, device: torch.device) -> "TokenizedText":
         earlier = None if self.earlier is None else self.earlier.to(device)
         return TokenizedText(self.train.to(device), self.validation.to(device), self.byte_lengths.to(device), earlier, self.documents,
-                             self.floor and self.floor.to(device))
+                             self.floor)

@@ -4,6 +4,7 @@ A generator draws with known probabilities. The logarithm of one over the probab
 model can lose there on average (Shannon 1948), and where it drew nothing a model can lose nothing.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +18,16 @@ from gpt.errors import UserError
 
 MOST_CHARACTERS = 200_000_000  # of a generated text: with what is known about it, it takes about 4 GB while it is made
 ANSWER = "answer"  # the kind of what is all right or all wrong
+
+
+def nats_of_going_on(i: int, shortest: int, longest: int) -> float:
+    """Of a text that does not end after i characters, where each length from `shortest` to `longest` is equally likely."""
+    return math.log((longest + 1 - i) / (longest - i)) if i >= shortest else 0.0
+
+
+def nats_of_ending(i: int, longest: int) -> float:
+    """Of one that ends there; i is at least the shortest length."""
+    return math.log(longest + 1 - i)
 
 
 class Piece(NamedTuple):
@@ -53,23 +64,23 @@ class Known:
         """The same about each token of the text, whose lengths in bytes are `lengths`, (M,). A token has the kind of its last character."""
         ends = lengths.cumsum(0).numpy()  # (M,), and a byte is a character
         nats = np.diff(np.concatenate(([0.0], self.nats.cumsum(dtype=np.float64)))[ends], prepend=0.0)
-        begins = np.concatenate(([0], ends[:-1]))
-        return Floor(torch.from_numpy(nats), torch.from_numpy(self.kinds[ends - 1]).long(),
-                     torch.from_numpy(np.isin(begins, self.starts).nonzero()[0]), self.names)
+        return Floor(torch.from_numpy(nats), torch.from_numpy(self.kinds[ends - 1]).long(), self.first_tokens(lengths), self.names)
+
+    def first_tokens(self, lengths: Tensor) -> Tensor:
+        """(S,) the tokens with which documents start, of a text whose tokens have these lengths in bytes, (M,)."""
+        begins = (lengths.cumsum(0) - lengths).numpy()  # (M,)
+        return torch.from_numpy(np.isin(begins, self.starts).nonzero()[0])
 
 
 @dataclass(frozen=True)
 class Floor:
     """Of each token of a text: the `nats` that perfect prediction loses there, (M,), and its kind, (M,), an index into `names`. `starts`,
-    (S,), are the first tokens of its documents."""
+    (S,), are the first tokens of its documents. All are on the CPU."""
 
     nats: Tensor
     kinds: Tensor
     starts: Tensor
     names: tuple[str, ...]
-
-    def to(self, device: torch.device) -> "Floor":
-        return Floor(self.nats, self.kinds.to(device), self.starts, self.names)
 
     def starts_within(self, n_tokens: int) -> list[int]:
         """The first tokens of the documents among the first `n_tokens`."""
@@ -89,7 +100,7 @@ class Floor:
         """(B, T) places of tokens -> (B, T) the number of the document that each belongs to, or -1 for a token that is no answer."""
         if ANSWER not in self.names:
             return torch.full_like(places, -1)
-        documents = torch.searchsorted(self.starts.to(places.device), places, right=True) - 1
+        documents = torch.searchsorted(self.starts, places, right=True) - 1
         return documents.where(self.kinds[places] == self.names.index(ANSWER), -1)
 
     def perfect(self, n_tokens: int) -> float:
@@ -99,7 +110,7 @@ class Floor:
     def excess(self, nats_by_kind: list[float], n_tokens: int) -> dict[str, float]:
         """By kind, what a model has lost above perfect prediction of the first `n_tokens` but the first, (K,) nats, divided by the number
         of all tokens predicted: together they are its loss above perfect."""
-        kinds = self.kinds[1:n_tokens].cpu()
+        kinds = self.kinds[1:n_tokens]
         perfect = torch.zeros(len(self.names), dtype=torch.float64).index_add_(0, kinds, self.nats[1:n_tokens])  # (K,)
         excess = (torch.tensor(nats_by_kind, dtype=torch.float64) - perfect) / (n_tokens - 1)
         return {self.names[kind]: round(excess[kind].item(), 4) for kind in kinds.unique().tolist()}

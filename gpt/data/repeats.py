@@ -5,7 +5,7 @@ import random
 import string
 from collections.abc import Iterator
 
-from gpt.data.known import Known, Piece, write_down
+from gpt.data.known import Known, Piece, nats_of_ending, nats_of_going_on, write_down
 
 SHORTEST, LONGEST = 8, 24  # letters of a word
 KINDS = ("first copy", "second copy", "end of line")
@@ -37,9 +37,8 @@ def nats_of_line(length: int) -> list[float]:
     """
     nats = []
     for i in range(length):
-        goes_on = math.log((LONGEST + 1 - i) / (LONGEST - i)) if i >= SHORTEST else 0.0
-        nats.append(goes_on + math.log(len(string.ascii_lowercase) - i))
-    return [*nats, math.log(LONGEST + 1 - length), *[0.0] * length]
+        nats.append(nats_of_going_on(i, SHORTEST, LONGEST) + math.log(len(string.ascii_lowercase) - i))
+    return [*nats, nats_of_ending(length, LONGEST), *[0.0] * length]
 
 
 NATS = {length: nats_of_line(length) for length in range(SHORTEST, LONGEST + 1)}

@@ -9,7 +9,7 @@ from string import ascii_letters, ascii_lowercase
 from typing import NamedTuple
 
 from gpt.data.known import ANSWER as ANSWER_KIND
-from gpt.data.known import Known, Piece, write_down
+from gpt.data.known import Known, Piece, nats_of_ending, nats_of_going_on, write_down
 
 KINDS = ("question", ANSWER_KIND, "end of line")
 QUESTION, ANSWER, END = range(len(KINDS))
@@ -31,8 +31,8 @@ def word(rng: random.Random) -> Question:
     """SHORTEST to LONGEST different letters, each length equally likely, and a colon."""
     length = rng.randint(SHORTEST, LONGEST)
     letters = rng.sample(ascii_lowercase, k=length)
-    nats = [_goes_on(i) + math.log(len(ascii_lowercase) - i) for i in range(length)]
-    return Question("".join(letters) + ":", [*nats, _ends(length)])
+    nats = [nats_of_going_on(i, SHORTEST, LONGEST) + math.log(len(ascii_lowercase) - i) for i in range(length)]
+    return Question("".join(letters) + ":", [*nats, nats_of_ending(length, LONGEST)])
 
 
 def two_numbers(rng: random.Random) -> Question:
@@ -53,19 +53,9 @@ def brackets(rng: random.Random) -> Question:
         closes = bool(is_open) and rng.random() < CLOSES
         text += PAIRS[is_open.pop()] if closes else rng.choice(list(PAIRS))
         chosen = -math.log(CLOSES if closes else (1 - CLOSES if is_open else 1.0) / len(PAIRS))
-        nats.append(chosen + _goes_on(i))
+        nats.append(chosen + nats_of_going_on(i, SHORTEST, LONGEST))
         is_open += [] if closes else [text[-1]]
-    return Question(text + "=", [*nats, _ends(length)])
-
-
-def _goes_on(i: int) -> float:
-    """The nats of going on after i characters: each length from SHORTEST to LONGEST is equally likely."""
-    return math.log((LONGEST + 1 - i) / (LONGEST - i)) if i >= SHORTEST else 0.0
-
-
-def _ends(i: int) -> float:
-    """The nats of ending after i characters."""
-    return math.log(LONGEST + 1 - i)
+    return Question(text + "=", [*nats, nats_of_ending(length, LONGEST)])
 
 
 def sum_of(question: str) -> int:
@@ -101,8 +91,8 @@ class Task:
         """Line after line, without an end."""
         while True:
             text, nats = self.question(rng)
-            asked = [(character, each, QUESTION) for character, each in zip(text, nats, strict=True)]
-            yield [*asked, *((character, 0.0, ANSWER) for character in self.answer(text)), ("\n", 0.0, END)]
+            question = [(character, each, QUESTION) for character, each in zip(text, nats, strict=True)]
+            yield [*question, *((character, 0.0, ANSWER) for character in self.answer(text)), ("\n", 0.0, END)]
 
     def make(self, size: int, seed: int) -> tuple[str, Known]:
         """At least `size` characters of lines, and what is known about them."""

@@ -69,5 +69,5 @@ def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: 
         documents = (text.floor.starts - 1).clamp(0, last)
         starts = documents[torch.searchsorted(documents, starts).clamp(max=len(documents) - 1)]
     places = starts[:, None] + torch.arange(T + 1)  # (M, T + 1)
-    kinds = (text.floor.kinds.cpu()[places], text.floor.names) if text.floor else ()
+    kinds = (text.floor.kinds[places], text.floor.names) if text.floor else ()
     return Probes(repeats, tokens[places], *kinds)

@@ -100,16 +100,16 @@ def add_up(losses: list[Tensor], batches: list[Batch], byte_lengths: Tensor, con
     the likeliest token.
     """
     nats, tokens, by_kind = (torch.zeros(n).double() for n in (context_length, context_length, len(floor.names) if floor else 0))
-    n_bytes, answers, right = 0, 0, 0
+    n_bytes, answers, right, byte_lengths = 0, 0, 0, byte_lengths.cpu()
     for each, batch in zip(losses, batches, strict=True):
-        T = each.shape[1]
-        counted = (each * batch.counts).cpu()  # (B, T)
+        each, targets, counts, places = (tensor.cpu() for tensor in (each, batch.targets, batch.counts, batch.places))  # (B, T)
+        T, counted = each.shape[1], each * counts
         nats[:T] += counted.sum(dim=0)
-        tokens[:T] += batch.counts.sum(dim=0).cpu()
-        n_bytes += int((byte_lengths[batch.targets] * batch.counts).sum())
+        tokens[:T] += counts.sum(dim=0)
+        n_bytes += int((byte_lengths[targets] * counts).sum())
         if floor:
-            by_kind.index_add_(0, floor.kinds[batch.places].cpu().flatten(), counted.flatten().double())
-            answer = floor.answers(batch.places).where(batch.counts, -1)  # (B, T)
-            asked, wrong = answer[answer >= 0].unique(), answer[(answer >= 0) & (each >= LOG_2)].unique()
-            answers, right = answers + len(asked), right + len(asked) - len(wrong)
+            by_kind.index_add_(0, floor.kinds[places].flatten(), counted.flatten().double())
+            answer = floor.answers(places).where(counts, -1)
+            answered, wrong = answer[answer >= 0].unique(), answer[(answer >= 0) & (each >= LOG_2)].unique()
+            answers, right = answers + len(answered), right + len(answered) - len(wrong)
     return Losses(nats.tolist(), tokens.tolist(), float(n_bytes), by_kind.tolist(), answers, right)

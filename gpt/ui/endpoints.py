@@ -232,13 +232,14 @@ def measuring(inspector: Inspector) -> list[Callable]:
             chosen, by = sent.heads("heads", L, H), sent.choice("replace", effects.REPLACED_BY)
             if not chosen:
                 raise UserError("no head is chosen: give at least one as [layer, head]")
-            windows, means = effects.windows_and_means(model, where, by)
+            probes = where.probes()
+            windows, means = effects.windows_and_means(model, probes, by)
             effect = ablation.measure(model, ablation.ablated(model, chosen, means), windows)
             harder = [{"token": token_label(tokenizer.token_bytes(token)), "change": change, "count": count}
                       for token, count, change in effect.harder_tokens[:effects.MOST_HARDER_TOKENS]]
             return {"sentence": effects.sentence_about(chosen, H, by, effect), "before": float(effect.before.mean()),
                     "after": float(effect.after.mean()), "change": effect.change, "standard_error": effects.or_none(effect.error),
-                    "harder_tokens": harder, "kinds": [effect._asdict() for effect in effects.kinds_of(model, where, effect)]}
+                    "harder_tokens": harder, "kinds": [effect._asdict() for effect in effects.kinds_of(model, probes, effect)]}
 
     return [scores, ablate]
 

@@ -39,9 +39,9 @@ def tune(story: Story) -> str:
     return " ".join(begin + end for begin, end in zip(begins, ends, strict=True))
 
 
-def different(draws: Draws, words: Sequence[str], count: int) -> list[str]:
-    """So many different ones of `words`, in random order."""
-    left = list(words)
+def different(draws: Draws, options: Sequence[str], count: int) -> list[str]:
+    """So many different ones of `options`, in random order."""
+    left = list(options)
     drawn_words = []
     for _ in range(count):
         drawn_words.append(draws.among(left))

@@ -9,8 +9,8 @@ from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.interpret import ablation
 from gpt.interpret.ablation import Effect, KindEffect
+from gpt.interpret.probes import Probes
 from gpt.model.sampling import generate_text
-from gpt.runs.run import Run
 from gpt.training.device import enough_memory
 from gpt.ui.inspector.inspections import Inspected
 from gpt.ui.inspector.request import InspectionRequest
@@ -33,13 +33,14 @@ def effect(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     if not heads:
         raise UserError("no head is chosen: choose at least one to take out")
     with enough_memory(REMEDY):
-        windows, means = windows_and_means(inspected.model, inspected.run, replace)
+        probes = inspected.run.probes()
+        windows, means = windows_and_means(inspected.model, probes, replace)
         without_heads = ablation.ablated(inspected.model, heads, means)
         measured = ablation.measure(inspected.model, without_heads, windows)
         ids = inspected.inspection.trace.ids
         follows = ablation.next_tokens(inspected.model, without_heads, ids[:, :query + 1], MOST_NEXT)
         harder = [[_label(inspected, token), change, count] for token, count, change in measured.harder_tokens[:MOST_HARDER_TOKENS]]
-        kinds = kinds_of(inspected.model, inspected.run, measured)
+        kinds = kinds_of(inspected.model, probes, measured)
         return {"sentence": " ".join(filter(None, (sentence_about(heads, H, replace, measured), needed_for(kinds)))),
                 "harder_tokens": harder, "kinds": [[escaped(kind), change, count] for kind, count, change in kinds],
                 "after": escaped(inspected.labels[query]),
@@ -52,7 +53,7 @@ def sweep(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
     of sequences. The page requests one layer after the other, and may stop after any of them."""
     layer, replace = request.integer("layer", 0, inspected.inspection.shape[0] - 1), request.choice("replace", REPLACED_BY)
     with enough_memory(REMEDY):
-        windows, means = windows_and_means(inspected.model, inspected.run, replace)
+        windows, means = windows_and_means(inspected.model, inspected.run.probes(), replace)
         effects = ablation.sweep_layer(inspected.model, windows, layer, means)
     return {"changes": [[effect.change, or_none(effect.error)] for effect in effects], "sequences": len(windows)}
 
@@ -60,7 +61,8 @@ def sweep(inspected: Inspected, request: InspectionRequest) -> dict[str, Any]:
 def importance(inspected: Inspected, _request: InspectionRequest) -> dict[str, Any]:
     """{} -> the importance of every head by gradient, (L, H)."""
     with enough_memory(REMEDY):
-        return {"importance": ablation.importance(inspected.model, windows_and_means(inspected.model, inspected.run, "zero")[0]).tolist()}
+        windows, _ = windows_and_means(inspected.model, inspected.run.probes(), "zero")
+        return {"importance": ablation.importance(inspected.model, windows).tolist()}
 
 
 def sentence_about(heads: Collection[tuple[int, int]], H: int, replace: str, effect: Effect) -> str:
@@ -76,9 +78,8 @@ def sentence_about(heads: Collection[tuple[int, int]], H: int, replace: str, eff
     return f"{begin} the loss {verb} by {abs(effect.change):.3f}{error} nats per token, from {losses}; {where}"
 
 
-def kinds_of(model: Any, run: Run, effect: Effect) -> list[KindEffect]:
+def kinds_of(model: Any, probes: Probes, effect: Effect) -> list[KindEffect]:
     """The effect on each kind of token, the largest first; [] where the kinds are not known, as of a text of one's own."""
-    probes = run.probes()
     return [] if probes.kinds is None else effect.by_kind(ablation.affordable_windows(model, probes.kinds)[:, 1:].numpy(), probes.names)
 
 
@@ -100,9 +101,9 @@ def names_of(heads: Collection[tuple[int, int]], H: int) -> str:
     return listed(of_layer(layer, heads_in_it) for layer, heads_in_it in by_layer.items())
 
 
-def windows_and_means(model: Any, run: Run, replace: str) -> tuple[Any, Any]:
-    """The sequences of the run on which heads are tried, and each head's mean output there, or None for zero."""
-    windows = ablation.affordable_windows(model, run.probes().windows)
+def windows_and_means(model: Any, probes: Probes, replace: str) -> tuple[Any, Any]:
+    """The sequences of a run on which heads are tried, and each head's mean output there, or None for zero."""
+    windows = ablation.affordable_windows(model, probes.windows)
     return windows, ablation.head_means(model, windows[:, :-1]) if replace == "mean" else None
 
 

@@ -65,7 +65,8 @@ def test_a_run_to_go_on_from_keeps_its_sizes(library_jobs, root, shown):
 
 def test_sizes_that_fit_no_model_make_way(jobs, own_text, shown):
     _, form = pressed(jobs, {**CONFIG, "corpus": own_text, "emb_dim": 18, "n_heads": None, "context_length": "x"})
-    validate({**CONFIG, **{field: value for field, value in form.items() if field not in UNPLANNED}})
+    planned = {**CONFIG, **{field: value for field, value in form.items() if field not in UNPLANNED}}
+    assert validate(planned) == planned
 
 
 def test_what_a_visitor_may_not_train_is_not_planned(tmp_path, own_text, shown):
