@@ -127,11 +127,14 @@ def launch(jobs: Jobs, host: str, port: int | None, quota: DiskQuota | None = No
     page.queue(max_size=caps.waiting if caps else 64, default_concurrency_limit=4)
     page._queue.sleep_when_free = 0.05  # Gradio looks for new events a thousand times a second: 5 % of a core, all day long
     proxies.prepare_proxies((*proxies.LOOPBACK, host))
+    largest = jobs.access.largest_text()
     name = f"[{host}]" if ":" in host else host  # as a browser shows an IPv6 address
+    guard = Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*proxies.LOOPBACK, host},
+                       largest_upload=largest)
     page.launch(server_name=name, server_port=port, prevent_thread_lock=True, share=share, quiet=True, theme=theme(), css=CSS,
-                head=script_tags(), auth=auth, run_history=False, enable_monitoring=False, max_file_size="20mb", state_session_capacity=200,
-                ssr_mode=False, mcp_server=mcp_server, root_path=root_path or None, footer_links=[], app_kwargs={"middleware": [
-                    Middleware(Guard, page=page, locked=auth is not None, hosts=None if caps or auth else {*proxies.LOOPBACK, host})]})
+                head=script_tags(), auth=auth, run_history=False, enable_monitoring=False, max_file_size=largest,
+                state_session_capacity=200, ssr_mode=False, mcp_server=mcp_server, root_path=root_path or None, footer_links=[],
+                app_kwargs={"middleware": [guard]})
     return page
 
 

@@ -5,6 +5,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from gpt.errors import UserError
@@ -39,6 +40,7 @@ class Registry(Mapping):
 
 TOKENIZERS = Registry("gpt.data.tokenizer", "TOKENIZERS")
 OPTIMIZERS = Registry("gpt.training.optimizer", "OPTIMIZERS")
+SEPARATORS = Registry("gpt.data.files.formats", "SEPARATORS")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Field:
 
     `group` is its section on the page, `step` the step of its arrow keys and of its slider, `stops` instead the values on its slider, which cover the useful part of
     what is allowed, `prominent` whether it is in sight before all settings are opened, `changeable` whether it may be changed when a run
-    is resumed, `exported` the only value that GPT-2's format can hold (None: it holds any), `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used.
+    is resumed, `exported` the only value that GPT-2's format can hold (None: it holds any), `since` the version of FIELDS that introduced it: for a run saved with an earlier version the default is used, `is_text` whether it names a text: where that lies is nobody else's business.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Field:
     stops: tuple[float, ...] = ()
     prominent: bool = False
     exported: Any = None
+    is_text: bool = False
 
     @property
     def kind(self) -> type:
@@ -120,7 +123,14 @@ def _training(name, default, help, *limits, **more):
 
 FIELDS = (
     Field("corpus", "stories", "The text to learn: stories, repeats, python, a task (copy, reverse, sort, addition, modular, brackets), or the "
-          "path of a text file or of a folder of .txt files.", "text"),
+          "path of a file, a folder or an archive: plain text, code, .csv, .json, .jsonl, .html, .gz, .zip.", "text", is_text=True),
+    Field("validation", "", "A text of its own to evaluate on, named like the one to learn; without it, documents drawn at random, a tenth of the "
+          "text, or the end of the only one.", "text", since=4, is_text=True),
+    Field("documents", "files", "What a document is in plain text: a file, or what blank lines or <|endoftext|> part. A row of .csv or .json is one "
+          "in any case. An end-of-text token follows each.", "text", choices=SEPARATORS, since=4),
+    Field("text_field", "", "The column of .csv or field of .json that holds the text; left empty, the most likely one.", "text", since=4),
+    Field("pack", True, "Let a window go on with the next document after an end-of-text token. Without it each window has one document and stays "
+          "empty after it: no token is read with another document before it, and short documents take longer.", "text", since=4),
     Field("tokenizer", "bpe", "How text becomes tokens: pieces learned from this text, GPT-2's own, characters or bytes.", "text",
           choices=TOKENIZERS),
     Field("vocab_size", 512, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64,
@@ -162,6 +172,11 @@ FIELDS = (
     _training("seed", 1, "Start of every random choice: the same seed gives the same run.", 0, 2**31 - 1, 1),
 )
 CONFIG: dict[str, Any] = {field.name: field.default for field in FIELDS}
+
+
+def without_folders(config: dict[str, Any]) -> dict[str, Any]:
+    """`config` with the bare names of its texts: where they lie on this machine is nobody's business."""
+    return {**config, **{field.name: Path(str(config[field.name])).name for field in FIELDS if field.is_text}}
 
 
 def table_version() -> int:

@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from gpt.cli import Parser, user_errors_exit
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags, validate
-from gpt.data.corpus import read_corpus
 from gpt.data.length import length, likely_vocab_size
+from gpt.data.sources import corpus_of
 from gpt.data.tokenizer import TOKENIZERS
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.plan import plan
-from gpt.estimate.price import optimizer_bytes, reading_bytes, settings_to_lower, tokens_of_file, training_bytes
+from gpt.estimate.price import optimizer_bytes, settings_to_lower, tokens_of_file, training_bytes
 from gpt.exchange.starting import find_start
 from gpt.logs.copying import LOGS, Logs, known_logs
 from gpt.model.flops import count_parameters
@@ -50,6 +50,7 @@ from gpt.training.follower import follow
 from gpt.training.limits import memory_limit, use_allowed_cores
 from gpt.training.trainer import DivergedError, Event
 
+BAR_SECONDS = 1.0  # of work on a text before its bar is shown
 SECONDS_OF_RANK_0 = 1.0  # for it to say what all of them met, before torchrun ends it because another process has ended
 
 
@@ -75,7 +76,7 @@ def session_from_flags(options: dict[str, Any], processes: Processes | None = No
     options, (restarts, most_restarts) = dict(options), restarts_here()
     name, root, resume, preset, shard, source, _ = (
         options.pop(key) for key in ("run", "checkpoints", "resume", "preset", "shard", "init_from", "log"))
-    together = {"processes": processes, "sharded": shard}
+    together = {"processes": processes, "sharded": shard, "progress": TextProgress()}
     if most_restarts and not name:
         raise UserError("torchrun with --max-restarts needs --run: name the run, so that it is found after a restart")
     if restarts and not resume and (Path(root) / check_name(name) / "config.json").exists():
@@ -109,7 +110,7 @@ def with_plan(options: dict[str, Any], processes: Processes) -> tuple[dict[str, 
         raise UserError("--budget is planned for one process: give --max_minutes instead, or train with one")
     config = validate({**CONFIG, **given})
     use_allowed_cores()
-    corpus = read_corpus(config["corpus"], config["seed"])
+    corpus = corpus_of(config)
     found = length(corpus, config["tokenizer"], config["vocab_size"])
     vocab_size = likely_vocab_size(config, found.exact, found.vocab_size)
     chosen = plan(options["budget"], found.train_tokens, {**config, "vocab_size": vocab_size}, given)
@@ -147,8 +148,7 @@ def memory_warning(session: Session) -> str:
     free = free_bytes(session.device) + (0 if on_gpu else psutil.Process().memory_info().rss)  # which `needed` counts too
     if needed <= free:
         return ""
-    is_text = reading_bytes(n_tokens, on_gpu) > needed / 2
-    remedy = "give a shorter text" if is_text else f"lower {' or '.join(settings_to_lower(config))}"
+    remedy = f"lower {' or '.join(settings_to_lower(config))}"
     return f"this needs about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB is free here: {remedy}"
 
 
@@ -238,6 +238,27 @@ def train(session: Session, logs: Logs, opening: str = "") -> None:
         failures = logs.close()
     progress.report(failures)
     progress.close()
+
+
+class TextProgress:
+    """A gpt.data.progress.Progress: a bar of what is done with the text before the first step, if that takes long enough to be seen."""
+
+    def __init__(self):
+        self._bar, self._sentence = None, ""
+
+    def __call__(self, sentence: str, share: float) -> None:
+        with output_may_end(sys.stderr):
+            if sentence != self._sentence:
+                self.close()
+                self._sentence = sentence
+                self._bar = tqdm(total=100, unit="%", desc=sentence, leave=False, delay=BAR_SECONDS, disable=None,
+                                 bar_format="{desc}: {percentage:3.0f} % |{bar}| {remaining} left")
+            self._bar.update(100 * share - self._bar.n)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class Progress:

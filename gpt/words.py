@@ -1,4 +1,4 @@
-"""Join words into a list for a message."""
+"""Words in messages: lists and sizes."""
 
 from collections.abc import Iterable
 
@@ -10,3 +10,10 @@ def listed(words: Iterable[str], most: int | None = None, rest: str = "others") 
         words = [*words[:most - 1], f"{len(words) - most + 1} {rest}"]
     *before, last = words
     return f"{', '.join(before)} and {last}" if before else last
+
+
+def size(n_bytes: float) -> str:
+    """3_700_000 -> "3.7 MB"; below a megabyte in kB, below a kilobyte in bytes."""
+    if n_bytes < 1e6:
+        return f"{n_bytes / 1e3:.1f} kB" if n_bytes >= 1e3 else f"{n_bytes:.0f} bytes"
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1e7 else f"{n_bytes / 1e6:.0f} MB"

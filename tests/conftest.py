@@ -16,6 +16,7 @@ from hypothesis import settings
 
 import gpt.runs.recorder
 from gpt.config import CONFIG
+from gpt.data import token_cache
 from gpt.data.dataset import TokenizedText
 from gpt.data.tokenizer import CharTokenizer
 from gpt.model.gpt2 import GPT2
@@ -23,6 +24,7 @@ from gpt.runs.session import Session
 from gpt.training.limits import own_cores
 from tests import forkserver
 from tests.sessions import finish
+from tests.texts import tokenized
 
 settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
@@ -76,9 +78,11 @@ def seed(request) -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_temporary_folder(tmp_path_factory):
-    """The lock that lets one run train per machine lies in the temporary folder: here each test session has its own."""
+    """The lock that lets one run train per machine lies in the temporary folder: here each test session has its own, and its own folder
+    for the tokens of long texts."""
     before = tempfile.tempdir, os.environ.get("TMPDIR")
     tempfile.tempdir = os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("temporary"))
+    os.environ[token_cache.VARIABLE] = str(tmp_path_factory.mktemp("tokens"))
     yield
     tempfile.tempdir = before[0]
     os.environ.pop("TMPDIR")
@@ -132,7 +136,7 @@ def tokenizer() -> CharTokenizer:
 def tokens(tokenizer) -> TokenizedText:
     """The text, split and encoded."""
     cut = int(0.9 * len(TEXT))
-    return TokenizedText.encode(TEXT[:cut], TEXT[cut:], tokenizer)
+    return tokenized(TEXT[:cut], TEXT[cut:], tokenizer)
 
 
 @pytest.fixture

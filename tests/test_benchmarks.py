@@ -14,7 +14,7 @@ import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from gpt.config import PRESETS
-from gpt.data.corpus import read_corpus
+from gpt.data.sources import read_corpus
 from gpt.data.tokenizer import gpt2_tokenizer
 from gpt.estimate.plan import LAW, Law
 from gpt.model.gpt2 import GPT2
@@ -202,7 +202,7 @@ class TestReport:
         assert set(saved["rows"]) == {"gpu_shakespeare", "gpu_124m"}
 
     @pytest.mark.parametrize(("flags", "told"), [
-        (["--text", "/no/such.txt"], "cannot be read"), (["--text", "stories", "--json", "/no/such/folder/a.json"], "there is no folder"),
+        (["--text", "/no/such.txt"], "there is no text"), (["--text", "stories", "--json", "/no/such/folder/a.json"], "there is no folder"),
     ])
     def test_a_mistake_is_told_in_one_line(self, capsys, flags, told):
         with pytest.raises(SystemExit) as caught:
@@ -292,7 +292,7 @@ class TestRecords:
         assert -1 < fixed < 10  # a compressor may take less for both texts than for the first, if it is short
         assert sliding is None or 0 < sliding < 10
         assert found.seconds > 0
-        assert found.bytes <= len(read_corpus(text_file).split()[1].encode())
+        assert found.bytes <= len(read_corpus(text_file).strings()[1].encode())
 
     def test_a_compressor_is_charged_for_what_the_validation_text_adds(self, text_file):
         found = records.compressor(lambda data: data + b"its own header", text_file, 1, 60.0)

@@ -14,7 +14,7 @@ def test_a_hundred_steps_of_the_default_know_more_than_token_frequencies(tmp_pat
     run = finish(session)
 
     text, V = session.trainer.text, session.tokenizer.n_vocab
-    counts = torch.bincount(text.train, minlength=V) + 1.0  # (V,) with one more of each, so that none has probability 0
-    frequencies = -(counts / counts.sum()).log()[text.validation].mean()  # nats per token of a model that knows only these
+    counts = torch.bincount(text.train.long(), minlength=V) + 1.0  # (V,) with one more of each, so that none has probability 0
+    frequencies = -(counts / counts.sum()).log()[text.validation.long()].mean()  # nats per token of a model that knows only these
     assert 4 < frequencies < torch.tensor(V).log()
     assert run.rows()[0][-2]["val_loss"] < frequencies - 1

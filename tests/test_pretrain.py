@@ -80,7 +80,7 @@ def test_samples_cannot_drive_the_terminal(words, text_file, tmp_path, capsys):
 def test_damage_in_a_text_is_told(words, text_file, capsys):
     Path(text_file).write_bytes(Path(text_file).read_bytes() + b"\xff")
     main(words)
-    assert "bottles.txt is not all UTF-8: 1 bytes could not be read" in capsys.readouterr().out
+    assert "bottles.txt: read as cp125" in capsys.readouterr().out
 
 
 def test_a_stopped_run_is_resumed_by_name(tmp_path, capsys, tiny, text_file):
@@ -220,7 +220,7 @@ class TestBudget:
     (["--run", ""], ["''", "64 letters"]),
     (["--preset", "huge"], ["--preset", "'huge'"]),
     (["--batch"], ["--batch", "argument"]),
-    (["--corpus", "no/such.txt"], ["'no/such.txt'", "No such file or directory", "give"]),
+    (["--corpus", "no/such.txt"], ["no text", "no/such.txt'", "give"]),
     (["--context_length", "4000"], ["1988 tokens", "context_length 4000", "4001"]),
     (["--resume", "--run", "other"], ["no run other"]),
 ])

@@ -1,20 +1,17 @@
-"""Where text comes from: a file, a folder, generated text, or the source code of Python's standard library."""
+"""A text to learn from: its documents, which of them are for training and which for validation, and what is known about it."""
 
-import hashlib
-import os
-import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from gpt.data.documents import Split, split_documents
+from gpt.data.files.errors import UnreadableFile
+from gpt.data.files.formats import Part
+from gpt.data.files.survey import Fingerprint
 from gpt.data.known import Known
-from gpt.data.repeats import repeats
-from gpt.data.stories import stories
-from gpt.data.tasks import TASKS
+from gpt.data.tokenizer import TextToLearn
 from gpt.errors import UserError
 
-VALIDATION_SHARE = 0.1  # the last tenth of a text is never trained on
-GENERATED_SIZE = 2_000_000  # characters of a generated text
+LONGEST_PROMPT = 20  # characters of a prompt that is the beginning of a text
 
 
 class CorpusError(UserError):
@@ -23,106 +20,101 @@ class CorpusError(UserError):
 
 @dataclass
 class Corpus:
-    """A text, where it came from, a prompt that suits it, what a reader should know about it (`notes`), and what is known about each of
-    its characters, if it was generated so that this can be known."""
+    """A text that is read anew, document by document, each time it is used: `documents` does so, and `fingerprint` says how long each is.
+    `split` says which are for validation; `held_out` is a text of its own for validation, if there is one. `prompt` suits the text, `notes`
+    is what a reader should know about it, `known` what is known about each of its characters, if it was generated so that this can be."""
 
     name: str
-    text: str
+    documents: Callable[[], Iterator[Part]]
+    fingerprint: Fingerprint
+    split: Split
     prompt: str
     notes: list[str] = field(default_factory=list)
     known: Known | None = None
+    held_out: "Corpus | None" = None
 
-    def split(self) -> tuple[str, str]:
-        """(training text, validation text)."""
-        cut = self._cut()
-        return self.text[:cut], self.text[cut:]
+    @classmethod
+    def of_text(cls, name: str, text: str, prompt: str = "", known: Known | None = None) -> "Corpus":
+        """One document in memory, whose last tenth is for validation, where documents are `known` from the next of them on."""
+        def documents() -> Iterator[Part]:
+            yield Part(text, True)
+
+        fingerprint = fingerprint_of(documents())
+        split = split_documents(fingerprint.lengths, fingerprint.hashes, 0)
+        if known:
+            split = Split(split.validation, split.left_out, known.start_after(split.cut))
+        return cls(name, documents, fingerprint, split, prompt, known=known)
+
+    def train(self) -> Iterator[Part]:
+        """The documents to learn from. Raises CorpusError if they are not as they were."""
+        return self._chosen(False)
+
+    def validation(self) -> Iterator[Part]:
+        """The documents to evaluate on. Raises CorpusError if they are not as they were."""
+        return self.held_out.everything() if self.held_out else self._chosen(True)
+
+    def everything(self) -> Iterator[Part]:
+        """All documents. Raises CorpusError if they are not as they were."""
+        lengths, index, length = self.fingerprint.lengths, 0, 0
+        try:
+            for part in self.documents():
+                length += len(part.text)
+                if part.ends and (index == len(lengths) or length != lengths[index]):
+                    break
+                yield part
+                index, length = (index + 1, 0) if part.ends else (index, length)
+        except UnreadableFile as error:
+            raise CorpusError(f"the text {self.name!r} cannot be read any more: {error}") from None
+        if index < len(lengths) or length:
+            raise CorpusError(f"the text {self.name!r} changed while it was read: try again when nothing writes to it")
+
+    def _chosen(self, validation: bool) -> Iterator[Part]:
+        return self.split.part_for(validation, self.everything())
+
+    def sentences(self) -> list[str]:
+        """What was read, and what is for validation."""
+        return [*self.notes, *([] if self.held_out else self.split.sentences(self.fingerprint.lengths))]
+
+    @property
+    def n_documents(self) -> int:
+        return len(self.fingerprint.lengths)
+
+    def characters(self) -> tuple[int, int]:
+        """How many there are to learn from, and to evaluate on."""
+        lengths = self.fingerprint.lengths
+        train, validation = self.split.characters(lengths)
+        return train, sum(self.held_out.fingerprint.lengths) if self.held_out else validation
+
+    def to_learn(self) -> TextToLearn:
+        """The text, for a tokenizer to be made from."""
+        def everything() -> Iterator[str]:
+            return (part.text for corpus in (self, self.held_out) if corpus for part in corpus.everything())
+
+        return TextToLearn(lambda: (part.text for part in self.train()), self.characters()[0], everything)
+
+    def strings(self) -> tuple[str, str]:
+        """(training text, validation text) of a short text, whole."""
+        return "".join(part.text for part in self.train()), "".join(part.text for part in self.validation())
 
     def split_known(self) -> tuple[Known, Known] | None:
         """What is known about the training text, and about the validation text."""
-        return self.known and self.known.split(self._cut())
-
-    def _cut(self) -> int:
-        """The character at which the validation text begins: after nine tenths of the text; if it has documents, where the next begins."""
-        cut = int(len(self.text) * (1 - VALIDATION_SHARE))
-        return self.known.start_after(cut) if self.known else cut
+        return self.known and self.known.split(self.split.cut)
 
     def identity(self) -> dict:
         """What the run folder stores about the text: enough to detect later that it has changed."""
-        data = self.text.encode("utf-8")
-        return {"name": self.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
+        own = {"validation_sha256": self.held_out.fingerprint.sha256} if self.held_out else {}
+        return {"name": self.name, "bytes": self.fingerprint.bytes, "sha256": self.fingerprint.sha256, **own, "documents": self.n_documents,
                 "prompt": self.prompt, "notes": self.notes}
 
 
-def _python_source(size: int, seed: int) -> tuple[str, None]:
-    """The top-level modules of the standard library of the Python that runs this, in alphabetical order."""
-    folder = Path(sysconfig.get_path("stdlib"))
-    return "\n\n".join(_decode(path.read_bytes())[0] for path in sorted(folder.glob("*.py"))), None
+def fingerprint_of(documents: Iterator[Part]) -> Fingerprint:
+    fingerprint = Fingerprint()
+    for part in documents:
+        fingerprint.add(part)
+    return fingerprint
 
 
-@dataclass(frozen=True)
-class BuiltIn:
-    """A text that needs no file: a one-sentence description, a prompt, and the function `make(size, seed)` that returns it with what is
-    known about it."""
-
-    sentence: str
-    prompt: str
-    make: Callable[[int, int], tuple[str, Known | None]]
-
-
-BUILT_IN = {
-    "stories": BuiltIn("Short stories generated here; names are invented afresh in each and recur in it.", "Once there was",
-                       stories),
-    "repeats": BuiltIn("Lines of random letters written twice: only looking back helps.", "qwertyuiopqwer", repeats),
-    "python": BuiltIn("The top-level modules of the standard library of the Python that runs this.", "def ", _python_source),
-    **{name: BuiltIn(task.sentence, task.prompt, task.make) for name, task in TASKS.items()},
-}
-
-
-def read_corpus(source: str, seed: int = 0) -> Corpus:
-    """The text named `source`: a built-in one, a text file, or all .txt files of a folder. Raises CorpusError."""
-    if source in BUILT_IN:
-        built_in = BUILT_IN[source]
-        text, known = built_in.make(GENERATED_SIZE, seed)
-        return Corpus(source, text, built_in.prompt, known=known)
-    path = Path(source)
-    if source and os.path.isdir(source):  # Path.is_dir raises for a name too long, os.path.isdir does not
-        paths = sorted(file for file in path.rglob("*.txt") if file.is_file())
-        if not paths:
-            raise CorpusError(f"the folder {source} holds no .txt file: put one in, or name a file")
-    else:
-        paths = [path]
-    texts, notes = [], []
-    for path in paths:
-        try:
-            text, damaged = _decode(path.read_bytes())
-        except (OSError, ValueError) as error:
-            names = ", ".join(BUILT_IN)
-            reason = getattr(error, "strerror", None) or error
-            raise CorpusError(f"the text {source[:200]!r} cannot be read ({reason}): "
-                              f"give a text file, a folder, or one of {names}") from error
-        texts.append(text)
-        if damaged:
-            notes.append(f"{path.name} is not all UTF-8: {damaged:,} bytes could not be read and were replaced")
-    text = "\n\n".join(texts)
-    if not text.strip():
-        raise CorpusError(f"the text {source!r} is empty: give one with a few hundred characters at least")
-    return Corpus(Path(source).name, text, _opening(text), notes)
-
-
-def _decode(data: bytes) -> tuple[str, int]:
-    """Bytes -> (text with plain line feeds, number of bytes that were not UTF-8 and were replaced by U+FFFD). Raises ValueError if there
-    are zero bytes near the beginning, as in UTF-16 or binary files."""
-    if b"\0" in data[:8192]:
-        raise ValueError("it is no plain text: save it as .txt in UTF-8")
-    data = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
-    try:
-        return data.decode("utf-8"), 0
-    except UnicodeDecodeError:
-        readable = data.decode("utf-8", errors="ignore")
-        return data.decode("utf-8", errors="replace"), len(data) - len(readable.encode("utf-8"))
-
-
-def _opening(text: str) -> str:
+def first_words(text: str) -> str:
     """The first words of a text, at most 20 characters: a prompt that every tokenizer of this text can read."""
     first_line = text.strip().split("\n", 1)[0]
-    return first_line[:20].rsplit(" ", 1)[0] if len(first_line) > 20 else first_line
+    return first_line[:LONGEST_PROMPT].rsplit(" ", 1)[0] if len(first_line) > LONGEST_PROMPT else first_line

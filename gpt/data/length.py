@@ -1,8 +1,12 @@
 """How long a text is in tokens, before all of it is tokenised."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from gpt.data.corpus import Corpus
+from gpt.data.files.formats import Part
+from gpt.data.tokenising import ids_in_memory
 from gpt.data.tokenizer import TOKENIZERS, Tokenizer, make_tokenizer
 
 SAMPLE = 300_000  # characters from which the number of tokens is estimated
@@ -21,12 +25,24 @@ class Length(NamedTuple):
 def length(corpus: Corpus, tokenizer: str, vocab_size: int, tokens: Tokenizer | None = None) -> Length:
     """In the `tokens` of a run, or else in those that the `tokenizer` of CONFIG would have after learning them from the beginning of the
     text. Raises UserError if these cannot write the text."""
-    train_text, _ = corpus.split()
-    sample = train_text[:SAMPLE]
-    tokens = tokens or make_tokenizer(tokenizer, sample, corpus.text, vocab_size)
-    n_tokens = len(tokens.encode(sample))
-    share = len(train_text) / max(len(sample), 1)
-    return Length(round(n_tokens * share), share == 1, len(sample.encode("utf-8")) / max(n_tokens, 1), tokens.n_vocab)
+    several, (n_train, _) = corpus.n_documents > 1, corpus.characters()
+    sample = list(beginning(corpus.train(), SAMPLE))
+    n_sample = sum(len(part.text) for part in sample)
+    to_learn = replace(corpus.to_learn(), train=lambda: (part.text for part in sample), characters=n_sample)
+    tokens = tokens or make_tokenizer(tokenizer, to_learn, vocab_size, several)
+    n_tokens = len(ids_in_memory(sample, tokens, several))
+    n_bytes = sum(len(part.text.encode()) for part in sample)
+    share = n_train / max(n_sample, 1)
+    return Length(round(n_tokens * share), share == 1, n_bytes / max(n_tokens, 1), tokens.n_vocab)
+
+
+def beginning(parts: Iterable[Part], n_characters: int) -> Iterator[Part]:
+    """The first `n_characters` of a text, or all if it has fewer."""
+    for part in parts:
+        yield Part(part.text[:n_characters], part.ends)
+        n_characters -= len(part.text)
+        if n_characters <= 0:
+            return
 
 
 def likely_vocab_size(config: dict[str, Any], exact: bool, vocab_size: int) -> int:

@@ -1,35 +1,56 @@
 """Tokenizers: text to token ids and back, behind one small interface, and a label for every token.
 
-Every tokenizer has `name`, `n_vocab`, `encode(text) -> ids`, `decode(ids) -> text`, `token_bytes(id) -> bytes` and
+Every tokenizer has `name`, `n_vocab`, `encode(text) -> ids`, `decode(ids) -> text`, `token_bytes(id) -> bytes`, `end` and
 `save(path)`; `load_tokenizer(path)` loads any of them, without network and without the text it was made from.
-Special tokens such as <|endoftext|> inside a text are treated as ordinary text.
+`end` is the token that stands between documents, <|endoftext|>. Written in a text, it is text like any other.
 """
 
 import base64
 import codecs
 import functools
+import itertools
 import json
+import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import tiktoken
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str as GPT2_SPLIT  # words, numbers, punctuation, white space
 
+from gpt.data.cutting import cut_runs
 from gpt.errors import UserError
 
+END_OF_TEXT = "<|endoftext|>"
 GPT2_FILES = {  # SHA-256 of OpenAI's files, the same that tiktoken checks
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
 }
+MOST_LEARNED = 10_000_000  # characters that bpe learns from, of a longer text a random choice
 LONGEST_WORD = 1000  # characters; byte-pair encoding splits longer words before it learns from them
 LONGEST_PROMPT = 100_000  # characters; every tokenizer encodes this many in a fraction of a second, and no context is longer
 
 
 class TokenizerError(UserError):
     """A text this tokenizer cannot read, or a saved tokenizer that cannot be loaded."""
+
+
+@dataclass(frozen=True)
+class TextToLearn:
+    """What a tokenizer is made from: functions that give a text in pieces, its training part, of so many `characters`, or all of it."""
+
+    train: Callable[[], Iterable[str]]
+    characters: int
+    everything: Callable[[], Iterable[str]]
+
+    @classmethod
+    def of(cls, train: str, everything: str | None = None) -> "TextToLearn":
+        """Of strings; without `everything`, all is for training."""
+        return cls(lambda: [train], len(train), lambda: [train if everything is None else everything])
 
 
 class Tokenizer:
@@ -40,10 +61,11 @@ class Tokenizer:
     learns_vocab_size = False  # whether CONFIG's vocab_size sets the number of tokens; otherwise the tokenizer sets it
     learning_bytes = 0.0  # memory that the process still holds after `make`
     bytes_per_token = 1.0  # of a text, about
+    end: int | None = None  # the token that ends a document; it stands for no text
 
     @classmethod
-    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "Tokenizer":
-        """A tokenizer for a text, whose training part is `train_text`."""
+    def make(cls, text: TextToLearn, vocab_size: int, has_end: bool = False) -> "Tokenizer":
+        """A tokenizer for a text, with a token that ends a document if it `has_end`."""
         raise NotImplementedError
 
     @classmethod
@@ -57,9 +79,15 @@ class Tokenizer:
         return None
 
     def encode(self, text: str) -> list[int]:
+        """Raises TokenizerError if characters of `text` have no token."""
+        return self.encode_to_numpy(text).tolist()
+
+    def encode_to_numpy(self, text: str) -> np.ndarray:
+        """The same as `encode`, (N,)."""
         raise NotImplementedError
 
     def token_bytes(self, token: int) -> bytes:
+        """What the token stands for; nothing, b"", for `end`."""
         raise NotImplementedError
 
     def state(self) -> dict:
@@ -91,11 +119,12 @@ class BPETokenizer(Tokenizer):
     def __init__(self, ranks: dict[bytes, int], special: dict[str, int] | None = None):
         self.ranks, self.special = ranks, special or {}
         self._encoding = tiktoken.Encoding(self.name, pat_str=GPT2_SPLIT, mergeable_ranks=ranks, special_tokens=self.special)
-        self.n_vocab = self._encoding.n_vocab
+        self.n_vocab, self.end = self._encoding.n_vocab, self.special.get(END_OF_TEXT)
 
     @classmethod
-    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "BPETokenizer":
-        return train_bpe(train_text, vocab_size)
+    def make(cls, text: TextToLearn, vocab_size: int, has_end: bool = False) -> "BPETokenizer":
+        tokenizer = train_bpe(sample(text.train(), text.characters), vocab_size - has_end)
+        return cls(tokenizer.ranks, {END_OF_TEXT: tokenizer.n_vocab}) if has_end else tokenizer
 
     @classmethod
     def from_state(cls, state: dict) -> "BPETokenizer":
@@ -108,11 +137,15 @@ class BPETokenizer(Tokenizer):
     def problem(cls, vocab_size: int) -> str | None:
         return None if 256 <= vocab_size <= 65536 else f"vocab_size is {vocab_size}: bpe starts from 256 bytes, set it to 256 to 65536"
 
-    def encode(self, text: str) -> list[int]:
-        return self._encoding.encode_ordinary(text)
+    def encode_to_numpy(self, text: str) -> np.ndarray:
+        try:
+            pieces = [self._encoding.encode_to_numpy(piece, disallowed_special=()) for piece in cut_runs(text)]
+        except UnicodeEncodeError:  # half a character, which no encoding has: it becomes U+FFFD
+            return self.encode_to_numpy(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def token_bytes(self, token: int) -> bytes:
-        return self._encoding.decode_single_token_bytes(token)
+        return b"" if token == self.end else self._encoding.decode_single_token_bytes(token)
 
     def state(self) -> dict:
         by_id = sorted(self.ranks, key=self.ranks.get)
@@ -125,7 +158,7 @@ class GPT2Tokenizer(BPETokenizer):
     name, n_vocab, learns_vocab_size, learning_bytes = "gpt2", 50257, False, 0.0
 
     @classmethod
-    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "GPT2Tokenizer":
+    def make(cls, text: TextToLearn, vocab_size: int, has_end: bool = False) -> "GPT2Tokenizer":
         return gpt2_tokenizer()
 
     @classmethod
@@ -146,36 +179,40 @@ class CharTokenizer(Tokenizer):
 
     name = "char"
 
-    def __init__(self, characters: Iterable[str]):
+    def __init__(self, characters: Iterable[str], has_end: bool = False):
         self.characters = sorted(set(characters))
-        self.n_vocab = len(self.characters)
-        self._ids = {character: i for i, character in enumerate(self.characters)}
+        self.end = len(self.characters) if has_end else None
+        self.n_vocab = len(self.characters) + has_end
+        codes = np.array([ord(character) for character in self.characters], dtype=np.int64)
+        self._ids = np.full(codes.max(initial=0) + 2, -1, dtype=np.int32)  # by code point; the last stands for all higher ones
+        self._ids[codes] = np.arange(len(codes))
 
     @classmethod
-    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "CharTokenizer":
-        return cls(all_text)
+    def make(cls, text: TextToLearn, vocab_size: int, has_end: bool = False) -> "CharTokenizer":
+        return cls(set().union(*text.everything()), has_end)
 
     @classmethod
     def from_state(cls, state: dict) -> "CharTokenizer":
-        return cls("".join(state["characters"]))
+        return cls("".join(state["characters"]), bool(state.get("has_end")))
 
-    def encode(self, text: str) -> list[int]:
-        """Raises TokenizerError, naming them, if characters of `text` are not in the vocabulary."""
-        try:
-            return [self._ids[character] for character in text]
-        except KeyError:
+    def encode_to_numpy(self, text: str) -> np.ndarray:
+        codes = np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
+        ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
+        if ids.min(initial=0) < 0:
             unknown = self.unknown(text)
             shown = ", ".join(repr(character) for character in unknown[:8]) + (", ..." if len(unknown) > 8 else "")
-            raise TokenizerError(f"this model reads characters and never saw {shown} in its text: leave them out") from None
+            raise TokenizerError(f"this model reads characters and never saw {shown} in its text: leave them out")
+        return ids
 
     def unknown(self, text: str) -> list[str]:
-        return [character for character in dict.fromkeys(text) if character not in self._ids]
+        known = set(self.characters)
+        return [character for character in dict.fromkeys(text) if character not in known]
 
     def token_bytes(self, token: int) -> bytes:
-        return self.characters[token].encode("utf-8")
+        return b"" if token == self.end else self.characters[token].encode("utf-8")
 
     def state(self) -> dict:
-        return {"characters": "".join(self.characters)}
+        return {"characters": "".join(self.characters), **({} if self.end is None else {"has_end": True})}
 
 
 class ByteTokenizer(Tokenizer):
@@ -183,19 +220,25 @@ class ByteTokenizer(Tokenizer):
 
     name, n_vocab = "byte", 256
 
+    def __init__(self, has_end: bool = False):
+        self.end, self.n_vocab = (256, 257) if has_end else (None, 256)
+
     @classmethod
-    def make(cls, train_text: str, all_text: str, vocab_size: int) -> "ByteTokenizer":
-        return cls()
+    def make(cls, text: TextToLearn, vocab_size: int, has_end: bool = False) -> "ByteTokenizer":
+        return cls(has_end)
 
     @classmethod
     def from_state(cls, state: dict) -> "ByteTokenizer":
-        return cls()
+        return cls(bool(state.get("has_end")))
 
-    def encode(self, text: str) -> list[int]:
-        return list(text.encode("utf-8", errors="replace"))
+    def encode_to_numpy(self, text: str) -> np.ndarray:
+        return np.frombuffer(text.encode("utf-8", errors="replace"), dtype=np.uint8)
 
     def token_bytes(self, token: int) -> bytes:
-        return bytes([token])
+        return b"" if token == self.end else bytes([token])
+
+    def state(self) -> dict:
+        return {} if self.end is None else {"has_end": True}
 
 
 TOKENIZERS = {tokenizer.name: tokenizer for tokenizer in (BPETokenizer, GPT2Tokenizer, CharTokenizer, ByteTokenizer)}
@@ -208,11 +251,17 @@ def gpt2_tokenizer() -> GPT2Tokenizer:
     ranks = data_gym_to_mergeable_bpe_ranks(
         vocab_bpe_file=str(data / "vocab.bpe"), vocab_bpe_hash=GPT2_FILES["vocab.bpe"],
         encoder_json_file=str(data / "encoder.json"), encoder_json_hash=GPT2_FILES["encoder.json"])
-    return GPT2Tokenizer(ranks, special={"<|endoftext|>": 50256})
+    return GPT2Tokenizer(ranks, special={END_OF_TEXT: 50256})
 
 
-def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
-    """Learn up to `vocab_size` tokens from `text`: the 256 bytes, then merges of the most frequent adjacent pairs.
+def sample(pieces: Iterable[str], characters: int) -> Iterator[str]:
+    """Pieces of a text that has so many `characters`: all of them, or a random choice of about MOST_LEARNED, always the same one."""
+    rng, share = random.Random(0), MOST_LEARNED / max(characters, 1)
+    return (piece for piece in pieces if share >= 1 or rng.random() < share)
+
+
+def train_bpe(text: Iterable[str], vocab_size: int) -> BPETokenizer:
+    """Learn up to `vocab_size` tokens from the pieces of a `text`: the 256 bytes, then merges of the most frequent adjacent pairs.
 
     A short text may give fewer tokens than `vocab_size`; `n_vocab` is the actual number.
     """
@@ -222,7 +271,7 @@ def train_bpe(text: str, vocab_size: int) -> BPETokenizer:
     trainee = Trainee(models.BPE())
     trainee.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
-    trainee.train_from_iterator(_learnable_pieces(text), trainer)
+    trainee.train_from_iterator(itertools.chain.from_iterable(map(_learnable_pieces, text)), trainer)
     as_byte = printable_bytes()
     return BPETokenizer({bytes(as_byte[c] for c in token): i for token, i in trainee.get_vocab().items()})
 
@@ -256,9 +305,9 @@ def _character_of_byte() -> dict[int, str]:
     return {byte: character for character, byte in printable_bytes().items()}
 
 
-def make_tokenizer(name: str, train_text: str, all_text: str, vocab_size: int) -> Tokenizer:
-    """The tokenizer `name` for a text, of which `train_text` is the training part."""
-    return TOKENIZERS[name].make(train_text, all_text, vocab_size)
+def make_tokenizer(name: str, text: TextToLearn, vocab_size: int, has_end: bool = False) -> Tokenizer:
+    """The tokenizer `name` for a text, with a token that ends a document if it `has_end`."""
+    return TOKENIZERS[name].make(text, vocab_size, has_end)
 
 
 def load_tokenizer(path: Path | str) -> Tokenizer:
@@ -316,8 +365,10 @@ def token_label(token: bytes) -> str:
     """A token as a short visible text: spaces as middle dots, line ends and tabs as signs, other unprintable characters as
     U+XXXX, a token that is not whole UTF-8 as hex bytes.
 
-    The label is plain text; escape it before putting it into HTML.
+    A token that stands for no text is the end of a document. The label is plain text; escape it before putting it into HTML.
     """
+    if not token:
+        return END_OF_TEXT
     visible = {"\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽"}
     try:
         text = token.decode("utf-8")

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from gpt.data.corpus import VALIDATION_SHARE
+from gpt.data.baselines import MOST_TOKENS
+from gpt.data.dataset import LARGEST_IN_MEMORY
+from gpt.data.documents import VALIDATION_SHARE
+from gpt.data.tokenising import dtype_of
 from gpt.data.tokenizer import TOKENIZERS
 from gpt.estimate.calibration import FRESH_NUMBERS, fresh_seconds, probe_seconds
 from gpt.model.flops import count_parameters, flops_by_part, flops_per_token
@@ -21,8 +24,7 @@ from gpt.training.trainer import planned_steps, tokens_per_step
 
 # Measured on Linux with PyTorch 2.13 for CPUs, VmHWM of new processes; tests/estimate/test_price.py checks the total to within 20 %.
 PROCESS_BYTES = 360e6  # resident memory before a model is built: Python, PyTorch, its optimizers and kernels
-READING_BYTES = 40  # per token of the text, while it is tokenised: the text itself, its ids in a list, and the tensor made of it
-HELD_BYTES = 12  # per token, from then on
+COUNTING_BYTES = 100e6  # while tokens of a text of millions are counted, of which there are MOST_TOKENS at most
 HEAP = 1.15  # bytes that malloc holds per byte of short-lived tensors: 1.08 to 1.24, because freed memory is fragmented
 MEMORY_SETTINGS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size")  # memory depends on them; least harmful to lower first
 
@@ -30,17 +32,15 @@ MEMORY_SETTINGS = ("batch", "context_length", "n_layers", "emb_dim", "vocab_size
 @dataclass(frozen=True)
 class Estimate:
     """`parameters` and `flops` (per token, forward and backward) are given by part of the model. `training_bytes` is the peak memory
-    of training (of all processes together, but on GPUs what PyTorch takes on each), `reading_bytes` what tokenising the text takes,
-    `free_bytes` what is free. `flops_per_step` are floating point operations. `steps` is 0 if only max_minutes ends the run. `seconds`
-    is the time of the whole run; max_minutes limits it, but not the time of one step or one evaluation. `settings_to_lower` are those to
-    lower if memory is short."""
+    of training (of all processes together, but on GPUs what PyTorch takes on each), `free_bytes` what is free. `flops_per_step` are
+    floating point operations. `steps` is 0 if only max_minutes ends the run. `seconds` is the time of the whole run; max_minutes limits
+    it, but not the time of one step or one evaluation. `settings_to_lower` are those to lower if memory is short."""
 
     parameters: dict[str, int]
     flops: dict[str, float]
     weight_bytes: float
     optimizer_bytes: float
     training_bytes: float
-    reading_bytes: float
     free_bytes: int
     flops_per_step: float
     steps: int
@@ -113,14 +113,19 @@ def training_bytes(config: dict, n_tokens: float = 0, processes: int = 1) -> flo
     device = choose_device(config["device"])
     on_gpu, precision = device.type != "cpu", choose_precision(config["precision"], device)[0]
     peak = peak_bytes({**config, "batch": math.ceil(config["batch"] / processes)}, on_gpu, precision, processes > 1)
+    held = ids_bytes(config, n_tokens)
     if on_gpu:
-        return peak + 8 * n_tokens
-    return max(processes * (peak + HELD_BYTES * n_tokens), processes * process_bytes(config) + READING_BYTES * n_tokens)
+        return peak + held
+    counting = COUNTING_BYTES * min(n_tokens / MOST_TOKENS, 1)
+    return processes * max(peak + held, process_bytes(config) + held + counting)
 
 
-def reading_bytes(n_tokens: float, on_gpu: bool) -> float:
-    """What tokenising a text takes of the memory in which it is trained."""
-    return 0.0 if on_gpu else READING_BYTES * n_tokens
+def ids_bytes(config: dict, n_tokens: float) -> float:
+    """What the token ids of a text take of memory: nothing if they lie in files."""
+    tokenizer = TOKENIZERS[config["tokenizer"]]
+    if n_tokens * tokenizer.bytes_per_token > LARGEST_IN_MEMORY:
+        return 0.0
+    return dtype_of(getattr(tokenizer, "n_vocab", config["vocab_size"])).itemsize * n_tokens
 
 
 def tokens_of_file(config: dict) -> float:
@@ -247,6 +252,6 @@ def estimate(config: dict, n_train_tokens: int, device: str = "auto", processes:
         seconds = min(seconds, limit) if steps else limit
     parameters = count_parameters(config)
     return Estimate(parameters, flops_by_part(config), 4.0 * sum(parameters.values()), optimizer_bytes(config),
-                    training_bytes(config, n_tokens, processes), reading_bytes(n_tokens, on_gpu), free_bytes(chosen),
+                    training_bytes(config, n_tokens, processes), free_bytes(chosen),
                     flops_per_step(config), steps, seconds, seconds_of(step, speed), seconds_of(evaluation, speed),
                     settings_to_lower(config))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
-from gpt.exchange.pretrained import PUBLISHED, Progress, built, origin_of, read_pretrained, silent
+from gpt.data.progress import Progress, silent
+from gpt.data.sources import read_corpus
+from gpt.exchange.pretrained import PUBLISHED, built, origin_of, read_pretrained
 from gpt.interpret.probes import line_ends, make_probes
 from gpt.runs.description import description
 from gpt.runs.run import Run, RunError, check_name, new_name
@@ -26,7 +27,7 @@ def import_run(source: str | Path, root: Path | str, name: str | None = None, co
     text = read_corpus(corpus, config["seed"])
     config |= {"corpus": corpus, "precision": "float32", "eval_tokens": EVALUATED_TOKENS, "device": "cpu"}
     model, origin = built(config, weights), origin_of(source)
-    tokens = TokenizedText.encode(*text.split(), tokenizer, text.split_known())
+    tokens = TokenizedText.encode(text, tokenizer)
     evaluation = Trainer(config, model, tokens).evaluation()
     with writer:
         if (writer.path / "config.json").exists():  # it was made while the weights were read

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from gpt.config import FIELDS
+from gpt.config import FIELDS, without_folders
 from gpt.escape import escaped
 from gpt.runs.run import Run
 
@@ -27,7 +27,7 @@ def model_card(run: Run, about: dict[str, Any], step: int | None) -> str:
     sample = next((row["prompt"] + row["text"] for row in reversed(rows) if row.get("kind") == "sample"), "")
     source = about.get("went_on_from") or about.get("imported_from")
     origin = f"which went on from {source}" if "went_on_from" in about else f"the weights of {source}" if source else "trained from scratch"
-    settings = {field.name: config[field.name] for field in FIELDS} | {"corpus": Path(str(config["corpus"])).name}
+    settings = {field.name: without_folders(config)[field.name] for field in FIELDS}
     parts = [
         HEADER, f"# {run.name}", "",
         f"A GPT-2 of {about['parameters']:,} parameters, {origin}; {weights}.{result}", "", "## How to load it", "",

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from gpt.config import CONFIG, PRESETS, ConfigError, validate
+from gpt.data.progress import Progress, silent
 from gpt.data.tokenizer import Tokenizer, TokenizerError, gpt2_tokenizer
 from gpt.errors import UserError
 from gpt.exchange.tokenizer_json import read_tokenizer_json
@@ -28,12 +28,7 @@ MEANT = {  # what config.json may say beside the sizes, and mean our model
     "activation_function": ("gelu_new", "gelu_pytorch_tanh"), "layer_norm_epsilon": (1e-5,), "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,), "add_cross_attention": (False,),
 }
-Progress = Callable[[str, float], None]  # is told a sentence, and the share of the work that is done
 PICKLED = ("pytorch_model*.bin", "*.ckpt*", "*.pt", "*.pth", "*.h5")
-
-
-def silent(sentence: str, share: float) -> None:
-    """Tells nobody."""
 
 
 def load_pretrained(source: str | Path) -> tuple[GPT2, Tokenizer]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gpt.data.dataset import TokenizedText
+from gpt.data.dataset import TokenizedText, kinds_of
 from gpt.data.tokenizer import Tokenizer
 
 N_REPEATS, LONGEST_REPEAT = 6, 16  # sequences, and tokens in one copy
 SHORTEST_REPEAT = 3  # in copies of 2 tokens, what followed the first copy is the previous token
 N_WINDOWS, LONGEST_WINDOW = 16, 128
+MOST_TOKENS = 10_000_000  # that are looked at
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,15 @@ def make_probes(text: TokenizedText, context_length: int, seed: int, line_ends: 
     never trained, and says nothing about a head. Tokens in `line_ends`, which contain a line break, are not drawn either: after the end
     of a line, a head is right not to look back into it. No other random generator is used."""
     generator = torch.Generator().manual_seed(seed)
-    candidates = text.train.unique().cpu()
+    candidates = kinds_of(text.train[:MOST_TOKENS])
+    candidates = candidates[candidates != text.end] if text.end is not None else candidates
     candidates = candidates[~torch.isin(candidates, torch.tensor(sorted(line_ends), dtype=candidates.dtype))]
     n = min(context_length // 2, LONGEST_REPEAT, len(candidates))
     lengths = torch.linspace(max(n / 2, SHORTEST_REPEAT), n, N_REPEATS).round().long().tolist() if n > SHORTEST_REPEAT else []
     copies = [candidates[torch.randperm(len(candidates), generator=generator)[:length]] for length in lengths]
     again = [copy.repeat(-(-2 * n // len(copy)))[:2 * n] for copy in copies]
     repeats = torch.stack(again) if again else torch.zeros(0, 0, dtype=torch.long)
-    tokens = text.validation.cpu()
+    tokens = text.validation[:MOST_TOKENS].long().cpu()
     T = min(context_length, LONGEST_WINDOW, len(tokens) - 1)
     M, last = min(N_WINDOWS, (len(tokens) - 1) // T), len(tokens) - T - 1
     starts = torch.linspace(0, last, M, dtype=torch.float64).long()  # spread over the whole text, without overlap

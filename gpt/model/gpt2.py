@@ -78,7 +78,7 @@ class GPT2(nn.Module):
 
     def loss(self, ids: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
         """(B, T) ids and the tokens that follow them -> cross-entropy in nats: the mean per token, or, with reduction "none", (B, T).
-        Raises ValueError for any other reduction.
+        Targets below 0 do not count. Raises ValueError for any other reduction.
 
         Logits are by far the largest tensor of a small model: with 50,257 tokens, 8 x 1,024 rows of them take 1.6 GB. So the logits of
         a large batch are computed in chunks. Each chunk is freed at once and computed again in the backward pass (Chen et al. 2016,
@@ -89,7 +89,7 @@ class GPT2(nn.Module):
         x, targets = self.stream(ids).flatten(0, 1), targets.flatten()  # (B*T, C), (B*T,)
 
         def losses(x: Tensor, targets: Tensor) -> Tensor:
-            return F.cross_entropy(self.unembed(x), targets, reduction="none")  # (N, V) against (N,)
+            return F.cross_entropy(self.unembed(x), targets, reduction="none")  # (N, V) against (N,); 0 where the target is -100
 
         rows = max(1, LOGITS_AT_ONCE // self.vocab_size)
         if len(x) <= rows:
@@ -97,7 +97,7 @@ class GPT2(nn.Module):
         else:
             portions = zip(x.split(rows), targets.split(rows), strict=True)
             each = torch.cat([checkpoint(losses, *portion, use_reentrant=False, preserve_rng_state=False) for portion in portions])
-        return each.mean() if reduction == "mean" else each.view(ids.shape)
+        return each.sum() / (targets >= 0).sum() if reduction == "mean" else each.view(ids.shape)
 
 
 def padded_vocab_size(config: dict) -> int:

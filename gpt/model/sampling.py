@@ -152,12 +152,18 @@ def sample(logits: Tensor, idx: Tensor, sampling: Sampling, generator: torch.Gen
     return SamplingStep(draw(truncated, generator)[:, 0], logits, tempered, truncated)
 
 
-def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, **sampling) -> Tensor:
-    """(B, N) ids -> (B, N + max_new_tokens) ids. `sampling` takes the settings of SAMPLING_FIELDS; `stop`, which is about text,
-    has no effect here.
+def generate_text(model: GPT2, idx: Tensor, max_new_tokens: int, context_length: int | None = None, end: int | None = None,
+                  **sampling) -> Tensor:
+    """(B, N) ids -> (B, N + max_new_tokens) ids, or fewer if every row has come to the token `end` before: a tokenizer's `end` ends a
+    document. `sampling` takes the settings of SAMPLING_FIELDS; `stop`, which is about text, has no effect here.
 
     Raises ConfigError for a setting out of range and UserError for an empty prompt.
     """
     settings = Sampling(max_new_tokens=max_new_tokens, **sampling)
-    tokens = [step.token for step in generate_tokens(model, idx, settings, context_length)]
+    tokens, ended = [], torch.zeros(len(idx), dtype=torch.bool, device=idx.device)  # (B,)
+    for step in generate_tokens(model, idx, settings, context_length):
+        tokens.append(step.token if end is None else step.token.where(~ended, end))
+        ended |= tokens[-1] == (-1 if end is None else end)
+        if ended.all():
+            break
     return torch.cat((idx, torch.stack(tokens, dim=1)), dim=1)

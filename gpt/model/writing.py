@@ -52,7 +52,8 @@ def token_ids_to_text(ids: Tensor, tokenizer: Tokenizer) -> str:
 
 
 def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) -> Iterator[Piece]:
-    """Continue `prompt`, one Piece per token. The texts join to the generated text, without partial characters and without `stop`.
+    """Continue `prompt`, one Piece per token, until max_new_tokens, `stop`, or the token that ends a document. The texts join to the
+    generated text, without partial characters, without `stop` and without that token.
 
     Raises UserError if the prompt is empty, too long, or has characters the tokenizer does not know.
     """
@@ -61,8 +62,10 @@ def write(model: GPT2, tokenizer: Tokenizer, prompt: str, sampling: Sampling) ->
 
     def tokens() -> Iterator[int]:
         for step in generate_tokens(model, ids, sampling):
-            steps.append(as_piece(step))
-            yield steps[-1].token
+            if (piece := as_piece(step)).token == tokenizer.end:
+                return
+            steps.append(piece)
+            yield piece.token
 
     stop, pending = sampling.stop_text, ""  # pending: text that may be the beginning of `stop`
     for i, text in enumerate(stream_text(tokenizer, tokens())):

@@ -19,7 +19,7 @@ import filelock
 
 from gpt.runs.run import CONTROL_FILES, Run, RunError, check_name, list_runs
 from gpt.runs.storage import replace
-from gpt.words import listed
+from gpt.words import listed, size
 
 WINDOWS = os.name == "nt"
 LOCK_SECONDS = 1.0  # a process that only checks whether a run is alive releases its lock sooner
@@ -28,11 +28,6 @@ SETTLED_SECONDS = 10.0  # to find the millisecond in which a run saves nothing
 EARLIEST_IN_A_ZIP = 315_619_200  # 1980 began in every time zone
 NAMED = 4  # runs named in a sentence at most
 LEFTOVER = ".new"  # suffix of a half-written file: its process is still writing it, or was killed
-
-
-def size(n_bytes: float) -> str:
-    """3_700_000 -> "3.7 MB"."""
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB" if n_bytes < 1e7 else f"{n_bytes / 1e6:.0f} MB"
 
 
 def size_of(folder: Path | str) -> int:

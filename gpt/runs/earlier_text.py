@@ -3,23 +3,26 @@ Cohen 1989 named it catastrophic interference)."""
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from gpt.data.corpus import Corpus, CorpusError, read_corpus
+from gpt.config import CONFIG
+from gpt.data.corpus import Corpus, CorpusError
+from gpt.data.length import beginning
+from gpt.data.sources import corpus_of
+from gpt.data.tokenising import ids_in_memory
 from gpt.data.tokenizer import Tokenizer
 from gpt.runs.run import Run
 
+READ_BY = ("corpus", "seed", "validation", "documents", "text_field")  # settings
 CHARACTERS_PER_TOKEN = 16  # more than any text needs, so that no more is encoded than is evaluated
 
 
 def text_of(run: Run) -> dict[str, Any] | None:
-    """Where to find the text that a run was trained on, {"name", "corpus", "seed", "sha256"}; None if its weights were made elsewhere."""
+    """Where to find the text that a run was trained on, and how it was read; None if its weights were made elsewhere."""
     about = run.config()
     if "imported_from" in about:
         return None
-    return {"name": about["corpus"]["name"], "corpus": about["config"]["corpus"], "seed": about["config"]["seed"],
-            "sha256": about["corpus"]["sha256"]}
+    return {"name": about["corpus"]["name"], "sha256": about["corpus"]["sha256"], **{name: about["config"][name] for name in READ_BY}}
 
 
 def tokens_of(earlier: dict[str, Any] | None, corpus: Corpus, tokenizer: Tokenizer, at_most: int) -> tuple[Tensor | None, list[str]]:
@@ -29,11 +32,9 @@ def tokens_of(earlier: dict[str, Any] | None, corpus: Corpus, tokenizer: Tokeniz
         return None, []
     missing = f"what it forgets of {earlier['name']} is not measured, since that text"
     try:
-        text = read_corpus(earlier["corpus"], earlier["seed"])
+        text = corpus_of({**CONFIG, **earlier})  # runs of before had fewer of the settings
     except CorpusError:
         return None, [f"{missing} is not there any more"]
     if text.identity()["sha256"] != earlier["sha256"]:
         return None, [f"{missing} has changed"]
-    _, validation = text.split()
-    ids = tokenizer.encode(validation[:at_most * CHARACTERS_PER_TOKEN])[:at_most]
-    return torch.tensor(ids, dtype=torch.long), []
+    return ids_in_memory(beginning(text.validation(), at_most * CHARACTERS_PER_TOKEN), tokenizer, text.n_documents > 1)[:at_most], []

@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+import os
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,8 +13,11 @@ from typing import Any
 import filelock
 
 from gpt.config import FIELDS, validate
-from gpt.data.corpus import Corpus, read_corpus
+from gpt.data.built_in import BUILT_IN
+from gpt.data.corpus import Corpus, CorpusError
 from gpt.data.dataset import TokenizedText
+from gpt.data.progress import Progress, silent
+from gpt.data.sources import corpus_of
 from gpt.data.tokenizer import make_tokenizer
 from gpt.errors import UserError
 from gpt.estimate.price import settings_to_lower
@@ -31,6 +36,7 @@ from gpt.training.limits import use_allowed_cores
 from gpt.training.placement import placed
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps
 
+TELL_SECONDS = 0.25  # between two sentences about the text
 LENGTHS = {"max_steps", "epoch", "max_minutes"}  # settings that say how long a run is
 
 
@@ -44,6 +50,12 @@ def no_lock(error: OSError) -> RunError:
     return RunError(f"{machine_lock().lock_file} cannot be locked ({error.strerror}): set TMPDIR to a folder on a disk of this machine")
 
 
+def located(settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` in which texts that are files have their whole paths, so that a run can go on from another folder."""
+    texts = {field.name: settings[field.name] for field in FIELDS if field.is_text and settings.get(field.name)}
+    return {**settings, **{name: os.path.abspath(text) for name, text in texts.items() if text not in BUILT_IN}}
+
+
 class Session:
     """Trains one run from its beginning, or from where it was left, and writes its folder. Where several processes train it, this is what
     rank 0 does; gpt/training/follower.py has the rest.
@@ -53,10 +65,10 @@ class Session:
     """
 
     def __init__(self, root: Path | str, name: str, config: dict[str, Any] | None = None, changes: dict[str, Any] | None = None,
-                 processes: Processes | None = None, sharded: bool = False, start: Start | None = None):
+                 processes: Processes | None = None, sharded: bool = False, start: Start | None = None, progress: Progress = silent):
         """A new run with `config`, whose weights are random or those of `start`; without a `config`, the run `name` is resumed, with
         `changes` of settings that are changeable. Where several `processes` train it, each has the whole model or, if `sharded`, a part
-        of it."""
+        of it. `progress` is told how far the text is before the first step."""
         self.writer = RunWriter(Path(root) / check_name(name))
         self.resumes = config is None
         exists = self.writer.path.exists() and not (config is not None and self.writer.never_began())
@@ -64,8 +76,8 @@ class Session:
             raise RunError(f"there is a run {name} already: choose another name, or resume it with --resume")
         if not exists and self.resumes:
             raise RunError(f"there is no run {name} in {root} to resume")
-        self.changes, self.start, self._was_done = changes or {}, start, False
-        self.config = dict(self._resumed_config() if self.resumes else validate(config))
+        self.changes, self.start, self._before = located(changes or {}), start, "failed"
+        self.config = self._resumed_config() if self.resumes else located(validate(config))
         if self.resumes:  # what was decided once stays decided: another number format would be another run
             self.config["precision"] = self.writer.config()["precision"]
         self.processes, self.sharded = processes or Processes(), sharded
@@ -78,9 +90,10 @@ class Session:
         self.processes.use_own_gpu(self.device)
         self._owns_folder = False  # as long as it holds its lock
         self.trains = False  # from its first step on
+        self._progress, self._told, self._told_at = progress, "", -math.inf
 
     def _resumed_config(self) -> dict[str, Any]:
-        changeable = [field.name for field in FIELDS if field.changeable]
+        changeable = [field.name for field in FIELDS if field.changeable or field.is_text]  # a text may have moved
         if fixed := [name for name in self.changes if name not in changeable]:
             raise UserError(f"{', '.join(fixed)} cannot change when a run is resumed, only {', '.join(changeable)} can: start a new run")
         self.writer.check_format()
@@ -94,8 +107,8 @@ class Session:
             if 0 < steps <= status["step"] or 0 < limit <= status.get("seconds", 0):
                 raise RunError(f"run {self.writer.name} has made {status['step']} steps already, and this asks for no more: set max_steps "
                                f"above that{', epoch to 0' if config['epoch'] else ''}{', max_minutes to 0' if limit else ''}")
-        self._was_done = status["state"] == "done"
-        if self._was_done and not self.writer.saves():
+        self._before = status["state"] if status["state"] in ("done", "stopped") else "failed"
+        if self._before == "done" and not self.writer.saves():
             raise RunError(f"run {self.writer.name} is finished and holds no save to go on from: it can be looked at, but not extended")
         return config
 
@@ -176,8 +189,8 @@ class Session:
 
     def _end(self, state: str, reason: str) -> None:
         """Tell how the run ended. Of a new one that had not begun yet, nothing is left behind."""
-        if self.resumes or self.trains:  # a finished run that could not be extended is finished as before
-            state = "done" if self._was_done and not self.trains else state
+        if self.resumes or self.trains:  # a run that could not go on is as it was before
+            state = state if self.trains or self._before == "failed" else self._before
             self.writer.try_to_write_status(state=state, error=reason, eta_seconds=None)
         else:
             self.writer.discard()
@@ -185,19 +198,19 @@ class Session:
     def _prepare(self) -> None:
         """Everything before the first step; it counts as work."""
         clock = Clock()
-        corpus = read_corpus(self.config["corpus"], self.config["seed"])
-        train_text, validation_text = corpus.split()
+        corpus = self._read_text()
         if self.resumes:
             self._check_text(corpus)
             self.tokenizer = load_matching_tokenizer(self.writer, self.config["vocab_size"])
         elif self.start:
             self.tokenizer = self.start.tokenizer
         else:
-            self.tokenizer = make_tokenizer(self.config["tokenizer"], train_text, corpus.text, self.config["vocab_size"])
+            self._tell("learning its tokens", 0.0)
+            self.tokenizer = make_tokenizer(self.config["tokenizer"], corpus.to_learn(), self.config["vocab_size"], corpus.n_documents > 1)
         if self.tokenizer.n_vocab < 2:
             raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
-        text = TokenizedText.encode(train_text, validation_text, self.tokenizer, corpus.split_known())
+        text = TokenizedText.encode(corpus, self.tokenizer, self._tell)
         self.earlier_text = self.start.text if self.start else self.writer.config().get("earlier_text") if self.resumes else None
         most = min(self.config["eval_tokens"] + 1 if self.config["eval_tokens"] else len(text.validation), len(text.validation))
         text.earlier, earlier_notes = tokens_of(self.earlier_text, corpus, self.tokenizer, most)
@@ -207,7 +220,7 @@ class Session:
         model = placed(GPT2(self.config), self.device, self.processes.count, self.sharded)
         self.processes.meet()
         self.trainer, self.corpus = Trainer(self.config, model, text, clock, self.processes), corpus
-        notes = [*(self._load_last() if self.resumes else corpus.notes), *earlier_notes]
+        notes = [*(self._load_last() if self.resumes else corpus.sentences()), *text.notes, *earlier_notes]
         if self.config["freeze"] and not self.resumes and not self.start:
             notes.append("freeze keeps parts of random weights as they are: it is meant for a run that goes on from another")
         if self.start:
@@ -222,6 +235,13 @@ class Session:
             self.recorder.warn(note)
         if self.changes.keys() & LENGTHS and (rates := [row["lr"] for row in self.writer.rows()[0] if row.get("lr") is not None]):
             self.recorder.warn_of_rise(rates[-1])
+
+    def _tell(self, sentence: str, share: float) -> None:
+        """Tell a reader of the folder, and who called, what is done before the first step."""
+        if sentence != self._told or time.monotonic() - self._told_at > TELL_SECONDS:
+            self._told, self._told_at = sentence, time.monotonic()
+            self.writer.try_to_write_status(doing=sentence, progress=share)
+            self._progress(sentence, share)
 
     def _description(self, text: TokenizedText) -> dict[str, Any]:
         trainer = self.trainer
@@ -241,12 +261,25 @@ class Session:
         self.writer.write_probes(probes)
         return probes
 
+    def _read_text(self) -> Corpus:
+        """Raises CorpusError, of a resumed run with what to do where the text has moved."""
+        try:
+            return corpus_of(self.config, self._tell)
+        except CorpusError as error:
+            if not self.resumes:
+                raise
+            raise CorpusError(f"{error}; if the text has moved, resume with --corpus and its new place") from None
+
     def _check_text(self, corpus: Corpus) -> None:
         """Raise RunError if a resumed run would go on with another text."""
         with damage_as_run_error(self.writer.path / "config.json"):
-            was = self.writer.config()["corpus"]["sha256"]
-        if corpus.identity()["sha256"] != was:
-            raise RunError(f"the text {self.config['corpus']!r} has changed since the run began: start a new run with it")
+            was, now = self.writer.config()["corpus"], corpus.identity()
+            same = was["sha256"] == now["sha256"], was.get("validation_sha256") == now.get("validation_sha256")
+        for field, is_same in zip(("corpus", "validation"), same, strict=True):
+            if not is_same:
+                changed = ("is another text than the run began with: name the same one" if field in self.changes
+                           else "has changed since the run began: start a new run with it")
+                raise RunError(f"the text {self.config[field]!r} {changed}")
 
     def _load_last(self) -> list[str]:
         """Put the trainer where the run was left. Returns sentences about it."""
@@ -255,7 +288,7 @@ class Session:
             with damage_as_run_error(self.writer.path / "last"):
                 self.trainer.load(weights, state)
             if not self.trainer.step:  # what it wrote before its first step is written again
-                notes += self.corpus.notes
+                notes += self.corpus.sentences()
             self.writer.cut_rows_after(self.trainer.step or -1)
             self.writer.forget_snapshots_after(self.trainer.step)
             notes += self._restore_best_loss()
@@ -263,7 +296,7 @@ class Session:
             raise RunError(f"run {self.writer.name} ended before the weights of {origin} were saved in it: delete it, and start it again "
                            "with --init_from")
         else:
-            notes = [*self.corpus.notes, "nothing had been saved yet when the run ended: it begins again"]
+            notes = [*self.corpus.sentences(), "nothing had been saved yet when the run ended: it begins again"]
             self.writer.cut_rows_after(-1)
             self.writer.forget_snapshots_after(-1)
         return notes + self._changed()
@@ -290,7 +323,7 @@ class Session:
     def _train(self) -> Iterator[Event]:
         trainer, recorder = self.trainer, self.recorder
         self.trains = True
-        recorder.update_status(state="running")
+        recorder.update_status(state="running", doing=None)
         yield from recorder.new_events()
         for event in trainer.events():
             recorder.record(event)

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gpt.config import CONFIG
+from gpt.config import CONFIG, FIELDS
 from gpt.data.tokenizer import Tokenizer
 from gpt.errors import UserError
 
@@ -45,5 +45,6 @@ def going_on(origin: str, theirs: dict[str, Any], given: dict[str, Any], rate: f
                if name in given and given[name] != theirs[name]]
     if clashes:
         raise UserError(f"a run that goes on from {origin} has its model: {'; '.join(clashes)}; leave these settings as they are there")
-    usual = {"corpus": theirs["corpus"], "optimizer": theirs["optimizer"], "learning_rate": rate}
+    text = {} if "corpus" in given else {field.name: theirs[field.name] for field in FIELDS if field.group == "text"}
+    usual = {**text, "optimizer": theirs["optimizer"], "learning_rate": rate}
     return {**CONFIG, **usual, **{name: theirs[name] for name in INHERITED}, **given}

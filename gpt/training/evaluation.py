@@ -90,7 +90,7 @@ def evaluation_batches(tokens: Tensor, context_length: int, at_once: int, starts
         firsts, lengths = (torch.tensor(column)[:, None] for column in zip(*spans[i:i + at_once], strict=True))  # (B, 1)
         T = torch.arange(int(lengths.max()))  # (T,)
         places = (firsts + 1 + T).clamp(max=len(tokens) - 1).to(tokens.device)  # (B, T)
-        yield Batch(tokens[places - 1], tokens[places], (lengths > T).to(tokens.device), places)
+        yield Batch(tokens[places - 1].long(), tokens[places].long(), (lengths > T).to(tokens.device), places)
 
 
 def add_up(losses: list[Tensor], batches: list[Batch], byte_lengths: Tensor, context_length: int, floor: Floor | None = None) -> Losses:

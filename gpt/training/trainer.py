@@ -4,15 +4,16 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gpt.data.dataset import TokenizedText, WindowSampler
+from gpt.data.dataset import TokenizedText, WindowSampler, first_tokens
 from gpt.data.known import Floor
+from gpt.data.packing import cost_of_packing
 from gpt.errors import UserError
 from gpt.model.flops import model_flops_utilisation
 from gpt.model.gpt2 import GPT2, evaluating
@@ -85,8 +86,10 @@ class Trainer:
         self.parallel = parallel(model, self.processes.count, torch.compile if config["compile"] else lambda loss: loss)
         self.device = next(model.parameters()).device
         self.text = text.to(self.device)
+        alone = text.end is not None and not config["pack"]
+        documents = first_tokens(text.train, text.end) if alone else text.documents
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"],
-                                     self.processes.rank, self.processes.count, text.documents)
+                                     self.processes.rank, self.processes.count, documents, alone, self.device)
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config, getattr(torch, self.precision))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
@@ -185,7 +188,7 @@ class Trainer:
         could look back on. It uses the first `eval_tokens` tokens, or the first `at_most` if that is fewer (0: no limit). A model that
         knew another text before has its loss on all that is kept of that one too, so that what it forgets is seen."""
         tokens, floor = self.validation_tokens(at_most), self.text.floor
-        losses = self._losses(tokens, floor)
+        losses = self._losses(tokens, self.text.starts_of_validation(len(tokens)), floor)
         self.best_loss, self._evaluated = min(self.best_loss, losses.val_loss), self.step
         row = {**self.position(), "val_loss": losses.val_loss, "bits_per_byte": losses.bits_per_byte,
                "by_context": [(count, round(loss, 4)) for count, loss in losses.by_context()]}
@@ -197,12 +200,12 @@ class Trainer:
             row["earlier_val_loss"] = self._losses(self.text.earlier).val_loss
         return Event("evaluation", row)
 
-    def _losses(self, tokens: Tensor, floor: Floor | None = None) -> Losses:
-        """Of all but the first of (N,) tokens, each process taking its share of the windows."""
+    def _losses(self, tokens: Tensor, starts: Sequence[int] = (), floor: Floor | None = None) -> Losses:
+        """Of all but the first of (N,) tokens, each process taking its share of the windows. `starts` are the first tokens of documents."""
         with evaluating(self.model), torch.inference_mode(), self._autocast():
             context_length = self.config["context_length"]
             at_once = max(1, TOKENS_AT_ONCE // context_length)
-            batches = list(evaluation_batches(tokens, context_length, at_once, floor.starts_within(len(tokens)) if floor else ()))
+            batches = list(evaluation_batches(tokens, context_length, at_once, starts))
             rank, count = self.processes.rank, self.processes.count
             mine = [batches[i % len(batches)] for i in range(rank, math.ceil(len(batches) / count) * count, count)]
             losses = [self.model.loss(batch.ids, batch.targets, reduction="none") for batch in mine]
@@ -224,7 +227,7 @@ class Trainer:
     def validation_tokens(self, at_most: int = 0) -> Tensor:
         """(M,) tokens that an evaluation reads, whole documents if they are known; all but the first are predicted."""
         limit = min((limit for limit in (self.config["eval_tokens"], at_most) if limit), default=len(self.text.validation))
-        tokens = self.text.validation[:limit + 1]
+        tokens = self.text.validation[:limit + 1].to(self.device)
         return tokens[:self.text.floor.end_of_documents(len(tokens))] if self.text.floor else tokens
 
     def _warnings(self) -> Iterator[Event]:
@@ -235,6 +238,8 @@ class Trainer:
         if self.text.floor and (share := self.text.floor.longer_than(self.config["context_length"])):
             yield Event("warning", {**self.position(), "text": f"{max(100 * share, 0.1):.1f} % of the documents are longer than "
                                                                 "context_length: perfect is the loss of a reader who sees all of them"})
+        if self.text.end is not None:
+            yield Event("warning", {**self.position(), "text": cost_of_packing(self.text, self.config)})
         if self.config["max_minutes"]:
             yield Event("warning", {**self.position(), "text": "max_minutes ties the learning rate to the clock: a run like this "
                                                                 "cannot be repeated exactly"})

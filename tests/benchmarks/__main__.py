@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 
 from gpt.cli import Parser, user_errors_exit
-from gpt.data.corpus import read_corpus
+from gpt.data.sources import read_corpus
 from gpt.training.device import choose_device
 from tests.benchmarks import (
     ablating,

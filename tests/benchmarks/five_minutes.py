@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from gpt.config import PRESETS
-from gpt.data.corpus import read_corpus
 from gpt.data.length import length
+from gpt.data.sources import read_corpus
 from gpt.estimate.plan import in_time, plan
 from tests.benchmarks.minute import BITS, one_run
 from tests.benchmarks.row import Result, Row, Setup, say, yes_no

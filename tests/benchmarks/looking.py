@@ -86,7 +86,7 @@ def measure_click(setup: Setup, rounds: int = 20) -> Result:
         with served(Path(root)) as url, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
             page = browser.new_page(viewport={"width": 1280, "height": 900})
-            found = clicks(page, url, setup.corpus.text[:128], rounds)
+            found = clicks(page, url, setup.corpus.fingerprint.opening[:128], rounds)
             browser.close()
     return Result(yes_no(statistics.median(found) <= MOST_MILLISECONDS), found, raw={"config": config})
 

@@ -50,10 +50,10 @@ def one_run(config: dict) -> tuple[dict[str, Any], Any]:
 def checked(run: dict[str, Any], loaded: Any, corpus: Corpus) -> dict[str, Any]:
     """`run` with the loss of the loaded weights, computed anew, in each unit that others report."""
     model, tokenizer = loaded
-    validation_text = corpus.split()[1]
-    text = TokenizedText.encode("", validation_text, tokenizer)
+    validation_text = corpus.strings()[1]
+    text = TokenizedText.encode(corpus, tokenizer)
     nats = ours.whole_split(model, text.validation)
-    n_bytes = int(text.byte_lengths[text.validation[1:]].sum())  # the first token is not predicted
+    n_bytes = int(text.byte_lengths[text.validation[1:].long()].sum())  # the first token is not predicted
     return {**run, "anew": {NATS: nats / (len(text.validation) - 1), BITS: nats / math.log(2) / n_bytes,
                             "nats_per_character": nats / n_bytes * len(validation_text.encode()) / len(validation_text),
                             "nats": nats, "tokens": len(text.validation) - 1, "bytes": n_bytes}}

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,10 +25,9 @@ WINDOWS_AT_ONCE = 128  # of an evaluation of the whole split
 
 def encode(config: dict, corpus: Corpus) -> tuple[dict, TokenizedText]:
     """The CONFIG with the vocabulary of its tokenizer, and the text in tokens; both sides begin with this."""
-    train_text, validation_text = corpus.split()
-    tokenizer = make_tokenizer(config["tokenizer"], train_text, corpus.text, config["vocab_size"])
-    text = TokenizedText.encode(train_text, validation_text, tokenizer, corpus.split_known())
-    return {**config, "vocab_size": tokenizer.n_vocab}, text
+    tokenizer = make_tokenizer(config["tokenizer"], corpus.to_learn(), config["vocab_size"])
+    text = TokenizedText.encode(corpus, tokenizer)
+    return {**config, "vocab_size": tokenizer.n_vocab}, replace(text, train=text.train.long(), validation=text.validation.long())
 
 
 def make_trainer(config: dict, text: TokenizedText) -> Trainer:

@@ -80,7 +80,7 @@ class Training:
     def windows(self) -> tuple[Tensor, Tensor]:
         """(B, T) ids and targets from random places."""
         starts = torch.randint(len(self.tokens) - self.T, (self.recipe.batch, 1), generator=self.generator)
-        windows = self.tokens[(starts + torch.arange(self.T + 1)).to(self.device)]
+        windows = self.tokens[(starts + torch.arange(self.T + 1)).to(self.device)].long()
         return windows[:, :-1], windows[:, 1:]
 
     def step(self, progress: float | None = None) -> Tensor:

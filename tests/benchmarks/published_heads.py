@@ -6,8 +6,8 @@ take part in finding indirect objects. The weights are used where they are on th
 
 from pathlib import Path
 
-from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
+from gpt.data.sources import read_corpus
 from gpt.exchange.pretrained import FILES, PUBLISHED, load_pretrained
 from gpt.interpret.heads import score_heads
 from gpt.interpret.probes import line_ends, make_probes
@@ -22,7 +22,7 @@ def measure(setup: Setup, source: str | Path | None = None) -> Result:
     if source is None:
         return Result(NOT_MEASURED, notes=["the weights of gpt2 are not on this disk (python -m gpt.pretrained --source gpt2)"])
     model, tokenizer = load_pretrained(source)
-    tokens = TokenizedText.encode(*read_corpus("stories", seed=1).split(), tokenizer)
+    tokens = TokenizedText.encode(read_corpus("stories", seed=1), tokenizer)
     scores = score_heads(model, make_probes(tokens, model.context_length, setup.seeds[0], line_ends(tokenizer)))
     found = [bool(scores.clear(role)[layer, head]) for role, layer, head in NAMED]
     values = {f"{role} {layer}.{head}": float(scores.values[role][layer, head]) for role, layer, head in NAMED}

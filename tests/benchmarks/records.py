@@ -21,9 +21,9 @@ import torch
 from gpt.cli import Parser, user_errors_exit
 from gpt.config import PRESETS
 from gpt.data.baselines import PAIRS, baselines
-from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
-from gpt.data.tokenizer import train_bpe
+from gpt.data.sources import read_corpus
+from gpt.data.tokenizer import make_tokenizer
 from gpt.errors import UserError
 from tests.benchmarks import minute, ours, peer
 from tests.benchmarks.machine import hardware
@@ -57,7 +57,7 @@ def quick(source: str, seed: int, limit: float) -> Outcome:
               "max_minutes": (limit - minute.RESERVE_SECONDS) / 60}
     corpus = read_corpus(source)
     run, (model, tokenizer) = minute.one_run(config)
-    text = TokenizedText.encode("", corpus.split()[1], tokenizer)
+    text = TokenizedText.encode(corpus, tokenizer)
     sliding = ours.sliding(partial(model.loss, reduction="none"), text.validation, model.context_length)
     anew = minute.checked(run, (model, tokenizer), corpus)["anew"]
     return Outcome(anew["nats"], sliding, anew["bytes"], run["seconds"])
@@ -84,9 +84,9 @@ def plain_recipe(source: str, seed: int, limit: float) -> Outcome:
 def pairs_of_tokens(source: str, seed: int, limit: float) -> Outcome:
     """Counts of pairs of tokens of a BPE of 1,024, smoothed (gpt/data/baselines.py)."""
     begin = time.perf_counter()
-    train, validation = read_corpus(source).split()
-    tokenizer = train_bpe(train, SIZES["vocab_size"])
-    text = TokenizedText.encode(train, validation, tokenizer)
+    corpus = read_corpus(source)
+    tokenizer = make_tokenizer("bpe", corpus.to_learn(), SIZES["vocab_size"])
+    text = TokenizedText.encode(corpus, tokenizer)
     loss = baselines(text.train, text.validation, tokenizer.n_vocab)[PAIRS]
     return Outcome(loss * (len(text.validation) - 1), None, n_bytes(text), time.perf_counter() - begin)
 
@@ -94,7 +94,7 @@ def pairs_of_tokens(source: str, seed: int, limit: float) -> Outcome:
 def compressor(compress: Callable[[bytes], bytes], source: str, seed: int, limit: float) -> Outcome:
     """What the validation text adds to the compressed training text."""
     begin = time.perf_counter()
-    train, validation = (part.encode() for part in read_corpus(source).split())
+    train, validation = (part.encode() for part in read_corpus(source).strings())
     bits = 8 * (len(compress(train + validation)) - len(compress(train)))
     return Outcome(bits * math.log(2), None, len(validation), time.perf_counter() - begin)
 
@@ -112,7 +112,7 @@ ENTRIES = {entry.__name__: entry for entry in (quick, plain_recipe, pairs_of_tok
 
 def n_bytes(text: TokenizedText) -> int:
     """Of all validation tokens but the first, which nobody predicts."""
-    return int(text.byte_lengths[text.validation[1:]].sum())
+    return int(text.byte_lengths[text.validation[1:].long()].sum())
 
 
 def enter(name: str, source: str, seed: int, limit: float) -> Outcome:

@@ -17,7 +17,8 @@ import torch
 
 from gpt.cli import Parser, user_errors_exit
 from gpt.config import CONFIG, PRESETS
-from gpt.data.corpus import Corpus, read_corpus
+from gpt.data.corpus import Corpus
+from gpt.data.sources import read_corpus
 from gpt.estimate.plan import Law
 from gpt.model.flops import count_parameters
 from gpt.training.trainer import tokens_per_step
@@ -36,7 +37,7 @@ REUSES = [1.0, 2.0, 3.0, 4.5, 6.5, 10.0, 15.0, 22.0]
 def corpus_named(text: str, source: str) -> Corpus:
     """The text of a row, where Tiny Shakespeare is the file `source`."""
     whole = read_corpus(source)
-    return whole if text == "tinyshakespeare" else Corpus(text, whole.text[:QUARTER], whole.prompt)
+    return whole if text == "tinyshakespeare" else Corpus.of_text(text, "".join(whole.strings())[:QUARTER], whole.prompt)
 
 
 def run(row: dict[str, Any], source: str) -> dict[str, Any]:

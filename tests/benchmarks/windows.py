@@ -10,6 +10,7 @@ def sliding_windows(tokens: Tensor, context_length: int, at_once: int) -> Iterat
     """(N,) tokens -> batches of (ids, targets, counts), (B, T) each, that predict every token but the first exactly once where `counts` is
     true. Each window begins half a context after the one before it, and counts the second half of its predictions; the first window
     counts all, the last those that are left."""
+    tokens = tokens.long()
     last = len(tokens) - 1 - context_length  # where the last window begins
     if last <= 0:
         yield tokens[None, :-1], tokens[None, 1:], torch.ones(1, len(tokens) - 1, dtype=torch.bool)

@@ -29,7 +29,7 @@ def own_root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gpt2")
     text = "Once there was a wolf named Vobil. Vobil lived near the river.\n" * 40
     (folder / "text.txt").write_text(text)
-    made(folder / "theirs", train_bpe(text, 300))
+    made(folder / "theirs", train_bpe([text], 300))
     import_run(folder / "theirs", folder / "checkpoints", "their-gpt2")
     for _ in Session(folder / "checkpoints", "my-gpt2", {**CLASSIC, "corpus": str(folder / "text.txt")}).events():
         pass

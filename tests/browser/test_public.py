@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from gpt.data.corpus import BUILT_IN
+from gpt.data.built_in import BUILT_IN
 from gpt.runs.run import list_runs
 from gpt.ui.server.access import OWNERS
 from tests.browser.test_page import PATIENT, open_box, set_number, show, state

@@ -8,8 +8,9 @@ import zipfile
 import pytest
 from playwright.sync_api import Page, expect
 
-from gpt.runs.cleanup import size, size_of
+from gpt.runs.cleanup import size_of
 from gpt.runs.run import find_run, list_runs
+from gpt.words import size
 from tests.browser.test_page import OVERLAPS, PATIENT, show
 
 

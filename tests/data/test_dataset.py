@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from gpt.data.dataset import GPTDataset, TokenizedText, WindowSampler, windows_of
+from gpt.data.dataset import GPTDataset, WindowSampler, kinds_of, windows_of
 from gpt.data.tokenizer import ByteTokenizer, CharTokenizer
 from gpt.errors import UserError
 from tests.says import says
+from tests.texts import tokenized
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_windows_of_documents_predict_every_token_but_the_first(lengths, context
 
 
 def test_an_encoded_text_knows_how_long_its_tokens_are():
-    data = TokenizedText.encode("aé", "é日", CharTokenizer("aé日"))
+    data = tokenized("aé", "é日", CharTokenizer("aé日"))
     assert data.train.tolist() == [0, 1]
     assert data.validation.tolist() == [1, 2]
     assert data.byte_lengths.tolist() == [1, 2, 3]
@@ -155,7 +156,12 @@ def test_an_encoded_text_knows_how_long_its_tokens_are():
 
 def test_a_text_too_short_to_train_on_or_to_evaluate_with_is_told():
     with pytest.raises(UserError, match=says("training", "3 tokens", "context_length 4", "5")):
-        TokenizedText.encode("abc", "abcdef", ByteTokenizer()).check(4)
+        tokenized("abc", "abcdef", ByteTokenizer()).check(4)
     with pytest.raises(UserError, match=says("validation", "1 token")):
-        TokenizedText.encode("abcdef", "a", ByteTokenizer()).check(4)
-    assert TokenizedText.encode("abcde", "ab", ByteTokenizer()).check(4) is None
+        tokenized("abcdef", "a", ByteTokenizer()).check(4)
+    assert tokenized("abcde", "ab", ByteTokenizer()).check(4) is None
+
+
+@given(st.lists(st.integers(0, 131_071), max_size=50))
+def test_each_kind_of_token_is_named_once(ids):
+    assert kinds_of(torch.tensor(ids, dtype=torch.long)).tolist() == sorted(set(ids))

@@ -7,11 +7,11 @@ import random
 import pytest
 import torch
 
-from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
 from gpt.data.known import Floor, Piece, write_down
 from gpt.data.repeats import lines
-from gpt.data.tokenizer import make_tokenizer
+from gpt.data.sources import read_corpus
+from gpt.data.tokenizer import TextToLearn, make_tokenizer
 from gpt.errors import UserError
 from tests.says import says
 
@@ -67,8 +67,8 @@ def test_an_evaluation_ends_with_a_document(n_tokens, end):
 @pytest.mark.parametrize("tokenizer", ["char", "byte", "bpe", "gpt2"])
 def test_every_tokenizer_has_the_same_floor_in_nats_of_the_whole_text(tokenizer):
     corpus = read_corpus("repeats", seed=2)
-    train, validation = corpus.split()
-    tokens = TokenizedText.encode(train, validation, make_tokenizer(tokenizer, train[:50_000], corpus.text, 300), corpus.split_known())
+    train, validation = corpus.strings()
+    tokens = TokenizedText.encode(corpus, make_tokenizer(tokenizer, TextToLearn.of(train[:50_000], train + validation), 300))
     _, known = corpus.split_known()
     assert tokens.floor.nats.sum() == pytest.approx(known.nats.sum(dtype="float64"))
     assert len(tokens.floor.nats) == len(tokens.floor.kinds) == len(tokens.validation)

@@ -15,6 +15,7 @@ from gpt.data.tokenizer import (
     BPETokenizer,
     ByteTokenizer,
     CharTokenizer,
+    TextToLearn,
     TokenizerError,
     _learnable_pieces,
     encode_prompt,
@@ -37,7 +38,7 @@ TEXTS = st.text() | st.text(alphabet="ab c'\n\t0 9é😀日") | st.lists(st.samp
 
 @pytest.fixture(scope="module")
 def bpe() -> BPETokenizer:
-    return train_bpe(SAMPLE, 300)
+    return train_bpe([SAMPLE], 300)
 
 
 @given(TEXTS)
@@ -103,9 +104,10 @@ def test_gpt2_ids_equal_those_of_tiktokens_own_recipe(recipe, text):
     assert gpt2_tokenizer().encode(text) == recipe.encode(text, disallowed_special=())
 
 
-def test_gpt2_has_50257_tokens_and_its_last_one_can_be_read():
+def test_gpt2_has_50257_tokens_and_the_last_one_ends_a_document():
     assert gpt2_tokenizer().n_vocab == 50257
-    assert gpt2_tokenizer().token_bytes(50256) == b"<|endoftext|>"
+    assert gpt2_tokenizer().end == 50256
+    assert gpt2_tokenizer().token_bytes(50256) == b""
 
 
 def test_special_tokens_in_a_text_are_text(bpe):
@@ -124,23 +126,23 @@ def test_bpe_learns_frequent_pieces_up_to_the_asked_size(bpe):
 
 
 def test_bpe_of_a_short_text_learns_fewer_and_says_so():
-    assert train_bpe("abab", 1000).n_vocab == 258  # ab and abab
+    assert train_bpe(["abab"], 1000).n_vocab == 258  # ab and abab
 
 
 def test_bpe_learns_from_the_training_text_alone():
-    tokenizer = make_tokenizer("bpe", "ab" * 50, "ab" * 50 + "zq" * 50, 400)
+    tokenizer = make_tokenizer("bpe", TextToLearn.of("ab" * 50, "ab" * 50 + "zq" * 50), 400)
     tokens = {tokenizer.token_bytes(i) for i in range(tokenizer.n_vocab)}
     assert b"ab" in tokens
     assert b"zq" not in tokens
 
 
 def test_characters_come_from_the_whole_text():
-    assert make_tokenizer("char", "ab", "abc", 0).encode("cab") == [2, 0, 1]
+    assert make_tokenizer("char", TextToLearn.of("ab", "abc"), 0).encode("cab") == [2, 0, 1]
 
 
 @pytest.mark.parametrize(("name", "n_vocab"), [("gpt2", 50257), ("byte", 256), ("char", 3), ("bpe", 259)])
 def test_make_tokenizer_makes_the_one_that_is_named(name, n_vocab):
-    tokenizer = make_tokenizer(name, "abcabc abcabc", "abc", 259)
+    tokenizer = make_tokenizer(name, TextToLearn.of("abcabc abcabc", "abc"), 259)
     assert (tokenizer.name, tokenizer.n_vocab) == (name, n_vocab)
 
 
@@ -163,7 +165,7 @@ def test_of_many_unknown_characters_eight_are_named():
 
 @pytest.mark.parametrize("name", ["gpt2", "bpe", "char", "byte"])
 def test_what_was_saved_is_loaded(tmp_path, name):
-    tokenizer = make_tokenizer(name, SAMPLE, SAMPLE, 300)
+    tokenizer = make_tokenizer(name, TextToLearn.of(SAMPLE), 300)
     tokenizer.save(tmp_path / "tokenizer.json")
     loaded = load_tokenizer(tmp_path / "tokenizer.json")
     assert (loaded.name, loaded.n_vocab) == (name, tokenizer.n_vocab)
@@ -223,7 +225,7 @@ def test_a_whole_text_is_streamed_without_a_replacement(text):
 
 
 @pytest.mark.parametrize(("token", "label"), [
-    (b" the", "·the"), (b"\n", "⏎"), (b"\t\r\n", "⇥␍⏎"), ("\u00a0".encode(), "⍽"), (b"", ""), (b"\0", "U+0000"),
+    (b" the", "·the"), (b"\n", "⏎"), (b"\t\r\n", "⇥␍⏎"), ("\u00a0".encode(), "⍽"), (b"", "<|endoftext|>"), (b"\0", "U+0000"),
     (b"\x1b[31m", "U+001B[31m"),
     (b"\xf0\x9f", "F0 9F"), (b"\xff", "FF"), (b"\xed\xa0\x80", "ED A0 80"), ("😀".encode(), "😀"), ("é".encode(), "é"),
     ("\u202e".encode(), "U+202E"), ("\u200b".encode(), "U+200B"), ("\ufeff".encode(), "U+FEFF"), ("\u2028".encode(), "U+2028"),
@@ -258,7 +260,7 @@ def test_words_of_thousands_of_characters_are_learned_in_pieces_and_read_whole()
     pieces = [*_learnable_pieces(text)]
     assert "".join(pieces) == text
     assert max(max(map(len, piece.split()), default=0) for piece in pieces) == 1000
-    tokenizer = train_bpe(text, 300)
+    tokenizer = train_bpe([text], 300)
     assert tokenizer.decode(tokenizer.encode(text)) == text
     ordinary = "The quick brown fox. " * 100
     assert [*_learnable_pieces(ordinary)] == [ordinary]

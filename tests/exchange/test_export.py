@@ -115,7 +115,7 @@ def pairs():
     """(ours, theirs) of two tokenizers: GPT-2's, and one that learned from a text with all kinds of characters."""
     from tokenizers import Tokenizer
 
-    learned = train_bpe((TEXT + " Ünïcödé 漢字 🙂 don't we'll  \n\n\t1234 ") * 20, 400)
+    learned = train_bpe([(TEXT + " Ünïcödé 漢字 🙂 don't we'll  \n\n\t1234 ") * 20], 400)
     return [(ours, Tokenizer.from_str(tokenizer_json(ours))) for ours in (learned, gpt2_tokenizer())]
 
 

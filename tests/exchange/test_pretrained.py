@@ -54,7 +54,7 @@ def assert_same(theirs, model, n_tokens: int, tolerance: float) -> None:
 
 @pytest.fixture(scope="module")
 def bpe():
-    return train_bpe(TEXT, 300)
+    return train_bpe([TEXT], 300)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,8 @@ def test_out_and_in_again(folder, tmp_path):
         assert torch.equal(model(ids), before(ids))
 
 
-@pytest.mark.parametrize("tokenizer", [CharTokenizer(TEXT), ByteTokenizer(), train_bpe(TEXT, 280), gpt2_tokenizer()], ids=lambda t: t.name)
+@pytest.mark.parametrize("tokenizer", [CharTokenizer(TEXT), ByteTokenizer(), train_bpe([TEXT], 280), gpt2_tokenizer()],
+                         ids=lambda tokenizer: tokenizer.name)
 def test_a_tokenizer_comes_back_as_it_was(tokenizer, tmp_path):
     back = read_tokenizer_json(tokenizer_json(tokenizer))
     assert type(back) is type(tokenizer)

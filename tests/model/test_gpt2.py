@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 import gpt.model.gpt2
 from gpt.config import ConfigError
+from gpt.data.dataset import IGNORED
 from gpt.model.attention import KVCache
 from gpt.model.gpt2 import GPT2
 from gpt.model.gpt2_format import from_gpt2
@@ -110,6 +111,16 @@ def test_the_loss_and_its_gradients_are_the_same_in_portions(model, tiny, monkey
     portioned = model.loss(ids[:, :-1], ids[:, 1:], reduction)
     torch.testing.assert_close(portioned, loss)
     torch.testing.assert_close(torch.autograd.grad(portioned.mean(), model.parameters()), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_targets_that_do_not_count_change_neither_the_loss_nor_a_gradient(model):
+    ids = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 1]])
+    targets = torch.tensor([[2, 3, IGNORED, IGNORED], [6, IGNORED, IGNORED, IGNORED]])
+    each = model.loss(ids, targets, reduction="none")
+    assert (each == 0).tolist() == (targets == IGNORED).tolist()
+    torch.testing.assert_close(model.loss(ids, targets), each.sum() / 3)
+    others = torch.tensor([[1, 2, 9, 9], [5, 9, 9, 9]])  # no counted prediction sees what differs
+    torch.testing.assert_close(model.loss(others, targets), model.loss(ids, targets))
 
 
 def test_a_loss_cannot_be_reduced_in_another_way(model):

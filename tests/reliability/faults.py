@@ -191,10 +191,11 @@ def text_vanishes_or_changes(folder: Path, rng: random.Random) -> None:
     assert ended(process) == "done"
     text = corpus.read_text()
     place = rng.randrange(len(text))
-    for change, told in ((corpus.unlink, "cannot be read (No such file or directory)"),
+    for change, told in ((corpus.unlink, "resume with --corpus and its new place"),
                          (lambda: corpus.write_text(text[:place] + "#" + text[place + 1:]), "has changed since the run began")):
         change()
         assert ended(in_a_child(train, root, "a")) == "failed"
+        assert run.status()["state"] == "stopped"  # as it was before
         assert told in run.status()["error"], run.status()
     corpus.write_text(text)
     assert ended(in_a_child(train, root, "a")) == "done"

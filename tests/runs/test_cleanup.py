@@ -15,9 +15,10 @@ import torch
 
 from gpt.model.gpt2 import GPT2
 from gpt.runs import cleanup
-from gpt.runs.cleanup import delete, rename, size, size_of, write_zip
+from gpt.runs.cleanup import delete, rename, size_of, write_zip
 from gpt.runs.run import Run, RunError, load_run
 from gpt.runs.writer import RunWriter
+from gpt.words import size
 from tests.runs.fakes import fake_run, files
 from tests.says import says
 from tests.sessions import PROBES
@@ -38,7 +39,8 @@ def saved(tmp_path, tiny, tokenizer) -> RunWriter:
     return writer
 
 
-@pytest.mark.parametrize(("n_bytes", "told"), [(400, "0.0 MB"), (3_700_000, "3.7 MB"), (43_000_000, "43 MB"), (16_400_000_000, "16.4 GB")])
+@pytest.mark.parametrize(("n_bytes", "told"), [(400, "400 bytes"), (12_345, "12.3 kB"),
+                                               (3_700_000, "3.7 MB"), (43_000_000, "43 MB"), (16_400_000_000, "16.4 GB")])
 def test_sizes_are_told_in_two_digits(n_bytes, told):
     assert size(n_bytes) == told
 

@@ -246,7 +246,7 @@ def test_a_changed_text_is_refused_on_resume_and_nothing_is_lost(tmp_path, confi
     with pytest.raises(RunError, match=says("changed", "new run")):
         finish(Session(tmp_path, "a"))
     after = run.status()
-    assert (after["state"], after["step"], after["val_loss"]) == ("failed", 4, before["val_loss"])
+    assert (after["state"], after["step"], after["val_loss"]) == ("stopped", 4, before["val_loss"])
     assert "has changed" in after["error"]
     Path(text_file).write_text(text)
     assert timeless(finish(Session(tmp_path, "a"))) == timeless(whole)

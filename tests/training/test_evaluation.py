@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gpt.data.corpus import read_corpus
 from gpt.data.dataset import TokenizedText
 from gpt.data.known import Floor
+from gpt.data.sources import read_corpus
 from gpt.data.tokenizer import make_tokenizer
 from gpt.model.gpt2 import GPT2
 from gpt.training.evaluation import Batch, Losses, add_up, evaluation_batches, group_ends
@@ -87,9 +87,8 @@ def test_windows_of_documents_predict_every_token_once_and_whole_documents_where
 
 def test_losses_above_perfect_add_up_to_the_loss(tiny):
     corpus = read_corpus("repeats", seed=1)
-    train, validation = corpus.split()
-    tokenizer = make_tokenizer("char", train, corpus.text, 0)
-    text = TokenizedText.encode(train, validation, tokenizer, corpus.split_known())
+    tokenizer = make_tokenizer("char", corpus.to_learn(), 0)
+    text = TokenizedText.encode(corpus, tokenizer)
     row = Trainer({**tiny, "vocab_size": tokenizer.n_vocab, "context_length": 64, "eval_tokens": 1000},
                   GPT2({**tiny, "vocab_size": tokenizer.n_vocab, "context_length": 64}), text).evaluation().row
     assert set(row["above_perfect"]) == {"first copy", "second copy", "end of line"}
@@ -101,9 +100,9 @@ def test_losses_above_perfect_add_up_to_the_loss(tiny):
 @pytest.mark.parametrize(("context_length", "warned"), [(64, False), (32, True)])
 def test_where_documents_do_not_fit_into_the_context_a_warning_says_what_perfect_means(tiny, context_length, warned):
     corpus = read_corpus("repeats", seed=1)
-    tokenizer = make_tokenizer("char", *corpus.split(), 0)
+    tokenizer = make_tokenizer("char", corpus.to_learn(), 0)
     config = {**tiny, "vocab_size": tokenizer.n_vocab, "context_length": context_length, "eval_tokens": 500}
-    text = TokenizedText.encode(*corpus.split(), tokenizer, corpus.split_known())
+    text = TokenizedText.encode(corpus, tokenizer)
     events = Trainer(config, GPT2(config), text).events()
     texts = [event.row["text"] for event in itertools.takewhile(lambda event: event.kind == "warning", events)]
     assert any("longer than context_length" in text for text in texts) == warned

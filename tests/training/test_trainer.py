@@ -21,6 +21,7 @@ from gpt.model.writing import write
 from gpt.training.optimizer import learning_rate_at
 from gpt.training.trainer import Clock, DivergedError, Event, Trainer, planned_steps, snapshot_steps, steps_per_row
 from tests.says import says
+from tests.texts import tokenized
 
 
 class Ticking(Clock):
@@ -89,7 +90,7 @@ def test_looking_never_changes_learning(tiny, tokens, tokenizer, dropout_rate):
     for event in watched.events():
         if event.kind == "step":
             seen.append((event.row["loss"], event.row["grad_norm"]))
-        attention_maps(watched.model, tokens.validation[None, :8])
+        attention_maps(watched.model, tokens.validation[None, :8].long())
         list(write(watched.model, tokenizer, "green", Sampling(max_new_tokens=3)))
     assert seen == undisturbed
 
@@ -102,9 +103,9 @@ def test_accumulated_batches_equal_one_large_batch(tiny, tokens):
 
 def test_loss_and_bits_per_byte_by_hand(tiny):
     text = "zwölf Boxkämpfer jagen Viktor quer über den Sylter Deich – " * 4
-    tokenizer = train_bpe(text, 280)
+    tokenizer = train_bpe([text], 280)
     config = {**tiny, "tokenizer": "bpe", "vocab_size": tokenizer.n_vocab}
-    tokens = TokenizedText.encode(text, text[:100], tokenizer)
+    tokens = tokenized(text, text[:100], tokenizer)
     trainer = make(config, tokens)
     ids, nats = tokenizer.encode(text[:100]), 0.0
     for start in range(0, len(ids) - 1, 8):
@@ -325,7 +326,7 @@ def test_a_run_goes_on_bit_for_bit_from_its_state(tiny, tokens, stop_at):
 
 
 def test_a_text_too_short_is_told(tiny, tokenizer):
-    short = TokenizedText.encode("green", "wall", tokenizer)
+    short = tokenized("green", "wall", tokenizer)
     with pytest.raises(UserError, match=says("training", "5 tokens", "context_length 8", "9")):
         make(tiny, short)
 

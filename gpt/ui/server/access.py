@@ -28,6 +28,8 @@ from gpt.runs.locks import same_process, start_time
 from gpt.runs.run import FINAL_STATES, Run, RunError, list_runs
 from gpt.runs.storage import write_atomically
 from gpt.runs.writer import N_SAVES
+from gpt.ui.server import texts
+from gpt.words import size
 
 Process = tuple[int, float | None]  # its number and when it began: together they mean one process
 OWNERS, HOMES = ".owners.json", ".visitors"
@@ -52,6 +54,7 @@ class Caps:
     snapshots: int = 40  # of one run: beyond them none can be asked for
     waiting: int = 32  # requests in Gradio's queue
     runs: int = 20  # begun by visitors and kept; beyond them the oldest finished one is deleted
+    largest_text: int = 20_000_000  # bytes of a text that a visitor gives
     text_bytes: int = 100_000_000  # of all texts that visitors gave; beyond them the oldest text is deleted
 
     def in_words(self) -> str:
@@ -203,12 +206,20 @@ class Access:
             return self.root
         return self.root / HOMES / (digest(visitor)[:32] if _is_key(visitor) else "nobody")
 
-    def check_text(self, visitor: str, data: bytes) -> None:
-        """Raise AccessError if there would be no room for this text even after all others of visitors were deleted."""
+    def largest_text(self) -> int:
+        """Bytes of the longest text that the page takes."""
+        return min(self.caps.largest_text, self.caps.text_bytes) if self.caps else texts.LARGEST
+
+    def check_text(self, visitor: str, n_bytes: int) -> None:
+        """Raise AccessError if the text is longer than a visitor's may be, or if there would be no room for it even after all others of
+        visitors were deleted."""
         if not self.is_unrestricted(visitor):
             digest(visitor)
-            if len(data) > self.caps.text_bytes:
-                raise AccessError(f"the text has {len(data) / 1e6:.1f} MB, and this page keeps {self.caps.text_bytes / 1e6:g} MB of its "
+            if n_bytes > self.caps.largest_text:
+                raise AccessError(f"the text has {size(n_bytes)}, and this page takes up to {size(self.caps.largest_text)}: give a "
+                                  "shorter one")
+            if n_bytes > self.caps.text_bytes:
+                raise AccessError(f"the text has {n_bytes / 1e6:.1f} MB, and this page keeps {self.caps.text_bytes / 1e6:g} MB of its "
                                   "visitors' texts: give a shorter one")
 
     def make_room_for(self, text: Path) -> None:
@@ -216,12 +227,12 @@ class Access:
         if self.caps is None:
             return
         with self.lock:
-            others = [path for path in self.root.glob(f"{HOMES}/*/*/*.txt") if path != text]
-            room = self.caps.text_bytes - text.stat().st_size
+            others = [path for path in self.root.glob(f"{HOMES}/*/*/*") if path != text]
+            room = self.caps.text_bytes - texts.size_of(text)
             for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
-                room -= path.stat().st_size
+                room -= texts.size_of(path)
                 if room < 0:
-                    path.unlink()
+                    texts.delete(path)
 
     def is_unrestricted(self, visitor: str) -> bool:
         """Whether nothing is forbidden to `visitor`."""

@@ -10,6 +10,7 @@ from gpt.runs.run import Run, damage_as_run_error, find_run
 from gpt.runs.start import going_on, rate_after
 from gpt.ui.server import texts
 
+TEXTS = [field.name for field in FIELDS if field.is_text]
 RUN = "run "  # before the name of a run, which holds no blank
 
 
@@ -40,8 +41,8 @@ class Base:
 
 def without_unlisted_text(config: dict[str, Any], home: Path) -> dict[str, Any]:
     """`config` without a text that is not one of those below `home`, which the page offers."""
-    listed = config["corpus"] in [source for _, source in texts.choices(home)]
-    return {name: value for name, value in config.items() if listed or name != "corpus"}
+    listed = {source for _, source in texts.choices(home)}
+    return {name: value for name, value in config.items() if name not in TEXTS or value in listed or value == CONFIG[name]}
 
 
 def base_of(root: Path, name: Any) -> Base:

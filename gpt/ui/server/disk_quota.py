@@ -3,9 +3,10 @@
 import threading
 from datetime import datetime
 
-from gpt.runs.cleanup import make_room, size, size_of
+from gpt.runs.cleanup import make_room, size_of
 from gpt.ui.server import model_cache, training_status
 from gpt.ui.server.jobs import Jobs
+from gpt.words import size
 
 CHECK_SECONDS = 60.0  # between two checks of a page that nobody uses
 

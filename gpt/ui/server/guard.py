@@ -25,7 +25,8 @@ from gpt.ui.charts.component import SCRIPTS
 API = "/gradio_api"
 PACKED = "packed"  # the folder below Gradio's own whose zips and reports are handed out
 LARGEST_REQUEST = 2_000_000  # bytes of anything but an upload
-LARGEST_UPLOAD = 21_000_000  # a text of 20 MB and what stands around it
+LARGEST_IN_PIECES = 21_000_000  # of an upload that does not say how long it is
+AROUND_UPLOAD = 1_000_000  # what stands around the files of an upload
 DRAINED_BYTES = 100_000_000  # bytes of a refused request that are still read: clients receive the answer only after sending all
 DEEPEST = 32  # lists or objects inside each other in a request: the page's own have about ten
 SERVER_FAULT = "this is a fault of the page, not yours: the server's log says more"
@@ -53,10 +54,11 @@ class Refused(Exception):
 class Guard:
     """The middleware for `page`. With `locked`, clients that are not logged in can post nothing but the login.
     `hosts` are the accepted host names (None: any): without this check, another site whose name points to this machine's
-    address (DNS rebinding) could use the page."""
+    address (DNS rebinding) could use the page. `largest_upload` is in bytes."""
 
-    def __init__(self, app: ASGIApp, page: gr.Blocks, locked: bool = False, hosts: Collection[str] | None = None):
-        self.app, self.page, self.locked, self.hosts = app, page, locked, hosts
+    def __init__(self, app: ASGIApp, page: gr.Blocks, locked: bool = False, hosts: Collection[str] | None = None,
+                 largest_upload: int = LARGEST_IN_PIECES):
+        self.app, self.page, self.locked, self.hosts, self.largest_upload = app, page, locked, hosts, largest_upload + AROUND_UPLOAD
         self.direct = asyncio.Semaphore(MOST_DIRECT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,25 +123,25 @@ class Guard:
 
     async def checked(self, path: str, headers: Headers, receive: Receive) -> Receive:
         """Read the body of a request, and give it to be read again. Raises Refused if it is too large or has the wrong shape."""
-        uploads = path == f"{API}/upload"
-        limit = LARGEST_UPLOAD if uploads else LARGEST_REQUEST
-        body = await read(receive, limit)
-        if uploads:
-            if not headers.get("content-type", "").startswith("multipart/form-data"):
-                raise Refused(400, "an upload is a form with a file: send multipart/form-data")
-        elif self.is_for_agents(path):
+        if path == f"{API}/upload":
+            return await self.checked_upload(headers, receive)
+        body = await read(receive, LARGEST_REQUEST)
+        if self.is_for_agents(path):
             parsed(body)  # the tools that it calls come back to this server as calls of endpoints
         elif path != "/login":
             self.check_call(path, parsed(body))
+        return again(receive, body)
 
-        async def again() -> Message:
-            nonlocal body
-            if body is None:
-                return await receive()
-            message, body = {"type": "http.request", "body": body, "more_body": False}, None
-            return message
-
-        return again
+    async def checked_upload(self, headers: Headers, receive: Receive) -> Receive:
+        """An upload is read by Gradio, which writes it into files; only its length and its kind are checked before. Raises Refused."""
+        length = headers.get("content-length", "")
+        if not length.isdigit():  # it comes in pieces, and says nothing of how many: only browsers upload large ones, and they do
+            receive = again(receive, await read(receive, LARGEST_IN_PIECES))
+        elif int(length) > self.largest_upload:
+            await read(receive, self.largest_upload)
+        if not headers.get("content-type", "").startswith("multipart/form-data"):
+            raise Refused(400, "an upload is a form with a file: send multipart/form-data")
+        return receive
 
     def check_call(self, path: str, body: Any) -> None:
         """Raise Refused if a call names no endpoint of the page, has too few or too many values, or files it does not take."""
@@ -185,7 +187,7 @@ class Guard:
         takes_files = any(isinstance(block, gr.UploadButton) for block in endpoint.inputs)
         if not takes_files and any(isinstance(part, dict) and "path" in part and "meta" in part for part in parts(values)):
             raise Refused(422, "this endpoint takes no files")
-        if takes_files and not self.was_uploaded(values[0]):
+        if takes_files and not all(map(self.was_uploaded, values[0] if isinstance(values[0], list) else values[:1])):
             raise Refused(422, "that is no file that was uploaded to this page: upload it first")
 
     def was_uploaded(self, value: Any) -> bool:
@@ -262,6 +264,18 @@ def whole_number(digits: str) -> int:
     if not -2**63 <= number < 2**63:
         raise Refused(422, f"the request holds the number {digits[:20]}...: send whole numbers of up to 64 bits")
     return number
+
+
+def again(receive: Receive, body: bytes | None) -> Receive:
+    """Gives the body of a request that has been read, and then what else comes."""
+    async def given() -> Message:
+        nonlocal body
+        if body is None:
+            return await receive()
+        message, body = {"type": "http.request", "body": body, "more_body": False}, None
+        return message
+
+    return given
 
 
 async def read(receive: Receive, limit: int) -> bytes:

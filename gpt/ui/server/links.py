@@ -89,10 +89,10 @@ def _read_settings(link: Link, said: dict[str, str], root: Path, home: Path) -> 
         if each.name not in said:
             continue
         value = each.parse(said[each.name])
-        if each.name == "corpus":
+        if each.is_text and value != each.default:
             value = next((source for _, source in texts.choices(home) if value in (source, Path(source).name)), None)
             if value is None:
-                link.lacks.append(f"The text {said['corpus'][:80]!r} is not on this page.")
+                link.lacks.append(f"The text {said[each.name][:80]!r} is not on this page.")
                 continue
         if problem := each.problem(value):
             link.lacks.append(f"In this link {problem}.")

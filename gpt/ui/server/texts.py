@@ -1,42 +1,119 @@
 """Texts on the page: the built-in ones, and what a person uploads or pastes, kept below the runs."""
 
+import contextlib
 import functools
 import hashlib
 import re
+import shutil
+import tempfile
+import unicodedata
 from pathlib import Path
+from typing import NamedTuple
 
-from gpt.data.corpus import BUILT_IN, CorpusError, read_corpus
+from gpt.data.built_in import BUILT_IN
+from gpt.data.corpus import CorpusError
+from gpt.data.files.listing import is_hidden
 from gpt.data.length import length
+from gpt.data.sources import corpus_of, read_corpus
 from gpt.data.tokenizer import load_tokenizer
+from gpt.runs import cleanup
+from gpt.words import size
 
-LARGEST = 20_000_000  # bytes of an uploaded or pasted text
+LARGEST = 1_000_000_000  # bytes of what is uploaded at once, or pasted
 FOLDER = ".texts"
+HASH = re.compile(r"-[0-9a-f]{8}(\.[a-z0-9.]+)?$")  # what follows the name of a text
+LONGEST_NAME, LONGEST_ENDING = 32, 10  # characters
 
 
 def save_text(root: Path, name: str, data: bytes) -> Path:
-    """Keep a person's text below `root` under its own name and its hash; the same text is kept once. Raises CorpusError."""
-    if len(data) > LARGEST:
-        raise CorpusError(f"the text has {len(data) / 1e6:.1f} MB; this page takes up to {LARGEST / 1e6:.0f} MB: "
-                          "train larger ones with python -m gpt.pretrain --corpus FILE")
-    if not data.strip():
-        raise CorpusError("the text is empty: give one with a few hundred characters at least")
-    if b"\0" in data[:8192]:
-        raise CorpusError(f"{name} is not a text file: save it as plain text (.txt) first")
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:32] or "text"
-    path = root / FOLDER / f"{stem}-{hashlib.sha256(data).hexdigest()[:8]}.txt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    """Keep a text below `root` under its own name and its hash; the same text is kept once. Raises CorpusError."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "text"
         path.write_bytes(data)
+        return save_files(root, {name: path})
+
+
+def save_files(root: Path, files: dict[str, Path]) -> Path:
+    """Keep files, by name, below `root` as one text: a file, or a folder if there are several. Raises CorpusError, and keeps nothing, if no
+    text can be read from them."""
+    n_bytes = sum(path.stat().st_size for path in files.values())
+    if n_bytes > LARGEST:
+        raise CorpusError(f"the text has {size(n_bytes)}; this page takes up to {size(LARGEST)}: train larger ones with "
+                          "python -m gpt.pretrain --corpus and a file or folder")
+    files = {name: path for name, path in files.items() if len(files) == 1 or not is_hidden(Path(name).name)}
+    folder = root / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / _name_of(files)
+        if not path.exists():
+            with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as half:
+                _keep(files, Path(half), path)
+    except CorpusError:
+        with contextlib.suppress(OSError):  # it holds others
+            folder.rmdir()
+        raise
     except OSError as error:
-        raise CorpusError(f"the text cannot be kept in {path.parent} ({error.strerror}): "
-                          "start the page with another --checkpoints") from None
+        raise CorpusError(f"the text cannot be kept in {folder} ({error.strerror}): start the page with another --checkpoints") from None
     return path
+
+
+def _name_of(files: dict[str, Path]) -> str:
+    """Of what is kept: the name of the first file, how many more there are, a hash of all, and the ending of a file that is alone."""
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest() + Path(name).name.encode("utf-8", errors="replace"))
+    first, more = next(iter(files), "text"), len(files) - 1
+    stem = f"{slug(Path(first).stem)}-and-{more}-more" if more > 0 else slug(Path(first).stem)
+    return f"{stem}-{digest.hexdigest()[:8]}" + ("" if more > 0 else ending(first))
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's name: its letters and digits, in any script."""
+    return re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", name)).strip("-")[:LONGEST_NAME].strip("-") or "text"
+
+
+def ending(name: str) -> str:
+    """The ending by which a file is read, .jsonl or .txt.gz."""
+    suffixes = "".join(Path(name).suffixes[-2:] if name.lower().endswith(".gz") else Path(name).suffixes[-1:]).lower()
+    return suffixes if re.fullmatch(rf"(\.[a-z0-9]{{1,{LONGEST_ENDING}}})*", suffixes) else ".txt"
+
+
+def _keep(files: dict[str, Path], half: Path, path: Path) -> None:
+    """Copy files into `half`, see whether they can be read, and only then move them to `path`."""
+    kept = half / path.name
+    if len(files) == 1:
+        shutil.copyfile(next(iter(files.values())), kept)
+    else:
+        kept.mkdir()
+        for i, (name, source) in enumerate(files.items()):
+            inner = f"{slug(Path(name).stem)}{ending(name)}"
+            shutil.copyfile(source, kept / (inner if not (kept / inner).exists() else f"{slug(Path(name).stem)}-{i}{ending(name)}"))
+    try:
+        read_corpus(str(kept))
+    except CorpusError as error:
+        raise CorpusError(str(error).replace(path.name, next(iter(files)))) from None
+    kept.rename(path)
+
+
+def size_of(text: Path) -> int:
+    """Bytes of a text that is kept here."""
+    return cleanup.size_of(text) if text.is_dir() else text.stat().st_size
+
+
+def delete(text: Path) -> None:
+    """Remove a text that is kept here."""
+    if text.is_dir():
+        shutil.rmtree(text, ignore_errors=True)
+    else:
+        text.unlink(missing_ok=True)
 
 
 def choices(root: Path) -> list[tuple[str, str]]:
     """(label, source) of every text that can be chosen on the page."""
-    own = sorted((root / FOLDER).glob("*.txt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [(name, name) for name in BUILT_IN] + [(path.stem.rsplit("-", 1)[0], str(path)) for path in own]
+    own = [path for path in (root / FOLDER).glob("*") if not is_hidden(path.name)]
+    newest_first = sorted(own, key=lambda path: path.stat().st_mtime, reverse=True)
+    return [(name, name) for name in BUILT_IN] + [(HASH.sub("", path.name), str(path)) for path in newest_first]
 
 
 def check_source(root: Path, source: str) -> str:
@@ -46,10 +123,23 @@ def check_source(root: Path, source: str) -> str:
     return source
 
 
+class Read(NamedTuple):
+    """The settings by which a text is read, and its tokens made."""
+
+    corpus: str
+    validation: str
+    documents: str
+    text_field: str
+    seed: int
+    tokenizer: str
+    vocab_size: int
+
+
 @functools.lru_cache(maxsize=32)
-def preview(source: str, tokenizer: str, vocab_size: int, seed: int, tokens: Path | None = None, _modified: int = 0) -> dict:
+def preview(read: Read, tokens: Path | None = None, _modified: int = 0) -> dict:
     """Size of a text, its beginning, its notes, its (for long texts: estimated) training tokens, and the vocabulary size; with the tokens
     of the file `tokens`, if it is given. Raises UserError if these cannot write the text."""
-    corpus = read_corpus(source, seed)
-    found = length(corpus, tokenizer, vocab_size, load_tokenizer(tokens) if tokens else None)
-    return {"characters": len(corpus.text), "opening": corpus.text[:280], "notes": corpus.notes, **found._asdict()}
+    corpus = corpus_of(read._asdict())
+    found = length(corpus, read.tokenizer, read.vocab_size, load_tokenizer(tokens) if tokens else None)
+    return {"characters": sum(corpus.characters()), "opening": corpus.fingerprint.opening[:280], "notes": corpus.sentences(),
+            "documents": corpus.n_documents, **found._asdict()}

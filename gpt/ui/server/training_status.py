@@ -104,7 +104,8 @@ def thinned(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def facts(status: dict[str, Any]) -> list[dict[str, str]]:
     """The state line: a big word or number each, and small words that say what it is."""
     steps = f"step {status['step']:,}" + (f" of {status['steps']:,}" if status["steps"] else "")
-    shown = [(STATES[status["state"]], steps)]
+    doing = status["state"] == "starting" and status.get("doing")
+    shown = [(STATES[status["state"]], f"{doing}, {status.get('progress') or 0:.0%}" if doing else steps)]
     if status.get("eta_seconds") is not None:
         shown.append((duration(status["eta_seconds"]), "left"))
     elif status.get("seconds"):

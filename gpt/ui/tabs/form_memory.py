@@ -36,8 +36,8 @@ def restored(root: Path, home: Path, saved: Any) -> tuple[Base, str, dict[str, A
         base = base_of(root, "quick")
     name = saved.get("run")
     name, values = name if isinstance(name, str) and len(name) <= LONGEST_NAME else "", {**CONFIG, **base.form(home)}
-    offered = [source for _, source in texts.choices(home)]
+    offered = {"", *(source for _, source in texts.choices(home))}
     for field, value in zip(FIELDS, typed(FIELDS, [saved.get(field.name) for field in FIELDS]).values(), strict=True):
-        if value is not None and not field.problem(value) and (field.name != "corpus" or value in offered):
+        if value is not None and not field.problem(value) and (not field.is_text or value in offered):
             values[field.name] = value
     return base, name, values

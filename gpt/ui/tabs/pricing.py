@@ -3,13 +3,12 @@
 from typing import Any
 
 from gpt.config import CONFIG, FIELDS, TOKENIZERS, ConfigError, problems_of, validate
-from gpt.data.corpus import BUILT_IN
+from gpt.data.built_in import BUILT_IN
 from gpt.data.dataset import require_length
 from gpt.data.length import likely_vocab_size
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.price import Estimate, estimate
-from gpt.runs.cleanup import size
 from gpt.runs.run import new_name
 from gpt.training.device import choose_device
 from gpt.training.distributed import check_processes
@@ -19,6 +18,7 @@ from gpt.ui.server.bases import Base, base_of
 from gpt.ui.server.jobs import Jobs, command_line, training_arguments, with_processes
 from gpt.ui.server.values import text_of, typed
 from gpt.ui.tabs.settings import PROCESSES
+from gpt.words import size
 
 PART_COLOURS = {"embedding": "var(--gpt-muted)", "attention": "var(--gpt-accent)", "feed-forward": "var(--gpt-sky)",
                 "head": "var(--gpt-pale)"}
@@ -54,20 +54,24 @@ def preview_of(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str = ""
     about = f" {BUILT_IN[config['corpus']].sentence}" if config["corpus"] in BUILT_IN else ""
     n = text["characters"]
     characters = f"{n / 1e6:.2f} million" if n >= 100_000 else f"{n:,}"
-    sentence = (f"{characters} characters; {tokens} tokens to train on, {text['bytes_per_token']:.1f} bytes "
-                f"each; the last tenth is kept for validation.{about}")
-    return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(text["notes"]))}
+    has_one = text["documents"] == 1 and not config["validation"]
+    documents = "the last tenth is kept for validation" if has_one else f"{text['documents']:,} documents"
+    sentence = f"{characters} characters; {tokens} tokens to train on, {text['bytes_per_token']:.1f} bytes each; {documents}.{about}"
+    return {"sentence": sentence, "opening": escaped(text["opening"]), "notes": escaped(" ".join(f"{note}." for note in text["notes"]))}
 
 
 def known_text(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     """The preview of a text in the tokens of `config`, or of the run to go on from; settings that are no good count as CONFIG's. Raises
     UserError if the text is not on the page or cannot be read."""
-    vocab_size = config["vocab_size"] if isinstance(config["vocab_size"], int) and 256 <= config["vocab_size"] <= 65536 else 1024
-    tokenizer = config["tokenizer"] if config["tokenizer"] in list(TOKENIZERS) else CONFIG["tokenizer"]
-    seed = config["seed"] if isinstance(config["seed"], int) else CONFIG["seed"]
-    source = texts.check_source(jobs.access.home(visitor), config["corpus"])
+    problems, home = problems_of(FIELDS, config), jobs.access.home(visitor)
+    read = {name: CONFIG[name] if name in problems else config[name] for name in texts.Read._fields}
+    if TOKENIZERS[read["tokenizer"]].problem(read["vocab_size"]):
+        read["vocab_size"] = CONFIG["vocab_size"]
+    texts.check_source(home, config["corpus"])
+    if config["validation"] != "":
+        texts.check_source(home, config["validation"])
     tokens = base.tokenizer()
-    return texts.preview(source, tokenizer, vocab_size, seed, tokens, tokens.stat().st_mtime_ns if tokens and tokens.exists() else 0)
+    return texts.preview(texts.Read(**read), tokens, tokens.stat().st_mtime_ns if tokens and tokens.exists() else 0)
 
 
 def long_enough(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
@@ -116,8 +120,7 @@ def memory_warning(cost: Estimate, on_cpu: bool) -> str:
     """A sentence where the memory is short, with what to do about it; else ""."""
     if cost.fits:
         return ""
-    remedy = ("give a shorter text, which takes most of it" if cost.reading_bytes > cost.training_bytes / 2
-              else f"lower {' or '.join(cost.settings_to_lower)}")
+    remedy = f"lower {' or '.join(cost.settings_to_lower)}"
     limit = memory_limit() if on_cpu else None
     allowed = f" of the {size(limit)} allowed" if limit else ""
     return f"This needs about {size(cost.training_bytes)} of memory, and {size(cost.free_bytes)}{allowed} is free here: {remedy}."

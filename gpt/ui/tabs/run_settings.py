@@ -4,7 +4,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, Preset
+from gpt.config import CONFIG, FIELDS, PRESETS, TOKENIZERS, Preset, without_folders
 from gpt.escape import escaped
 from gpt.runs.run import Run, RunError
 from gpt.ui.server.bases import base_of, name_of, saved_config, without_unlisted_text
@@ -59,7 +59,7 @@ def differences(runs: list[Run]) -> dict[str, Any] | None:
         return None
     rows = []
     for field in FIELDS:
-        values = [Path(config[field.name]).name if field.name == "corpus" else str(config[field.name]) for _, config in configs]
+        values = [str(without_folders(config)[field.name]) for _, config in configs]
         if any(value != values[0] for value in values):
             rows.append([field.name, *map(escaped, values)])
     return {"names": [escaped(name) for name, _ in configs], "rows": rows}

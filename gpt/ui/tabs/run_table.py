@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from gpt.escape import escaped
-from gpt.runs.cleanup import size, size_of
+from gpt.runs.cleanup import size_of
 from gpt.runs.run import Run, RunError
 from gpt.ui.server.training_status import STATES, best_of, duration, evaluations_of
+from gpt.words import size
 
 COLUMNS = [{"key": key, "label": label} for key, label in (
     ("name", "run"), ("state", "state"), ("text", "text"), ("tokenizer", "tokens"), ("parameters", "parameters"), ("step", "steps"),

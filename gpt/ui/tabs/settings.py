@@ -11,9 +11,10 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.config import CONFIG, FIELDS, PRESETS, Field
+from gpt.config import CONFIG, FIELDS, PRESETS, Field, without_folders
 from gpt.errors import UserError
 from gpt.ui.charts.component import component
+from gpt.ui.server import texts
 from gpt.ui.server.bases import Base, base_of, offered
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.values import text_of
@@ -67,7 +68,7 @@ class Settings:
             base = base_of(self._jobs.root, name)
         except UserError:
             return {}
-        config = {**base.config, "corpus": Path(base.config["corpus"]).name}  # where a text lies on this machine is nobody's business
+        config = without_folders(base.config)
         return {"sentence": base.sentence, "values": [config[field.name] for field in FIELDS]}
 
     def _add(self, fields: Any) -> None:
@@ -100,7 +101,10 @@ def filled(base: Base, values: dict[str, Any]) -> list[Any]:
 
 def setting(field: Field) -> gr.components.Component:
     """The control of a field, where the page finds it by its name. Numbers are typed; a slider for their useful part stands below."""
-    return control(field, elem_id=f"setting-{field.name}", elem_classes="gpt-setting")
+    style = {"elem_id": f"setting-{field.name}", "elem_classes": "gpt-setting"}
+    if field.is_text:
+        return gr.Dropdown([("", "")], label=field.name, info=field.help, value=field.default, interactive=True, **style)
+    return control(field, **style)
 
 
 def reset(jobs: Jobs, preset: Any, name: Any) -> list[Any]:
@@ -109,3 +113,9 @@ def reset(jobs: Jobs, preset: Any, name: Any) -> list[Any]:
         config = base_of(jobs.root, text_of(preset, "the preset") or "quick").config
         name = text_of(name, "the setting")
     return [config[field.name] if field.name == name or (name == EVERYTHING and field.name != "corpus") else gr.skip() for field in FIELDS]
+
+
+def text_choices(home: Path) -> dict[str, list[tuple[str, str]]]:
+    """What the controls that name a text offer, by setting: the texts below `home`; a default that names none comes first."""
+    listed = texts.choices(home)
+    return {field.name: listed if field.default else [("", ""), *listed] for field in FIELDS if field.is_text}

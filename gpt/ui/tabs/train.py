@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from gpt.config import FIELDS, PRESETS, validate
+from gpt.data.files.listing import natural
 from gpt.errors import UserError
 from gpt.runs.run import find_run, new_name
 from gpt.ui.charts.component import component
@@ -20,8 +21,9 @@ from gpt.ui.tabs import form_memory, head_formation, loss_reading
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
 from gpt.ui.tabs.how_long import HowLong
 from gpt.ui.tabs.pricing import known_processes, long_enough, priced, show_price
-from gpt.ui.tabs.settings import Settings, filled
+from gpt.ui.tabs.settings import Settings, filled, text_choices
 from gpt.ui.tabs.visitor import Visitor
+from gpt.words import size
 
 EXPERIMENT = "induction"  # the preset that a button of its own begins
 MOST_STEPS = 10_000_000  # that can be added to a run at a time
@@ -43,8 +45,12 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
             train, pause, stop, stop_now = run_buttons()
             with gr.Accordion("Your own text", open=False):
                 pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
+                gr.Markdown(f"Text, code, .csv, .json, .jsonl, .html, .gz or .zip, up to {size(jobs.access.largest_text())}. "
+                            "Longer ones are read where they lie: `python -m gpt.pretrain --corpus PATH`.")
                 use_pasted = gr.Button("Use this text", size="sm", elem_id="keep")
-                upload = gr.UploadButton("Upload a .txt file", size="sm", file_types=["text"], elem_id="upload")
+                with gr.Row(elem_classes="gpt-buttons"):
+                    uploads = [gr.UploadButton("Upload files", size="sm", file_count="multiple", elem_id="upload", min_width=60),
+                               gr.UploadButton("Upload a folder", size="sm", file_count="directory", elem_id="upload-folder", min_width=60)]
             with gr.Accordion("All settings", open=False, elem_id="settings-box"):
                 settings.lay_out_all()
             with gr.Accordion("More steps, snapshots", open=False, elem_id="more"):
@@ -74,8 +80,10 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
     stop_now.click(partial(end_at_once, jobs), visitor.key, **QUEUED)
     snapshot.click(partial(save_snapshot, jobs), visitor.key, **QUEUED)
     extend.click(partial(add_steps, jobs), [more, visitor.key], preprocess=False, **QUEUED)
-    use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [source, pasted], preprocess=False, **QUEUED)
-    upload.upload(partial(use_file, jobs), [upload, visitor.key], source, **QUEUED)
+    chosen_text = [source, settings.controls["validation"]]
+    use_pasted.click(partial(use_text, jobs), [pasted, visitor.key], [*chosen_text, pasted], preprocess=False, **QUEUED)
+    for upload in uploads:
+        upload.upload(partial(use_files, jobs), [upload, visitor.key], chosen_text, **QUEUED)
     return [preset, *form]
 
 
@@ -118,7 +126,7 @@ def restore(jobs: Jobs, memory: Any, visitor: str = "") -> list[Any]:
     """Fill the form with what the browser saved of it, and the list of texts with those that are here now."""
     home = jobs.access.home(visitor)
     base, name, values = form_memory.restored(jobs.root, home, memory)
-    values["corpus"] = gr.update(choices=texts.choices(home), value=values["corpus"])
+    values |= {name: gr.update(choices=choices, value=values[name]) for name, choices in text_choices(home).items()}
     start_from, *settings = filled(base, values)
     return [start_from, name, *settings]
 
@@ -210,33 +218,49 @@ def add_steps(jobs: Jobs, steps: Any, visitor: str = "") -> None:
         jobs.extend(run.name, int(steps))
 
 
-def use_text(jobs: Jobs, pasted: str | None, visitor: str = "") -> tuple[Any, str]:
+def use_text(jobs: Jobs, pasted: str | None, visitor: str = "") -> tuple[Any, Any, str]:
     """Save what was pasted and choose it."""
     with errors_as_messages():
         data = text_of(pasted, "the text").encode("utf-8", errors="replace")
-    return _chosen(jobs, "pasted.txt", data, visitor), ""
+        path = save_text(jobs, "pasted.txt", data, visitor)
+    return *_chosen(jobs, path, visitor), ""
 
 
-def use_file(jobs: Jobs, file: str | None, visitor: str = "") -> Any:
-    """Save an uploaded file and choose it. Gradio's copy is no longer needed."""
-    with errors_as_messages():
-        if not file:
-            raise UserError("no file came with this upload: choose a .txt file")
-    data = Path(file).read_bytes()
-    Path(file).unlink()
-    return _chosen(jobs, Path(file).name, data, visitor)
+def use_files(jobs: Jobs, files: list[str] | str | None, visitor: str = "") -> tuple[Any, Any]:
+    """Save uploaded files as one text and choose it. Gradio's copies are no longer needed."""
+    paths = [Path(file) for file in (files if isinstance(files, list) else [files]) if file]
+    try:
+        with errors_as_messages():
+            if not paths:
+                raise UserError("no file came with this upload: choose one or more")
+            jobs.access.check_text(visitor, sum(path.stat().st_size for path in paths))
+            kept = texts.save_files(jobs.access.home(visitor), named(paths))
+            jobs.access.make_room_for(kept)
+    finally:
+        for path in paths:
+            path.unlink(missing_ok=True)
+    return _chosen(jobs, kept, visitor)
 
 
-def _chosen(jobs: Jobs, name: str, data: bytes, visitor: str) -> Any:
-    with errors_as_messages():
-        path = save_text(jobs, name, data, visitor)
-    show_message(f"Your text is chosen: {len(data):,} bytes.")
-    return gr.update(choices=texts.choices(jobs.access.home(visitor)), value=str(path))
+def named(paths: list[Path]) -> dict[str, Path]:
+    """Files by name, in natural order; of two with the same name, from different folders, the second has a number."""
+    files: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda path: natural(path.name)):
+        name = path.name if path.name not in files else f"{path.stem}-{len(files)}{path.suffix}"
+        files[name] = path
+    return files
+
+
+def _chosen(jobs: Jobs, path: Path, visitor: str) -> tuple[Any, Any]:
+    """The lists of texts with a new one, which is chosen to learn from."""
+    show_message(f"Your text is chosen: {size(texts.size_of(path))}.")
+    choices = text_choices(jobs.access.home(visitor))
+    return gr.update(choices=choices["corpus"], value=str(path)), gr.update(choices=choices["validation"])
 
 
 def save_text(jobs: Jobs, name: str, data: bytes, visitor: str) -> Path:
     """Save a text of a visitor; the oldest of others make way if there is no room. Raises UserError if it cannot be saved."""
-    jobs.access.check_text(visitor, data)
+    jobs.access.check_text(visitor, len(data))
     path = texts.save_text(jobs.access.home(visitor), name, data)
     jobs.access.make_room_for(path)
     return path

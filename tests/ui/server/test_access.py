@@ -10,7 +10,7 @@ import gradio as gr
 import pytest
 
 from gpt.config import CONFIG, FIELDS, PRESETS
-from gpt.data.corpus import BUILT_IN
+from gpt.data.built_in import BUILT_IN
 from gpt.estimate.price import Estimate, Work
 from gpt.runs.run import find_run
 from gpt.ui.server import texts
@@ -31,7 +31,7 @@ GONE = (HERE[0], 0.0)  # a process that had our number before us
 def cost(**changes) -> Estimate:
     """The price of a small CONFIG, with some of its numbers changed."""
     price = {"parameters": {"embedding": 10, "attention": 10, "feed-forward": 20, "head": 0}, "flops": {}, "weight_bytes": 160.0,
-             "optimizer_bytes": 320.0, "training_bytes": 1e8, "reading_bytes": 1e6, "free_bytes": 10**12,
+             "optimizer_bytes": 320.0, "training_bytes": 1e8, "free_bytes": 10**12,
              "flops_per_step": 1.0, "steps": 10, "seconds": 5.0,
              "step_seconds": 0.5, "evaluation_seconds": 0.5,
              "settings_to_lower": ("batch", "n_layers")}
@@ -171,7 +171,7 @@ class TestOwnership:
     def test_a_run_that_really_trains_is_its_beginners_from_the_first_moment_and_after(self, tmp_path, text):
         jobs = Jobs(tmp_path / "runs", Caps(), PASSWORD)
         try:
-            chosen, _ = train.use_text(jobs, text, ANNA)
+            chosen, *_ = train.use_text(jobs, text, ANNA)
             config = {**TINY, "corpus": chosen["value"], "device": "cpu"}
             train.start(jobs, "", "mine", *(config[field.name] for field in FIELDS), 1, ANNA)
             jobs.access.check(ANNA, "mine")
@@ -219,7 +219,7 @@ class TestCaps:
     @pytest.mark.usefixtures("known_speed")
     def test_of_a_long_text_the_vocabulary_may_be_as_large_as_was_asked(self, public):
         part = "".join(f"{n:x} " for n in range(1_000))
-        chosen, _ = train.use_text(public, part + "a b " * 100_000, ANNA)
+        chosen, *_ = train.use_text(public, part + "a b " * 100_000, ANNA)
         config = {**CONFIG, "corpus": chosen["value"], "tokenizer": "bpe", "vocab_size": 60_000, "emb_dim": 256, "device": "cpu"}
         told = pricing.price_of(public, base_of(public.root, ""), "", config, ANNA)["problems"]
         assert any("million parameters" in problem for problem in told)
@@ -246,7 +246,7 @@ class TestCaps:
 
 class TestTexts:
     def test_visitors_see_their_own(self, public, text):
-        chosen, _ = train.use_text(public, text, ANNA)
+        chosen, *_ = train.use_text(public, text, ANNA)
         assert [label for label, _ in chosen["choices"]] == [*BUILT_IN, "pasted"]
         config = {**CONFIG, "corpus": chosen["value"], "tokenizer": "char"}
         assert "tokens to train on" in pricing.preview_of(public, base_of(public.root, ""), config, ANNA)["sentence"]
@@ -265,7 +265,7 @@ class TestTexts:
         assert [path.exists() for path in kept] == [False, True, True]
         assert own.exists()
         with pytest.raises(AccessError, match="give a shorter one"):
-            access.check_text(ANNA, b"x" * 1001)
+            access.check_text(ANNA, 1001)
 
     def test_the_folders_of_texts_are_no_runs(self, access, tmp_path):
         texts.save_text(access.home(ANNA), "given", b"some text")

@@ -14,15 +14,19 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 import demo
-from gpt.ui.server import guard
-from gpt.ui.server.guard import API, DEEPEST, LARGEST_REQUEST, SERVER_FAULT, in_a_sentence, parsed, parts, without_exceptions
+from gpt.ui.server import guard, texts
+from gpt.ui.server.guard import API, AROUND_UPLOAD, DEEPEST, LARGEST_REQUEST, SERVER_FAULT, in_a_sentence, parsed, parts, without_exceptions
 from gpt.ui.server.jobs import Jobs
 from tests.says import says
+
+UPLOAD = 21_000_000  # bytes of the largest upload
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> gr.Blocks:
-    page = demo.launch(Jobs(tmp_path_factory.mktemp("guarded")), "127.0.0.1", None)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(texts, "LARGEST", UPLOAD)
+        page = demo.launch(Jobs(tmp_path_factory.mktemp("guarded")), "127.0.0.1", None)
     yield page
     page.close()
 
@@ -42,7 +46,7 @@ def sentence(answer: httpx.Response) -> str:
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(("path", "kind", "size"), [
     ("/run/predict", "application/json", LARGEST_REQUEST + 1), ("/component_server", "application/json", 10_000_000),
-    ("/queue/join", "application/json", 10_000_000), ("/upload", "multipart/form-data; boundary=b", guard.LARGEST_UPLOAD + 1)])
+    ("/queue/join", "application/json", 10_000_000), ("/upload", "multipart/form-data; boundary=b", UPLOAD + AROUND_UPLOAD + 1)])
 def test_what_is_too_large_is_refused_however_it_is_sent(http, path, kind, size, chunked):
     body = b"x" * size
     answer = http.post(API + path, content=iter([body]) if chunked else body, headers={"content-type": kind})

@@ -1,12 +1,19 @@
 """A person's own texts: what is kept, what is refused and why, and what the page tells of a text."""
 
 import re
+from pathlib import Path
 
 import pytest
 
-from gpt.data.corpus import BUILT_IN, CorpusError
-from gpt.ui.server.texts import FOLDER, LARGEST, check_source, choices, preview, save_text
+from gpt.data.built_in import BUILT_IN
+from gpt.data.corpus import CorpusError
+from gpt.ui.server import texts
+from gpt.ui.server.texts import FOLDER, Read, check_source, choices, preview, save_files, save_text
 from tests.says import says
+
+
+def read_as(path: Path, tokenizer: str, vocab_size: int) -> Read:
+    return Read(str(path), "", "files", "", 1, tokenizer, vocab_size)
 
 
 def test_a_text_is_kept_as_it_is_under_its_own_name(tmp_path):
@@ -38,31 +45,86 @@ def test_a_hostile_name_stays_in_the_folder(tmp_path, name):
     assert path.exists()
     assert len(path.name) < 60
     assert path.stem[0].isalnum()
-    assert set(path.name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.")
+    assert all(character.isalnum() or character in "-." for character in path.name)
     assert [file.name for file in tmp_path.iterdir()] == [FOLDER]
 
 
-@pytest.mark.parametrize(("data", "told"), [
-    (b"", "text | empty"), (b" \n\t\r\n", "text | empty"),
-    (b"PK\x03\x04\0\0", "book.zip | plain text"),
-    (b"a" * (LARGEST + 1), "20.0 MB | 20 MB | python -m gpt.pretrain"),
-], ids=["empty", "blank", "binary", "large"])
-def test_what_cannot_be_trained_on_is_refused_and_not_kept(tmp_path, data, told):
+@pytest.mark.parametrize(("name", "data", "told"), [
+    ("a.txt", b"", "a.txt | empty"), ("a.txt", b" \n\t\r\n", "a.txt | empty"), ("book.zip", b"PK\x03\x04\0\0", "book.zip | no .zip file"),
+    ("a.png", b"\x89PNG\0\0", "a.png | no text"), ("a.json", b"[1]", "a.json | no field of text"),
+    ("a.txt", b"a" * 1001, "1.0 kB | up to 1.0 kB | python -m gpt.pretrain"),
+], ids=["empty", "blank", "zip", "picture", "numbers", "large"])
+def test_what_cannot_be_trained_on_is_refused_and_not_kept(tmp_path, monkeypatch, name, data, told):
+    monkeypatch.setattr(texts, "LARGEST", 1000)
     with pytest.raises(CorpusError, match=says(told)):
-        save_text(tmp_path, "book.zip", data)
+        save_text(tmp_path, name, data)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_largest_text_is_kept(tmp_path):
-    assert save_text(tmp_path, "book.txt", b"a" * LARGEST).stat().st_size == LARGEST
+def test_the_largest_text_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(texts, "LARGEST", 1000)
+    assert save_text(tmp_path, "book.txt", b"a" * 1000).stat().st_size == 1000
+
+
+def laid_out(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:
+    folder.mkdir()
+    for i, data in enumerate(files.values()):
+        (folder / str(i)).write_bytes(data)
+    return {name: folder / str(i) for i, name in enumerate(files)}
+
+
+def test_several_files_are_one_text_of_several_documents(tmp_path):
+    given = {"ch1.txt": b"one", "ch2.md": b"two", ".DS_Store": b"\0", "rows.JSONL": b'{"text": "row"}', "x.png": b"\0\0", "notes": b"no"}
+    path = save_files(tmp_path, laid_out(tmp_path / "given", given))
+    assert (path.parent, path.is_dir()) == (tmp_path / FOLDER, True)
+    assert sorted(file.name for file in path.iterdir()) == ["ch1.txt", "ch2.md", "notes", "rows.jsonl", "x.png"]
+    label, source = choices(tmp_path)[-1]
+    assert (label, source) == ("ch1-and-4-more", str(path))
+    seen = preview(read_as(path, "byte", 256))
+    assert seen["documents"] == 4
+    assert any("left out: x.png" in note for note in seen["notes"])
+
+
+def test_files_of_the_same_name_are_all_kept(tmp_path):
+    path = save_files(tmp_path, laid_out(tmp_path / "given", {"a b.txt": b"one", "a-b.txt": b"two", "A.txt": b"three"}))
+    assert sorted(file.read_bytes() for file in path.iterdir()) == [b"one", b"three", b"two"]
+
+
+def test_several_files_without_text_are_refused_and_not_kept(tmp_path):
+    given = laid_out(tmp_path / "given", {"a.png": b"\0", "b.png": b"\0\0"})
+    with pytest.raises(CorpusError, match=says("no file that can be read", "a.png", "b.png")):
+        save_files(tmp_path, given)
+    assert not (tmp_path / FOLDER).exists()
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("a.TXT", ".txt"), ("a.tar.gz", ".tar.gz"), ("a.jsonl.gz", ".jsonl.gz"), ("notes", ""), ("a.v2", ".v2"), ("a.<b>", ".txt"),
+    ("a.txt.", ""), ("a." + "x" * 40, ".txt")])
+def test_the_ending_stays_by_which_a_file_is_read(name, expected):
+    assert texts.ending(name) == expected
+
+
+def test_names_in_any_script_can_be_told_apart(tmp_path):
+    for name in ("诗.txt", "поэма.txt", "résumé é.txt"):
+        save_text(tmp_path, name, name.encode())
+    assert {label for label, _ in choices(tmp_path)} >= {"诗", "поэма", "résumé-é"}
+
+
+def test_a_folder_and_a_file_are_measured_and_deleted_alike(tmp_path):
+    one = save_text(tmp_path, "a.txt", b"words")
+    several = save_files(tmp_path, laid_out(tmp_path / "given", {"a.txt": b"one", "b.txt": b"three"}))
+    assert [texts.size_of(path) for path in (one, several)] == [5, 8]
+    for path in (one, several, one):
+        texts.delete(path)
+    assert list((tmp_path / FOLDER).iterdir()) == []
 
 
 def test_a_text_that_is_not_all_utf8_is_kept_and_told(tmp_path):
     path = save_text(tmp_path, "old.txt", "Stra\xdfe und B\xe4ume, ".encode("latin-1") * 20)
-    seen = preview(str(path), "char", 256, 1)
+    seen = preview(read_as(path, "char", 256))
     note, = seen["notes"]
-    assert re.search(says(path.name, "UTF-8", "40 bytes"), note)
-    assert seen["opening"].startswith("Stra\N{REPLACEMENT CHARACTER}e und ")
+    assert re.search(says(path.name, "read as cp125"), note)
+    assert seen["opening"].startswith("Stra\xdfe und ")
 
 
 def test_choices_are_the_built_in_texts_and_then_ones_own(tmp_path):
@@ -99,22 +161,22 @@ def test_a_path_is_not_allowed_in_other_words(tmp_path, around):
 def test_the_preview_counts(tmp_path):
     text = "äbc " * 250  # 1,000 characters, 1,250 bytes
     path = save_text(tmp_path, "poem.txt", text.encode())
-    seen = preview(str(path), "char", 256, 1)
+    seen = preview(read_as(path, "char", 256))
     assert (seen["characters"], seen["train_tokens"], seen["vocab_size"], seen["exact"]) == (1000, 900, 4, True)
     assert seen["bytes_per_token"] == pytest.approx(1.25)
     assert seen["opening"] == text[:280]
     assert seen["notes"] == []
-    in_bytes = preview(str(path), "byte", 256, 1)
+    in_bytes = preview(read_as(path, "byte", 256))
     assert (in_bytes["train_tokens"], in_bytes["vocab_size"], in_bytes["bytes_per_token"]) == (1125, 256, 1)
 
 
 def test_the_preview_of_a_long_text_is_an_estimate_near_the_truth(tmp_path, monkeypatch):
     monkeypatch.setattr("gpt.data.length.SAMPLE", 3000)
     path = save_text(tmp_path, "poem.txt", b"".join(b"%d green bottles hanging on the wall\n" % n for n in range(1000)))
-    estimated, size = preview(str(path), "gpt2", 256, 1), path.stat().st_size
+    estimated, size = preview(read_as(path, "gpt2", 256)), path.stat().st_size
     monkeypatch.undo()
     preview.cache_clear()
-    exact = preview(str(path), "gpt2", 256, 1)
+    exact = preview(read_as(path, "gpt2", 256))
     assert (estimated["exact"], exact["exact"]) == (False, True)
     assert estimated["characters"] == exact["characters"] == size
     assert estimated["train_tokens"] == pytest.approx(exact["train_tokens"], rel=0.05)
@@ -122,4 +184,4 @@ def test_the_preview_of_a_long_text_is_an_estimate_near_the_truth(tmp_path, monk
 
 def test_a_short_text_offers_fewer_tokens_than_asked_for(tmp_path):
     path = save_text(tmp_path, "short.txt", b"one two three four five six seven eight nine ten")
-    assert 256 <= preview(str(path), "bpe", 1024, 1)["vocab_size"] < 400
+    assert 256 <= preview(read_as(path, "bpe", 1024))["vocab_size"] < 400

@@ -8,7 +8,7 @@ import gradio as gr
 import pytest
 
 import demo
-from gpt.runs.cleanup import size, size_of
+from gpt.runs.cleanup import size_of
 from gpt.runs.run import Run, list_runs
 from gpt.runs.writer import RunWriter
 from gpt.ui.charts import figures
@@ -17,6 +17,7 @@ from gpt.ui.server.disk_quota import DiskQuota
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.tabs import runs
 from gpt.ui.tabs.run_table import COLUMNS, best_evaluation, evaluations, table_row
+from gpt.words import size
 from tests.says import says
 
 
@@ -161,7 +162,7 @@ class TestSelection:
     def test_an_empty_folder_has_an_empty_table(self, jobs):
         table, chart, selected = runs.fill(jobs, DiskQuota(jobs, 10**9), "")
         assert (table["rows"], selected) == ([], "")
-        assert table["room"] == {"taken": "0 runs in runs, 0.0 MB; the limit is 1 GB.", "removed": "", "trouble": ""}
+        assert table["room"] == {"taken": "0 runs in runs, 0 bytes; the limit is 1 GB.", "removed": "", "trouble": ""}
         assert "Select runs" in chart["empty"]
 
     def test_what_was_ticked_is_drawn(self, own_jobs):

@@ -47,7 +47,7 @@ gpt.views.settings = function (element, props, { trigger, server, choices }) {
             const isHalfway = lastComplete && lastComplete.preset !== preset && values.every((value, i) => value === lastComplete.values[i]) && differing().length > 0;
             if (isHalfway) return saved;                             // a preset was chosen, and its values are still to come
             lastComplete = shown;
-            gpt.link.tell("train", { preset, ...Object.fromEntries(differing().map(([name, value]) => [name, name === "corpus" ? gpt.baseName(value) : value])) });
+            gpt.link.tell("train", { preset, ...Object.fromEntries(differing().map(([name, value]) => [name, ["corpus", "validation"].includes(name) ? gpt.baseName(value) : value])) });
             return gpt.settings.isRestored ? { preset, run, ...Object.fromEntries(differing().map(([name, value]) => [name, value])) } : saved;
         },
         // The form has been filled.
