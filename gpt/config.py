@@ -38,7 +38,7 @@ class Registry(Mapping):
         return hash((self._module, self._name))
 
 
-TOKENIZERS = Registry("gpt.data.tokenizer", "TOKENIZERS")
+TOKENIZERS = Registry("gpt.data.tokenizers.table", "TOKENIZERS")
 OPTIMIZERS = Registry("gpt.training.optimizer", "OPTIMIZERS")
 SEPARATORS = Registry("gpt.data.files.formats", "SEPARATORS")
 
@@ -122,12 +122,13 @@ def _training(name, default, help, *limits, **more):
 
 
 FIELDS = (
-    Field("corpus", "stories", "The text to learn: stories, repeats, python, a task (copy, reverse, sort, addition, modular, brackets), or the "
-          "path of a file, a folder or an archive: plain text, code, .csv, .json, .jsonl, .html, .gz, .zip.", "text", is_text=True),
+    Field("corpus", "stories", "The text to learn: stories, repeats, python, a task (copy, reverse, sort, addition, modular, brackets), shakespeare "
+          "or tinystories, which are downloaded, or the path of a file, a folder or an archive: plain text, code, .csv, .json, .jsonl, .html, "
+          ".gz, .zip.", "text", is_text=True),
     Field("validation", "", "A text of its own to evaluate on, named like the one to learn; without it, documents drawn at random, a tenth of the "
           "text, or the end of the only one.", "text", since=4, is_text=True),
-    Field("documents", "files", "What a document is in plain text: a file, or what blank lines or <|endoftext|> part. A row of .csv or .json is one "
-          "in any case. An end-of-text token follows each.", "text", choices=SEPARATORS, since=4),
+    Field("documents", "files", "What a document is in plain text: a file, or what blank lines or end-of-text marks part. A row of .csv or .json "
+          "is one in any case. An end-of-text token follows each.", "text", choices=SEPARATORS, since=4),
     Field("text_field", "", "The column of .csv or field of .json that holds the text; left empty, the most likely one.", "text", since=4),
     Field("pack", True, "Let a window go on with the next document after an end-of-text token. Without it each window has one document and stays "
           "empty after it: no token is read with another document before it, and short documents take longer.", "text", since=4),

@@ -20,7 +20,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--step", type=int, help="a snapshot's step; without it, the weights with the lowest validation loss")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="the folder to write, which is new or empty")
     parser.add_argument("--format", choices=FORMATS, default="huggingface",
-                        help="for transformers (default), llama.cpp and the programs around it, or ONNX Runtime")
+                        help="for transformers (default), llama.cpp and the programs around it, ONNX Runtime, or the tokens alone")
     options = parser.parse_args(argv)
     use_allowed_cores()
     with user_errors_exit(parser):

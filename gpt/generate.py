@@ -9,7 +9,7 @@ import sys
 
 from gpt.cli import Parser, user_errors_exit
 from gpt.config import add_flags
-from gpt.data.tokenizer import note_on_last_blank
+from gpt.data.tokenizers.text import note_on_last_blank
 from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling
 from gpt.model.writing import write

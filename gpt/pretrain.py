@@ -23,7 +23,7 @@ from gpt.cli import Parser, user_errors_exit
 from gpt.config import CONFIG, FIELDS, PRESETS, add_flags, validate
 from gpt.data.length import length, likely_vocab_size
 from gpt.data.sources import corpus_of
-from gpt.data.tokenizer import TOKENIZERS
+from gpt.data.tokenizers.table import TOKENIZERS
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.estimate.plan import plan

@@ -18,7 +18,7 @@ import gpt.runs.recorder
 from gpt.config import CONFIG
 from gpt.data import token_cache
 from gpt.data.dataset import TokenizedText
-from gpt.data.tokenizer import CharTokenizer
+from gpt.data.tokenizers.letters import CharTokenizer
 from gpt.model.gpt2 import GPT2
 from gpt.runs.session import Session
 from gpt.training.limits import own_cores

@@ -15,7 +15,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from gpt.config import PRESETS
 from gpt.data.sources import read_corpus
-from gpt.data.tokenizer import gpt2_tokenizer
+from gpt.data.tokenizers.bpe import gpt2_tokenizer
 from gpt.estimate.plan import LAW, Law
 from gpt.model.gpt2 import GPT2
 from tests.benchmarks import (

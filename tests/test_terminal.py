@@ -108,11 +108,11 @@ def test_ctrl_c_while_pytorch_is_imported_ends_in_one_line(words, tmp_path):
 
 
 LEARNING = """
-import hashlib, sys, gpt.data.tokenizer, gpt.pretrain
+import hashlib, sys, gpt.data.tokenizers.bpe, gpt.pretrain
 def learn(text, vocab_size):
     print("learning", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"", b"", 200_000_000)  # a minute or more inside a library that does not return to Python
-gpt.data.tokenizer.train_bpe = learn
+gpt.data.tokenizers.bpe.train_bpe = learn
 gpt.pretrain.main(sys.argv[1:])
 """
 
@@ -128,7 +128,7 @@ def test_ctrl_c_while_tokens_are_learned_is_heard_and_leaves_nothing(flags, tmp_
 
 def test_ctrl_c_while_a_resumed_run_learns_its_text_again_leaves_it_as_it_was(flags, tmp_path, capsys):
     main([*flags, "--max_steps", "4"])
-    process = command(["-c", LEARNING.replace("gpt.data.tokenizer.train_bpe", "gpt.data.dataset.TokenizedText.encode").replace(
+    process = command(["-c", LEARNING.replace("gpt.data.tokenizers.bpe.train_bpe", "gpt.data.dataset.TokenizedText.encode").replace(
         "(text, vocab_size)", "(*_)"), "--checkpoints", str(tmp_path / "runs"), "--run", "a", "--resume", "--max_steps", "8"])
     assert process.stdout.readline() == b"learning\n"
     process.send_signal(signal.SIGINT)

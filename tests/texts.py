@@ -6,7 +6,7 @@ from gpt.data.corpus import Corpus, fingerprint_of
 from gpt.data.dataset import TokenizedText
 from gpt.data.documents import Split
 from gpt.data.files.formats import Part
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 
 
 def tokenized(train: str, validation: str, tokenizer: Tokenizer) -> TokenizedText:

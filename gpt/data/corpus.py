@@ -8,7 +8,7 @@ from gpt.data.files.errors import UnreadableFile
 from gpt.data.files.formats import Part
 from gpt.data.files.survey import Fingerprint
 from gpt.data.known import Known
-from gpt.data.tokenizer import TextToLearn
+from gpt.data.tokenizers.base import TextToLearn
 from gpt.errors import UserError
 
 LONGEST_PROMPT = 20  # characters of a prompt that is the beginning of a text

@@ -14,7 +14,7 @@ from gpt.data.known import Floor
 from gpt.data.progress import Progress, silent
 from gpt.data.token_cache import PARTS, load_ids, mapped_ids
 from gpt.data.tokenising import ids_in_memory
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.errors import UserError
 
 

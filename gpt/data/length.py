@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from gpt.data.corpus import Corpus
 from gpt.data.files.formats import Part
 from gpt.data.tokenising import ids_in_memory
-from gpt.data.tokenizer import TOKENIZERS, Tokenizer, make_tokenizer
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.table import TOKENIZERS, make_tokenizer
 
 SAMPLE = 300_000  # characters from which the number of tokens is estimated
 
@@ -25,15 +26,18 @@ class Length(NamedTuple):
 def length(corpus: Corpus, tokenizer: str, vocab_size: int, tokens: Tokenizer | None = None) -> Length:
     """In the `tokens` of a run, or else in those that the `tokenizer` of CONFIG would have after learning them from the beginning of the
     text. Raises UserError if these cannot write the text."""
-    several, (n_train, _) = corpus.n_documents > 1, corpus.characters()
     sample = list(beginning(corpus.train(), SAMPLE))
-    n_sample = sum(len(part.text) for part in sample)
-    to_learn = replace(corpus.to_learn(), train=lambda: (part.text for part in sample), characters=n_sample)
-    tokens = tokens or make_tokenizer(tokenizer, to_learn, vocab_size, several)
-    n_tokens = len(ids_in_memory(sample, tokens, several))
+    tokens = tokens or learned_from(sample, corpus, tokenizer, vocab_size)
+    n_tokens = len(ids_in_memory(sample, tokens, corpus.n_documents > 1))
     n_bytes = sum(len(part.text.encode()) for part in sample)
-    share = n_train / max(n_sample, 1)
+    share = corpus.characters()[0] / max(sum(len(part.text) for part in sample), 1)
     return Length(round(n_tokens * share), share == 1, n_bytes / max(n_tokens, 1), tokens.n_vocab)
+
+
+def learned_from(sample: list[Part], corpus: Corpus, tokenizer: str, vocab_size: int) -> Tokenizer:
+    """The tokenizer that a text would have after learning it from its beginning `sample`."""
+    to_learn = replace(corpus.to_learn(), train=lambda: (part.text for part in sample), characters=sum(len(part.text) for part in sample))
+    return make_tokenizer(tokenizer, to_learn, vocab_size, corpus.n_documents > 1)
 
 
 def beginning(parts: Iterable[Part], n_characters: int) -> Iterator[Part]:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpt.data.built_in import BUILT_IN, GENERATED_SIZE
+from gpt.data.built_in import BUILT_IN, GENERATED_SIZE, BuiltIn, built_in
 from gpt.data.corpus import Corpus, CorpusError, first_words
 from gpt.data.documents import split_documents, split_from
+from gpt.data.downloads import Download, fetched
 from gpt.data.files.formats import Reading
 from gpt.data.files.listing import Entry, entries
 from gpt.data.files.survey import EMPTY, Survey, survey
@@ -26,9 +27,13 @@ def read_corpus(source: str, seed: int = 0, reading: Reading = AS_FILES, validat
     """The text named `source`: a built-in one, or what a file, an archive or a folder holds, read as `reading` says. With the text
     `validation`, all that `source` holds is for training, but for documents that stand in both. Raises CorpusError."""
     corpus = _read(source, seed, reading, progress)
-    if not validation:
+    own = built_in(source)
+    if validation:
+        held_out = _read(validation, seed, reading, progress)
+    elif own and own.validation:
+        held_out = _downloaded(own, own.validation, seed, progress)
+    else:
         return corpus
-    held_out = _read(validation, seed, reading, progress)
     split = split_from(corpus.fingerprint.hashes, held_out.fingerprint.hashes)
     if split.left_out.all():
         raise CorpusError(f"the text {corpus.name!r} holds nothing that is not in {held_out.name!r} too: give another text for validation")
@@ -39,17 +44,25 @@ def read_corpus(source: str, seed: int = 0, reading: Reading = AS_FILES, validat
 
 
 def _read(source: str, seed: int, reading: Reading, progress: Progress) -> Corpus:
-    if built_in := BUILT_IN.get(source):
-        if built_in.make:
-            text, known = built_in.make(GENERATED_SIZE, seed)
-            return Corpus.of_text(source, text, built_in.prompt, known)
-        return of_files(source, list(built_in.files()), seed, reading, progress, built_in.prompt)
+    if own := built_in(source):
+        if own.make:
+            text, known = own.make(GENERATED_SIZE, seed)
+            return Corpus.of_text(source, text, own.prompt, known)
+        if own.files:
+            return of_files(source, list(own.files()), seed, reading, progress, own.prompt)
+        return _downloaded(own, own.download, seed, progress)
     if not source or not os.path.exists(source):  # Path.exists raises for a name that is too long, os.path.exists does not
         raise CorpusError(f"there is no text {source[:200]!r}: give a file, a folder, or one of {', '.join(BUILT_IN)}")
     try:
         return of_files(Path(os.path.abspath(source)).name, list(entries(Path(source))), seed, reading, progress)
     except OSError as error:
         raise CorpusError(f"the text {source[:200]!r} cannot be read ({error.strerror or error})") from None
+
+
+def _downloaded(own: BuiltIn, download: Download, seed: int, progress: Progress) -> Corpus:
+    path = fetched(download, progress)
+    corpus = of_files(download.name, [*entries(path)], seed, Reading(own.documents), progress, own.prompt)
+    return replace(corpus, notes=[f"{download.name} has the licence: {download.licence}", *corpus.notes])
 
 
 def of_files(name: str, files: Collection[Entry], seed: int, reading: Reading, progress: Progress, prompt: str = "") -> Corpus:

@@ -20,7 +20,7 @@ from torch import Tensor
 from gpt.data.corpus import Corpus, CorpusError
 from gpt.data.progress import Progress
 from gpt.data.tokenising import dtype_of, write_ids
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.words import size
 
 VARIABLE = "GPT2_FROM_SCRATCH_CACHE"  # names another folder, as for processes on several machines that share one

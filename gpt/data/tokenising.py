@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gpt.data.cutting import CHUNK, chunks
 from gpt.data.files.formats import Part
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 
 WORKERS = 2  # that tokenise while this thread reads: with more, reading is what takes the time
 AHEAD = 4  # pieces of work that wait or are done

@@ -12,7 +12,7 @@ from gpt.data.baselines import MOST_TOKENS
 from gpt.data.dataset import LARGEST_IN_MEMORY
 from gpt.data.documents import VALIDATION_SHARE
 from gpt.data.tokenising import dtype_of
-from gpt.data.tokenizer import TOKENIZERS
+from gpt.data.tokenizers.table import TOKENIZERS
 from gpt.estimate.calibration import FRESH_NUMBERS, fresh_seconds, probe_seconds
 from gpt.model.flops import count_parameters, flops_by_part, flops_per_token
 from gpt.model.gpt2 import LOGITS_AT_ONCE, padded_vocab_size

@@ -9,6 +9,7 @@ from gpt.errors import UserError
 from gpt.exchange.gguf_file import write_gguf
 from gpt.exchange.huggingface import write_huggingface
 from gpt.exchange.onnx_file import write_onnx
+from gpt.exchange.tokenizer_files import write_tokenizer
 from gpt.runs.run import Run
 
 
@@ -30,5 +31,7 @@ class Format:
 FORMATS = {
     "huggingface": Format(write_huggingface, (), "AutoModelForCausalLM.from_pretrained({to!r}) loads it"),
     "gguf": Format(write_gguf, ("gguf",), "llama-cli -m {to}/{name}.gguf loads it"),
+    "tokenizer": Format(write_tokenizer, (), "tokenizers.Tokenizer.from_file('{to}/tokenizer.json') loads it, or what made it (tiktoken, "
+                        "sentencepiece) the files beside it"),
     "onnx": Format(write_onnx, ("onnx", "onnxscript"), "onnxruntime.InferenceSession('{to}/model.onnx') loads it"),
 }

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from gpt.data.tokenizer import BPETokenizer, as_printable
+from gpt.data.tokenizers.bpe import BPETokenizer, as_printable, merges
 from gpt.errors import UserError
 from gpt.exchange.folders import new_folder
-from gpt.exchange.tokenizer_json import end_of_text, merges, special_of
 from gpt.model.gpt2_format import PREFIX, is_transposed, refuse_other_models, to_gpt2
 from gpt.runs.run import Run, load_run
 
@@ -50,15 +49,15 @@ def write_gguf(run: Run, to: Path, step: int | None = None) -> None:
 
 def _add_tokens(writer: "gguf.GGUFWriter", tokenizer: BPETokenizer) -> None:  # noqa: F821
     """The tokens in the order of their ids, their kinds, and the pairs that are merged."""
-    special = {i: name for name, i in special_of(tokenizer).items()}
+    special = {i: name for name, i in tokenizer.special.items()}
     ids = range(tokenizer.n_vocab)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([special.get(i) or as_printable(tokenizer.token_bytes(i)) for i in ids])
     writer.add_token_types([CONTROL if i in special else NORMAL for i in ids])
     writer.add_token_merges([f"{as_printable(left)} {as_printable(right)}" for left, right in merges(tokenizer.ranks)])
-    end = end_of_text(tokenizer)
-    end = tokenizer.ranks[b"\0"] if end is None else end  # llama.cpp would stop at token 11 of a vocabulary that names none
+    # Of a vocabulary that names no end, llama.cpp would stop at token 11.
+    end = tokenizer.ranks[b"\0"] if tokenizer.end is None else tokenizer.end
     writer.add_bos_token_id(end)
     writer.add_eos_token_id(end)
     writer.add_add_bos_token(False)

@@ -8,11 +8,11 @@ from typing import Any, BinaryIO
 
 from safetensors.torch import save_file
 
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.errors import UserError
 from gpt.exchange.folders import NotWritten, new_folder
 from gpt.exchange.model_card import model_card
-from gpt.exchange.tokenizer_json import end_of_text, tokenizer_config, tokenizer_json
+from gpt.exchange.tokenizer_json import tokenizer_config, tokenizer_json
 from gpt.model.gpt2_format import SIZES, refuse_other_models, to_gpt2
 from gpt.runs.run import Run, load_run
 
@@ -65,4 +65,4 @@ def model_config(config: dict[str, Any], tokenizer: Tokenizer) -> dict[str, Any]
 
 def special_tokens(tokenizer: Tokenizer) -> dict[str, int | None]:
     """A vocabulary without <|endoftext|> has no special tokens; transformers would take 50,256 for them otherwise."""
-    return dict.fromkeys(("bos_token_id", "eos_token_id"), end_of_text(tokenizer))
+    return dict.fromkeys(("bos_token_id", "eos_token_id"), tokenizer.end)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from gpt.config import CONFIG, PRESETS, ConfigError, validate
 from gpt.data.progress import Progress, silent
-from gpt.data.tokenizer import Tokenizer, TokenizerError, gpt2_tokenizer
+from gpt.data.tokenizers.base import Tokenizer, TokenizerError
+from gpt.data.tokenizers.bpe import gpt2_tokenizer
 from gpt.errors import UserError
 from gpt.exchange.tokenizer_json import read_tokenizer_json
 from gpt.model.gpt2 import GPT2

@@ -1,30 +1,24 @@
 """A tokenizer as tokenizer.json, the format of the library `tokenizers`, which gives the same ids; and back."""
 
-import itertools
 import json
 from typing import Any
 
-from gpt.data.tokenizer import (
-    BPETokenizer,
-    ByteTokenizer,
-    CharTokenizer,
-    Tokenizer,
-    TokenizerError,
-    as_printable,
-    gpt2_tokenizer,
-    printable_bytes,
-)
+from gpt.data.tokenizers.base import END_OF_TEXT, Tokenizer, TokenizerError
+from gpt.data.tokenizers.bpe import BPETokenizer, as_printable, gpt2_tokenizer, merges, printable_bytes
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
+from gpt.data.tokenizers.unigram import UnigramTokenizer
 
-END_OF_TEXT = "<|endoftext|>"
 ONE_CHARACTER = r"[\s\S]"
 UNKNOWN = ("continuing_subword_prefix", "end_of_word_suffix", "byte_fallback", "ignore_merges", "dropout")  # of a model, if set
 
 
 def tokenizer_json(tokenizer: Tokenizer) -> str:
-    """The text of a tokenizer.json with the tokens of `tokenizer`."""
+    """The text of a tokenizer.json with the tokens of `tokenizer`. Raises TokenizerError for those of sentencepiece."""
     from tokenizers import Regex, decoders, models, pre_tokenizers
     from tokenizers import Tokenizer as Theirs
 
+    if isinstance(tokenizer, UnigramTokenizer):
+        raise TokenizerError("this format holds no tokens of sentencepiece: export them alone (--format tokenizer), as a .model")
     if isinstance(tokenizer, CharTokenizer):
         theirs = Theirs(models.WordLevel({character: i for i, character in enumerate(tokenizer.characters)}, unk_token=""))
         theirs.pre_tokenizer = pre_tokenizers.Split(Regex(ONE_CHARACTER), "isolated")
@@ -35,41 +29,13 @@ def tokenizer_json(tokenizer: Tokenizer) -> str:
         theirs = Theirs(models.BPE({as_printable(token): rank for token, rank in ranks.items()}, pairs))
         theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=isinstance(tokenizer, BPETokenizer))
         theirs.decoder = decoders.ByteLevel()
-        theirs.add_special_tokens(sorted(special_of(tokenizer), key=special_of(tokenizer).get))
+    theirs.add_special_tokens(sorted(tokenizer.special, key=tokenizer.special.get))
     return theirs.to_str(pretty=False)
-
-
-def merges(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The two tokens that each token of byte-pair encoding is made of, in the order in which they are merged: what its bytes become
-    when only tokens with a lower rank are used (Sennrich et al. 2016)."""
-    return [pair_of(token, ranks, rank) for token, rank in sorted(ranks.items(), key=lambda item: item[1]) if len(token) > 1]
-
-
-def pair_of(token: bytes, ranks: dict[bytes, int], rank: int) -> tuple[bytes, bytes]:
-    """The last two parts into which `token` falls before it is merged. Raises ValueError if it cannot be made of tokens of lower rank."""
-    parts = [token[i:i + 1] for i in range(len(token))]
-    while len(parts) > 2:
-        found = [(ranks.get(left + right, rank), i) for i, (left, right) in enumerate(itertools.pairwise(parts))]
-        lowest, i = min(found)
-        if lowest >= rank:
-            raise ValueError(f"the token {token!r} is not made of two others")
-        parts[i:i + 2] = [parts[i] + parts[i + 1]]
-    return parts[0], parts[1]
-
-
-def special_of(tokenizer: Tokenizer) -> dict[str, int]:
-    """The special tokens of a tokenizer, by name."""
-    return getattr(tokenizer, "special", {})
-
-
-def end_of_text(tokenizer: Tokenizer) -> int | None:
-    """The id of GPT-2's token <|endoftext|>, if the tokenizer has one."""
-    return special_of(tokenizer).get(END_OF_TEXT)
 
 
 def tokenizer_config(tokenizer: Tokenizer, context_length: int) -> str:
     """The text of a tokenizer_config.json, by which `transformers` knows how to use a tokenizer.json."""
-    special: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token"), END_OF_TEXT) if end_of_text(tokenizer) is not None else {}
+    special: dict[str, Any] = dict.fromkeys(("bos_token", "eos_token"), END_OF_TEXT) if tokenizer.end is not None else {}
     return json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": context_length,
                        "clean_up_tokenization_spaces": False, **special}, indent=1)
 
@@ -86,14 +52,14 @@ def read_tokenizer_json(text: str) -> Tokenizer:
     if (saved.get("post_processor") or {"type": "ByteLevel"})["type"] != "ByteLevel":
         raise TokenizerError("the tokenizer adds tokens to every text, and this reads only such as GPT-2's, which adds none")
     if model.get("type") == "WordLevel" and splitting.get("pattern") == {"Regex": ONE_CHARACTER}:
-        return same_ids(CharTokenizer(vocab), {word.encode(): i for word, i in vocab.items()})
+        return same_ids(CharTokenizer(vocab, END_OF_TEXT in added), {word.encode(): i for word, i in vocab.items()})
     if model.get("type", "BPE") != "BPE" or splitting.get("type") != "ByteLevel" or splitting.get("add_prefix_space"):
         raise TokenizerError(f"the tokenizer is of another kind ({model.get('type')}, {splitting.get('type')}): this reads byte-level "
                              "byte-pair encoding as GPT-2's, single bytes and single characters")
     bytes_of = printable_bytes()
     ranks = {bytes(bytes_of[sign] for sign in token): i for token, i in vocab.items() if token not in added}
     if not splitting.get("use_regex", True):
-        return same_ids(ByteTokenizer(), ranks)
+        return same_ids(ByteTokenizer(END_OF_TEXT in added), ranks)
     if (ranks, added) == (gpt2_tokenizer().ranks, gpt2_tokenizer().special):
         return gpt2_tokenizer()
     if not ranks.keys() >= {bytes([byte]) for byte in range(256)}:
@@ -108,6 +74,6 @@ def read_tokenizer_json(text: str) -> Tokenizer:
 
 def same_ids(tokenizer: Tokenizer, ids: dict[bytes, int]) -> Tokenizer:
     """Return `tokenizer` if its tokens have these ids. Raises TokenizerError."""
-    if {tokenizer.token_bytes(i): i for i in range(tokenizer.n_vocab)} != ids:
+    if {tokenizer.token_bytes(i): i for i in range(tokenizer.n_vocab) if i != tokenizer.end} != ids:
         raise TokenizerError(f"the {len(ids):,} tokens have other ids than this project gives to single characters or bytes")
     return tokenizer

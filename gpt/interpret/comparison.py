@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.errors import UserError
 from gpt.interpret.inspection import Inspection, inspect, inspect_ids
 from gpt.model.gpt2 import GPT2

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gpt.data.tokenizer import Tokenizer, encode_prompt
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.text import encode_prompt
 from gpt.errors import UserError
 from gpt.interpret.trace import Trace, trace
 from gpt.model.gpt2 import GPT2

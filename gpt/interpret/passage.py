@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.interpret.scores import SCORES, excess, induction_on_text
 from gpt.interpret.trace import trace
 from gpt.model.gpt2 import GPT2

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gpt.data.dataset import TokenizedText, kinds_of
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 
 N_REPEATS, LONGEST_REPEAT = 6, 16  # sequences, and tokens in one copy
 SHORTEST_REPEAT = 3  # in copies of 2 tokens, what followed the first copy is the previous token

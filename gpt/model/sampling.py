@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gpt.config import ConfigError, Field, problems_of
-from gpt.data.tokenizer import require_tokens
+from gpt.data.tokenizers.text import require_tokens
 from gpt.model.attention import KVCache
 from gpt.model.gpt2 import GPT2, evaluating
 from gpt.model.threads import computing_with, threads_for_few_tokens

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gpt.data.tokenizer import Tokenizer, encode_prompt, stream_text
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.text import encode_prompt, stream_text
 from gpt.model.gpt2 import GPT2
 from gpt.model.sampling import Sampling, SamplingStep, generate_tokens
 

@@ -8,7 +8,7 @@ import torch
 
 from gpt.data.corpus import Corpus
 from gpt.data.dataset import TokenizedText
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.model.gpt2 import GPT2
 
 

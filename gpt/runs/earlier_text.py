@@ -10,7 +10,7 @@ from gpt.data.corpus import Corpus, CorpusError
 from gpt.data.length import beginning
 from gpt.data.sources import corpus_of
 from gpt.data.tokenising import ids_in_memory
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.runs.run import Run
 
 READ_BY = ("corpus", "seed", "validation", "documents", "text_field")  # settings

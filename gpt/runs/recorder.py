@@ -7,7 +7,7 @@ from typing import Any
 
 from gpt.data.baselines import FREQUENCIES, PERFECT, baselines
 from gpt.data.corpus import Corpus
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.errors import UserError
 from gpt.interpret.forming import Forming
 from gpt.interpret.probes import Probes

@@ -23,7 +23,8 @@ import psutil
 from torch import Tensor
 
 from gpt.config import with_missing_defaults
-from gpt.data.tokenizer import Tokenizer, load_tokenizer
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.table import load_tokenizer
 from gpt.errors import UserError
 from gpt.interpret.probes import Probes
 from gpt.model.gpt2 import GPT2

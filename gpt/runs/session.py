@@ -13,12 +13,12 @@ from typing import Any
 import filelock
 
 from gpt.config import FIELDS, validate
-from gpt.data.built_in import BUILT_IN
+from gpt.data.built_in import built_in
 from gpt.data.corpus import Corpus, CorpusError
 from gpt.data.dataset import TokenizedText
 from gpt.data.progress import Progress, silent
 from gpt.data.sources import corpus_of
-from gpt.data.tokenizer import make_tokenizer
+from gpt.data.tokenizers.table import make_tokenizer
 from gpt.errors import UserError
 from gpt.estimate.price import settings_to_lower
 from gpt.interpret.probes import Probes, line_ends, make_probes
@@ -53,7 +53,7 @@ def no_lock(error: OSError) -> RunError:
 def located(settings: dict[str, Any]) -> dict[str, Any]:
     """`settings` in which texts that are files have their whole paths, so that a run can go on from another folder."""
     texts = {field.name: settings[field.name] for field in FIELDS if field.is_text and settings.get(field.name)}
-    return {**settings, **{name: os.path.abspath(text) for name, text in texts.items() if text not in BUILT_IN}}
+    return {**settings, **{name: os.path.abspath(text) for name, text in texts.items() if built_in(text) is None}}
 
 
 class Session:

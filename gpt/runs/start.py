@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from gpt.config import CONFIG, FIELDS
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.errors import UserError
 
 INHERITED = ("vocab_size", "vocab_multiple", "context_length", "emb_dim", "n_layers", "n_heads", "position", "activation", "qk_norm",

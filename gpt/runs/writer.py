@@ -18,7 +18,7 @@ import filelock
 from torch import Tensor
 
 from gpt.config import table_version
-from gpt.data.tokenizer import Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
 from gpt.interpret.probes import Probes
 from gpt.runs.locks import start_time
 from gpt.runs.run import CONTROL_FILES, FORMAT, Run, RunError, check_command, damage_as_run_error

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from gpt.config import FIELDS, validate
-from gpt.data.tokenizer import token_label
+from gpt.data.tokenizers.text import token_label
 from gpt.errors import UserError
 from gpt.interpret import ablation, inspect
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling

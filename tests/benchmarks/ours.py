@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gpt.data.corpus import Corpus
 from gpt.data.dataset import TokenizedText
-from gpt.data.tokenizer import make_tokenizer
+from gpt.data.tokenizers.table import make_tokenizer
 from gpt.model.gpt2 import GPT2, evaluating
 from gpt.training.device import choose_device
 from gpt.training.evaluation import evaluation_batches

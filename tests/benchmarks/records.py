@@ -23,7 +23,7 @@ from gpt.config import PRESETS
 from gpt.data.baselines import PAIRS, baselines
 from gpt.data.dataset import TokenizedText
 from gpt.data.sources import read_corpus
-from gpt.data.tokenizer import make_tokenizer
+from gpt.data.tokenizers.table import make_tokenizer
 from gpt.errors import UserError
 from tests.benchmarks import minute, ours, peer
 from tests.benchmarks.machine import hardware

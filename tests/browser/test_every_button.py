@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FileChooser, Page, expect
 
 from gpt.runs.run import list_runs
 from tests.browser.test_page import PATIENT, choose_run, set_number, show, state
@@ -78,16 +78,21 @@ def address(own_root) -> str:
 @pytest.fixture
 def walked(open_page, tmp_path):
     """A page that takes note of what it is told, and fails afterwards if an answer was an error or a toast told of a fault."""
-    text = tmp_path / "upload.txt"
+    (tmp_path / "folder").mkdir()
+    text = tmp_path / "folder" / "upload.txt"
     text.write_text("a text to upload, of some sixty letters and a few more\n" * 30)
     page, refused = open_page(), []
     page.evaluate(WATCH)
     page.on("response", lambda answer: refused.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
-    page.on("filechooser", lambda chooser: chooser.set_files(text))
+    page.on("filechooser", lambda chooser: chooser.set_files(text.parent if takes_folder(chooser) else text))
     yield page
     assert refused == []
     toasts = page.evaluate("window.toasts")
     assert [toast for toast in toasts if re.search("fault|error of the page", toast)] == [], toasts
+
+
+def takes_folder(chooser: FileChooser) -> bool:
+    return chooser.element.evaluate("(input) => input.webkitdirectory")
 
 
 def choose_all(page: Page, tag: str) -> None:
@@ -126,7 +131,7 @@ def press_all(page: Page, *expected: str) -> None:
 def test_train(walked, own_root):
     for field, value in (("n_layers", 1), ("emb_dim", 32)):
         set_number(walked, field, value)
-    press_all(walked, "train", "pause", "stop", "grow", "extend", "snapshot", "keep", "upload")
+    press_all(walked, "train", "pause", "stop", "grow", "extend", "snapshot", "keep", "upload", "upload-folder", "tokens-show")
     for run in list_runs(own_root):
         if run.is_alive():
             run.stop_now()

@@ -24,7 +24,7 @@ CLASSIC = {**SMALL, "position": "learned", "activation": "gelu", "qk_norm": Fals
 @pytest.fixture(scope="module")
 def own_root(tmp_path_factory):
     """A folder of runs with a random GPT-2 that was read from a folder, and a run that was trained as GPT-2 was."""
-    from gpt.data.tokenizer import train_bpe
+    from gpt.data.tokenizers.bpe import train_bpe
 
     folder = tmp_path_factory.mktemp("gpt2")
     text = "Once there was a wolf named Vobil. Vobil lived near the river.\n" * 40

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from gpt.data.dataset import GPTDataset, WindowSampler, kinds_of, windows_of
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
 from gpt.errors import UserError
 from tests.says import says
 from tests.texts import tokenized

@@ -11,7 +11,8 @@ from gpt.data.dataset import TokenizedText
 from gpt.data.known import Floor, Piece, write_down
 from gpt.data.repeats import lines
 from gpt.data.sources import read_corpus
-from gpt.data.tokenizer import TextToLearn, make_tokenizer
+from gpt.data.tokenizers.base import TextToLearn
+from gpt.data.tokenizers.table import make_tokenizer
 from gpt.errors import UserError
 from tests.says import says
 

@@ -15,7 +15,8 @@ from gpt.data.corpus import Corpus, CorpusError
 from gpt.data.dataset import TokenizedText
 from gpt.data.sources import read_corpus
 from gpt.data.token_cache import cache_folder, key_of, load_ids, make_room, mapped_ids
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, gpt2_tokenizer
+from gpt.data.tokenizers.bpe import gpt2_tokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
 from tests.says import says
 from tests.texts import tokenized
 

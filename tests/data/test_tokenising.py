@@ -14,7 +14,9 @@ from gpt.data import cutting, tokenising
 from gpt.data.cutting import chunks, cut_runs
 from gpt.data.files.formats import Part
 from gpt.data.tokenising import dtype_of, ids_in_memory, write_ids
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, TokenizerError, gpt2_tokenizer, train_bpe
+from gpt.data.tokenizers.base import TokenizerError
+from gpt.data.tokenizers.bpe import gpt2_tokenizer, train_bpe
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
 from tests.texts import as_documents
 
 LEARNED = train_bpe(["the cat sat on the mat, and then the dog sat too.\n\n  if x == 1:\n    return 'yes'\n"] * 9, 300)

@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import gpt.estimate.price
 from gpt.config import CONFIG, PRESETS, as_flags, validate
-from gpt.data.tokenizer import TextToLearn, make_tokenizer
+from gpt.data.tokenizers.base import TextToLearn
+from gpt.data.tokenizers.table import make_tokenizer
 from gpt.estimate.calibration import PROBES, probe_seconds
 from gpt.estimate.price import (
     Work,

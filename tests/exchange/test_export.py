@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt.data.tokenizer import BPETokenizer, gpt2_tokenizer, train_bpe
+from gpt.data.tokenizers.bpe import BPETokenizer, gpt2_tokenizer, merges, train_bpe
 from gpt.errors import UserError
 from gpt.exchange.folders import new_folder
 from gpt.exchange.huggingface import write_huggingface
 from gpt.exchange.model_card import model_card
-from gpt.exchange.tokenizer_json import merges, tokenizer_json
+from gpt.exchange.tokenizer_json import tokenizer_json
 from gpt.export import main
 from gpt.model.sampling import generate_text
 from gpt.runs.run import Run, load_run

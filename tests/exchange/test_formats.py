@@ -7,7 +7,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from gpt.data.tokenizer import printable_bytes
+from gpt.data.tokenizers.bpe import printable_bytes
 from gpt.errors import UserError
 from gpt.exchange import formats
 from gpt.exchange.gguf_file import write_gguf

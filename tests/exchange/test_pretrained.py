@@ -12,7 +12,10 @@ from safetensors.torch import load_file, save_file
 
 import gpt.exchange.importing
 from gpt import load_pretrained
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, TokenizerError, gpt2_tokenizer, load_tokenizer, train_bpe
+from gpt.data.tokenizers.base import TokenizerError
+from gpt.data.tokenizers.bpe import gpt2_tokenizer, train_bpe
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
+from gpt.data.tokenizers.table import load_tokenizer
 from gpt.errors import UserError
 from gpt.exchange.huggingface import write_huggingface
 from gpt.exchange.importing import import_run

@@ -62,7 +62,7 @@ def test_what_has_gone_on_once_goes_on_at_the_same_rate(root):
 
 
 def test_a_run_goes_on_from_a_folder_of_others(root, tmp_path):
-    from gpt.data.tokenizer import train_bpe
+    from gpt.data.tokenizers.bpe import train_bpe
 
     made(tmp_path / "theirs", train_bpe([TEXT], 300))
     text = tmp_path / "other.txt"
@@ -154,7 +154,7 @@ def test_the_settings_of_the_source_may_be_said_again(root):
 
 
 def test_an_imported_run_is_a_start_too(tmp_path):
-    from gpt.data.tokenizer import train_bpe
+    from gpt.data.tokenizers.bpe import train_bpe
 
     made(tmp_path / "theirs", train_bpe([TEXT], 300))
     run = import_run(tmp_path / "theirs", tmp_path / "runs", "theirs")
@@ -216,7 +216,7 @@ class TestForgetting:
         assert str(tmp_path) not in warning  # a path of this machine is nobody's business
 
     def test_a_model_of_others_has_no_text_here(self, root, tmp_path):
-        from gpt.data.tokenizer import train_bpe
+        from gpt.data.tokenizers.bpe import train_bpe
 
         made(tmp_path / "theirs", train_bpe([TEXT], 300))
         import_run(tmp_path / "theirs", root, "theirs")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer, Tokenizer
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
 from gpt.errors import UserError
 from gpt.interpret import attention_maps, inspect, inspect_ids
 from gpt.interpret.comparison import compare, losses_to_the_end, same_tokens, token_losses

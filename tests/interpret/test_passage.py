@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
 from gpt.interpret.passage import LONGEST, MOST_CANDIDATES, candidates_of, passage, shown
 from gpt.model.gpt2 import GPT2
 from gpt.runs.run import Run, load_run

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gpt.data.tokenizer import ByteTokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer
 from gpt.model.gpt2 import GPT2
 from gpt.model.sampling import Sampling, generate_text
 from gpt.model.writing import write

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gpt.config import ConfigError
-from gpt.data.tokenizer import ByteTokenizer, CharTokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
 from gpt.errors import UserError
 from gpt.generate import main
 from gpt.model.gpt2 import GPT2

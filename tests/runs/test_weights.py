@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpt.data.tokenizer import CharTokenizer
+from gpt.data.tokenizers.letters import CharTokenizer
 from gpt.errors import UserError
 from gpt.model.gpt2 import GPT2
 from gpt.runs.run import Run, RunError, load_run

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from gpt.data.dataset import TokenizedText
 from gpt.data.known import Floor
 from gpt.data.sources import read_corpus
-from gpt.data.tokenizer import make_tokenizer
+from gpt.data.tokenizers.table import make_tokenizer
 from gpt.model.gpt2 import GPT2
 from gpt.training.evaluation import Batch, Losses, add_up, evaluation_batches, group_ends
 from gpt.training.trainer import Trainer

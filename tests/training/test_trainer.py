@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import gpt.training.trainer
 from gpt.data.dataset import TokenizedText
-from gpt.data.tokenizer import train_bpe
+from gpt.data.tokenizers.bpe import train_bpe
 from gpt.errors import UserError
 from gpt.interpret import attention_maps
 from gpt.model.flops import flops_per_token

@@ -169,7 +169,7 @@ def test_fields_that_are_missing_or_unknown_are_told_by_the_client(client, value
     ({"settings": {"device": 5}}, "device is 5 | auto, cpu"),
     ({"settings": {"max_steps": 0}}, "max_steps | end"), ({"settings": [1]}, "settings is '[1]' | object"),
     ({"settings": {"corpus": "/etc/passwd"}}, "text | this page"), ({"corpus": "../../etc/passwd"}, "text | this page"),
-    ({"corpus": 7}, "corpus is '7' | text"), ({"text": 7}, "the text is '7'"), ({"text": " \n"}, "the text is empty"),
+    ({"corpus": 7}, "corpus is '7' | text"), ({"text": 7}, "the text is '7'"), ({"text": " \n"}, "it is empty"),
     ({"text": "too short"}, f"tokens | context_length {CONFIG['context_length']}"), ({"preset": "slow"}, "no preset 'slow'"),
     ({"run": "bottles"}, "bottles | already"), ({"run": "../a"}, "cannot name a run"), ({"run": 5}, "the name of the run is '5'"),
 ])

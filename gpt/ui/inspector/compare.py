@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpt.data.tokenizer import token_label
+from gpt.data.tokenizers.text import token_label
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.interpret.ablation import ablated, head_means

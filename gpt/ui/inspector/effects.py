@@ -4,7 +4,8 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from gpt.data.tokenizer import Tokenizer, stream_text, token_label
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.text import stream_text, token_label
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.interpret import ablation

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gpt.data.tokenizer import Tokenizer, token_label
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.text import token_label
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.interpret import Inspection, inspect, inspect_ids

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from gpt.data.tokenizer import token_label
+from gpt.data.tokenizers.text import token_label
 from gpt.escape import escaped
 from gpt.interpret.attribution import Part, attribute
 from gpt.interpret.lens import Lens, expected, following, logit_lens, probability

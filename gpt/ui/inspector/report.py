@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt.config import CONFIG, FIELDS
-from gpt.data.tokenizer import token_label
+from gpt.data.tokenizers.text import token_label
 from gpt.escape import escaped
 from gpt.exchange.pretrained import PUBLISHED
 from gpt.interpret import inspect

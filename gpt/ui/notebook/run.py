@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from gpt.data.tokenizer import token_label
+from gpt.data.tokenizers.text import token_label
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.interpret import Inspection, inspect

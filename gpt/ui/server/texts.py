@@ -12,10 +12,13 @@ from typing import NamedTuple
 
 from gpt.data.built_in import BUILT_IN
 from gpt.data.corpus import CorpusError
+from gpt.data.documents import VALIDATION_SHARE
+from gpt.data.downloads import Download
 from gpt.data.files.listing import is_hidden
-from gpt.data.length import length
+from gpt.data.length import SAMPLE, Length, beginning, learned_from, length
 from gpt.data.sources import corpus_of, read_corpus
-from gpt.data.tokenizer import load_tokenizer
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.table import TOKENIZERS, load_tokenizer
 from gpt.runs import cleanup
 from gpt.words import size
 
@@ -109,6 +112,14 @@ def delete(text: Path) -> None:
         text.unlink(missing_ok=True)
 
 
+def expected(download: Download, tokenizer: str, vocab_size: int) -> dict:
+    """What `preview` will say, about, of a text that is not here yet."""
+    kind = TOKENIZERS[tokenizer]
+    n_tokens = round((1 - VALIDATION_SHARE) * download.wanted / kind.bytes_per_token)
+    length = Length(n_tokens, False, kind.bytes_per_token, vocab_size if kind.learns_vocab_size else getattr(kind, "n_vocab", 100))
+    return {"characters": download.wanted, "opening": "", "notes": [download.sentence()], "documents": 1, **length._asdict()}
+
+
 def choices(root: Path) -> list[tuple[str, str]]:
     """(label, source) of every text that can be chosen on the page."""
     own = [path for path in (root / FOLDER).glob("*") if not is_hidden(path.name)]
@@ -133,6 +144,16 @@ class Read(NamedTuple):
     seed: int
     tokenizer: str
     vocab_size: int
+
+
+@functools.lru_cache(maxsize=8)
+def beginning_of(read: Read, tokens: Path | None = None, _modified: int = 0) -> tuple[Tokenizer, str]:
+    """The tokenizer that a text would have after learning it from its beginning, or that of the file `tokens`, and this beginning. Raises
+    UserError."""
+    corpus = corpus_of(read._asdict())
+    sample = list(beginning(corpus.train(), SAMPLE))
+    tokenizer = load_tokenizer(tokens) if tokens else learned_from(sample, corpus, read.tokenizer, read.vocab_size)
+    return tokenizer, "".join(part.text for part in sample)
 
 
 @functools.lru_cache(maxsize=32)

@@ -105,7 +105,7 @@ def facts(status: dict[str, Any]) -> list[dict[str, str]]:
     """The state line: a big word or number each, and small words that say what it is."""
     steps = f"step {status['step']:,}" + (f" of {status['steps']:,}" if status["steps"] else "")
     doing = status["state"] == "starting" and status.get("doing")
-    shown = [(STATES[status["state"]], f"{doing}, {status.get('progress') or 0:.0%}" if doing else steps)]
+    shown = [(STATES[status["state"]], f"{doing}, {100 * (status.get('progress') or 0):.0f} %" if doing else steps)]
     if status.get("eta_seconds") is not None:
         shown.append((duration(status["eta_seconds"]), "left"))
     elif status.get("seconds"):

@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from gpt.config import ConfigError, Field
-from gpt.data.tokenizer import LONGEST_PROMPT, Tokenizer, encode_prompt, note_on_last_blank, token_label
+from gpt.data.tokenizers.base import Tokenizer
+from gpt.data.tokenizers.text import LONGEST_PROMPT, encode_prompt, note_on_last_blank, token_label
 from gpt.errors import UserError
 from gpt.escape import escaped
 from gpt.model.sampling import SAMPLING_FIELDS, Sampling

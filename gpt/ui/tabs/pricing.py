@@ -1,9 +1,10 @@
 """What the form of the Train tab says before anything is trained: what the text looks like, and what training on it costs."""
 
+from pathlib import Path
 from typing import Any
 
 from gpt.config import CONFIG, FIELDS, TOKENIZERS, ConfigError, problems_of, validate
-from gpt.data.built_in import BUILT_IN
+from gpt.data.built_in import BUILT_IN, built_in
 from gpt.data.dataset import require_length
 from gpt.data.length import likely_vocab_size
 from gpt.errors import UserError
@@ -63,6 +64,14 @@ def preview_of(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str = ""
 def known_text(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     """The preview of a text in the tokens of `config`, or of the run to go on from; settings that are no good count as CONFIG's. Raises
     UserError if the text is not on the page or cannot be read."""
+    read, own = read_by(jobs, config, visitor), built_in(config["corpus"])
+    if own and own.download and not own.download.path().exists():
+        return texts.expected(own.download, read.tokenizer, read.vocab_size)
+    return texts.preview(read, *tokens_of(base))
+
+
+def read_by(jobs: Jobs, config: dict[str, Any], visitor: str) -> texts.Read:
+    """The settings by which a text is read; those that are no good count as CONFIG's. Raises UserError if a text is not on the page."""
     problems, home = problems_of(FIELDS, config), jobs.access.home(visitor)
     read = {name: CONFIG[name] if name in problems else config[name] for name in texts.Read._fields}
     if TOKENIZERS[read["tokenizer"]].problem(read["vocab_size"]):
@@ -70,8 +79,13 @@ def known_text(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> 
     texts.check_source(home, config["corpus"])
     if config["validation"] != "":
         texts.check_source(home, config["validation"])
+    return texts.Read(**read)
+
+
+def tokens_of(base: Base) -> tuple[Path | None, int]:
+    """The file with the tokens of the run to go on from, if it is one, and when it was written."""
     tokens = base.tokenizer()
-    return texts.preview(texts.Read(**read), tokens, tokens.stat().st_mtime_ns if tokens and tokens.exists() else 0)
+    return tokens, tokens.stat().st_mtime_ns if tokens and tokens.exists() else 0
 
 
 def long_enough(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from gpt.data.tokenizer import encode_prompt, load_tokenizer
+from gpt.data.tokenizers.table import load_tokenizer
+from gpt.data.tokenizers.text import encode_prompt
 from gpt.errors import UserError
 from gpt.runs.run import FINAL_STATES, Run, RunError, find_run, list_runs
 from gpt.ui.charts.component import component

@@ -17,7 +17,7 @@ from gpt.ui.server.bases import Base, base_of
 from gpt.ui.server.jobs import Jobs
 from gpt.ui.server.polling import PollingInterval
 from gpt.ui.server.values import text_of, typed
-from gpt.ui.tabs import form_memory, head_formation, loss_reading
+from gpt.ui.tabs import form_memory, head_formation, loss_reading, token_panel
 from gpt.ui.tabs.controls import NO_PROGRESS, QUEUED, errors_as_messages, show_message
 from gpt.ui.tabs.how_long import HowLong
 from gpt.ui.tabs.pricing import known_processes, long_enough, priced, show_price
@@ -66,6 +66,7 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
                 "poll": _poll(jobs), "read_loss": partial(loss_reading.read_loss, jobs), "forming": partial(head_formation.forming, jobs),
                 "take_out": partial(head_formation.take_out, jobs)})
 
+    token_panel.build(jobs, settings, preset, visitor)
     name, form = settings.run, settings.form
     # Values come as they were typed (preprocess=False): our own checks tell all their problems together.
     sent = [preset, name, *form, settings.processes, visitor.key]

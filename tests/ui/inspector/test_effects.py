@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from gpt.data.tokenizer import ByteTokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer
 from gpt.interpret import ablation
 from gpt.interpret.ablation import Effect, KindEffect
 from gpt.model.writing import text_to_token_ids

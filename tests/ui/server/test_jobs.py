@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gpt.config import CONFIG, FIELDS, PRESETS, ConfigError, Field, validate
 from gpt.data.built_in import BUILT_IN
-from gpt.data.tokenizer import ByteTokenizer
+from gpt.data.tokenizers.letters import ByteTokenizer
 from gpt.pretrain import make_parser, session_from_flags
 from gpt.runs.run import Run, RunError, find_run, list_runs, load_run
 from gpt.runs.session import Session, machine_lock

@@ -264,3 +264,10 @@ class TestThinned:
         assert [row["step"] for row in found if row.get("kind") == "sample"] == list(range(0, 3 * MOST_ROWS, 30))[-MOST_SAMPLES:]
         assert len([row for row in found if "val_loss" in row]) == 100
         assert [row["step"] for row in found if row.get("kind") == "warning"] == [7]
+
+
+def test_before_the_first_step_the_state_line_says_what_is_done_with_the_text():
+    status = {"state": "starting", "step": 0, "steps": 0, "doing": "tokenising", "progress": 0.425}
+    assert training_status.facts(status)[0] == {"value": "Starting", "label": "tokenising, 42 %", "hint": ""}
+    assert training_status.facts({**status, "doing": None})[0]["label"] == "step 0"
+    assert training_status.facts({**status, "state": "running"})[0]["label"] == "step 0"

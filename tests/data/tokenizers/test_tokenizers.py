@@ -11,22 +11,11 @@ from hypothesis import strategies as st
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str
 
-from gpt.data.tokenizer import (
-    BPETokenizer,
-    ByteTokenizer,
-    CharTokenizer,
-    TextToLearn,
-    TokenizerError,
-    _learnable_pieces,
-    encode_prompt,
-    gpt2_tokenizer,
-    load_tokenizer,
-    make_tokenizer,
-    note_on_last_blank,
-    stream_text,
-    token_label,
-    train_bpe,
-)
+from gpt.data.tokenizers.base import TextToLearn, TokenizerError
+from gpt.data.tokenizers.bpe import BPETokenizer, _learnable_pieces, gpt2_tokenizer, train_bpe
+from gpt.data.tokenizers.letters import ByteTokenizer, CharTokenizer
+from gpt.data.tokenizers.table import TOKENIZERS, load_tokenizer, make_tokenizer
+from gpt.data.tokenizers.text import encode_prompt, note_on_last_blank, stream_text, token_label
 from gpt.errors import UserError
 from tests.says import says
 
@@ -163,9 +152,9 @@ def test_of_many_unknown_characters_eight_are_named():
         CharTokenizer("a").encode("abcdefghijklm")
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bpe", "char", "byte"])
+@pytest.mark.parametrize("name", TOKENIZERS)
 def test_what_was_saved_is_loaded(tmp_path, name):
-    tokenizer = make_tokenizer(name, TextToLearn.of(SAMPLE), 300)
+    tokenizer = make_tokenizer(name, TextToLearn.of(SAMPLE), 360)
     tokenizer.save(tmp_path / "tokenizer.json")
     loaded = load_tokenizer(tmp_path / "tokenizer.json")
     assert (loaded.name, loaded.n_vocab) == (name, tokenizer.n_vocab)
@@ -264,6 +253,12 @@ def test_words_of_thousands_of_characters_are_learned_in_pieces_and_read_whole()
     assert tokenizer.decode(tokenizer.encode(text)) == text
     ordinary = "The quick brown fox. " * 100
     assert [*_learnable_pieces(ordinary)] == [ordinary]
+
+
+def test_a_million_blanks_in_a_row_are_learned_from_and_read():
+    text = "hello " * 999 + " " * 1_100_000 + "x" + " hello" * 9999
+    for tokenizer in (train_bpe([text], 300), gpt2_tokenizer()):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_a_last_blank_is_noted_where_words_carry_theirs_in_front(bpe):
