@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gpt.data.documents import Split, split_documents
 from gpt.data.files.errors import UnreadableFile
 from gpt.data.files.formats import Part
-from gpt.data.files.survey import Fingerprint
+from gpt.data.files.survey import DocumentHash, Fingerprint
 from gpt.data.known import Known
 from gpt.data.tokenizers.base import TextToLearn
 from gpt.errors import UserError
@@ -55,14 +55,16 @@ class Corpus:
 
     def everything(self) -> Iterator[Part]:
         """All documents. Raises CorpusError if they are not as they were."""
-        lengths, index, length = self.fingerprint.lengths, 0, 0
+        lengths, hashes = self.fingerprint.lengths, self.fingerprint.hashes
+        index, length, words = 0, 0, DocumentHash()
         try:
             for part in self.documents():
                 length += len(part.text)
-                if part.ends and (index == len(lengths) or length != lengths[index]):
+                words.update(part.text)
+                if part.ends and (index == len(lengths) or length != lengths[index] or words.value() != hashes[index]):
                     break
                 yield part
-                index, length = (index + 1, 0) if part.ends else (index, length)
+                index, length, words = (index + 1, 0, DocumentHash()) if part.ends else (index, length, words)
         except UnreadableFile as error:
             raise CorpusError(f"the text {self.name!r} cannot be read any more: {error}") from None
         if index < len(lengths) or length:
@@ -79,6 +81,11 @@ class Corpus:
     def n_documents(self) -> int:
         return len(self.fingerprint.lengths)
 
+    @property
+    def has_documents(self) -> bool:
+        """Whether there are several, of which each has an end."""
+        return self.n_documents > 1 or (self.held_out is not None and self.held_out.n_documents > 1)
+
     def characters(self) -> tuple[int, int]:
         """How many there are to learn from, and to evaluate on."""
         lengths = self.fingerprint.lengths
@@ -91,6 +98,11 @@ class Corpus:
             return (part.text for corpus in (self, self.held_out) if corpus for part in corpus.everything())
 
         return TextToLearn(lambda: (part.text for part in self.train()), self.characters()[0], everything)
+
+    @property
+    def bytes(self) -> int:
+        """Of all text, in UTF-8."""
+        return self.fingerprint.bytes + (self.held_out.fingerprint.bytes if self.held_out else 0)
 
     def strings(self) -> tuple[str, str]:
         """(training text, validation text) of a short text, whole."""

@@ -58,15 +58,14 @@ class WindowSampler:
     offset, so that a token is not always predicted from the same context. Where the first tokens of documents are known, `documents`, (S,),
     an epoch has instead a window for each document, which begins with it: what a document says again can then be found in the window. A
     document longer than the context has more windows, one after the other. If they are `alone`, no target of another document counts: it is
-    IGNORED. Of `count` processes that share each batch, the one of number `rank` gets its part of it, B / count windows. Batches come on
-    `device`, which is that of the tokens if it is not given.
+    IGNORED. Of `count` processes that share each batch, the one of number `rank` gets its part of it, B / count windows.
     """
 
     def __init__(self, tokens: Tensor, context_length: int, batch: int, seed: int, rank: int = 0, count: int = 1,
-                 documents: Tensor | None = None, alone: bool = False, device: torch.device | None = None):
+                 documents: Tensor | None = None, alone: bool = False):
         require_length("the training text", len(tokens), context_length)
         self.tokens, self.context_length, self.batch, self.seed = tokens, context_length, batch, seed
-        self.rank, self.share, self.device = rank, batch // count, device or tokens.device
+        self.rank, self.share = rank, batch // count
         has_documents = documents is not None and len(documents) > 0
         self._of_documents = windows_of(documents, len(tokens), context_length, alone) if has_documents else None
         bounds = torch.cat((documents, torch.tensor([len(tokens)]))) if has_documents else None  # (S + 1,)
@@ -90,8 +89,7 @@ class WindowSampler:
         places = begins.clamp(min=0) + self._offsets  # (B, 1) + (T + 1,) -> (B, T + 1)
         windows = self.tokens[places.clamp(max=len(self.tokens) - 1)].long()
         inputs, targets = windows[:, :-1], windows[:, 1:]  # (B, T) each
-        targets = targets if self._bounds is None else targets.where(self._belongs(places[:, 1:], begins + 1), IGNORED)
-        return inputs.to(self.device), targets.to(self.device)
+        return inputs, targets if self._bounds is None else targets.where(self._belongs(places[:, 1:], begins + 1), IGNORED)
 
     def _belongs(self, places: Tensor, first: Tensor) -> Tensor:
         """(B, T) places of targets -> (B, T) whether each is in the document that holds its window's first target, (B, 1)."""
@@ -106,7 +104,7 @@ class WindowSampler:
             if self._of_documents is None:
                 slack = n - 1 - self.windows_per_epoch * T  # the windows fit with this many tokens to spare
                 shift = int(torch.randint(slack + 1, (1,), generator=generator))
-                starts = shift + T * torch.randperm(self.windows_per_epoch, generator=generator)
+                starts = torch.randperm(self.windows_per_epoch, generator=generator).mul_(T).add_(shift)  # in place: they may be millions
             else:
                 starts = self._of_documents[torch.randperm(self.windows_per_epoch, generator=generator)]
             self._epoch, self._starts = epoch, starts.to(self.tokens.device)
@@ -160,16 +158,18 @@ class TokenizedText:
     @classmethod
     def encode(cls, corpus: Corpus, tokenizer: Tokenizer, progress: Progress = silent) -> "TokenizedText":
         """All tokens of a text. Raises CorpusError and TokenizerError."""
-        several, known = corpus.n_documents > 1, corpus.split_known()
+        several, known = corpus.has_documents, corpus.split_known()
         end = tokenizer.end if several else None
         lengths = torch.tensor([len(tokenizer.token_bytes(token)) for token in range(tokenizer.n_vocab)])
-        if corpus.fingerprint.bytes > LARGEST_IN_MEMORY and not known:
-            folder, notes = mapped_ids(corpus, tokenizer, several, progress)
-            return cls(load_ids(folder, "train"), load_ids(folder, "validation"), lengths, end=end, folder=folder, notes=notes)
+        notes = [] if end is not None or not several else [
+            "its tokens have no end of text, since they come from a run on a single document: documents follow each other without a sign"]
+        if corpus.bytes > LARGEST_IN_MEMORY and not known:
+            folder, more = mapped_ids(corpus, tokenizer, several, progress)
+            return cls(load_ids(folder, "train"), load_ids(folder, "validation"), lengths, end=end, folder=folder, notes=notes + more)
         progress("tokenising", 0.0)
         train, validation = (ids_in_memory(parts, tokenizer, several) for parts in (corpus.train(), corpus.validation()))
         if not known:
-            return cls(train, validation, lengths, end=end)
+            return cls(train, validation, lengths, end=end, notes=notes)
         of_train, of_validation = known
         return cls(train, validation, lengths, documents=of_train.first_tokens(lengths[train.long()]),
                    floor=of_validation.by_token(lengths[validation.long()]))

@@ -64,17 +64,25 @@ def split_documents(lengths: array, hashes: array, seed: int) -> Split:
     one, the end of the last document is held out. `lengths` are in characters; documents of equal hashes are the same."""
     lengths, hashes = np.frombuffer(lengths, np.int64), np.frombuffer(hashes, np.uint64)
     none, room = np.zeros(len(lengths), dtype=bool), int(VALIDATION_SHARE * lengths.sum())
-    chosen = _fill(np.random.default_rng(seed).permutation(len(lengths)).tolist(), lengths.tolist(), room) if len(lengths) > 1 else []
+    chosen = _fill(np.random.default_rng(seed).permutation(len(lengths)), lengths, room) if len(lengths) > 1 else []
     if not chosen and len(lengths) > 1 and lengths.min() <= MOST_VALIDATION * lengths.sum():
         chosen = [lengths.argmin()]
     if not chosen:
-        return Split(none, none, int(lengths[-1] - room) if len(lengths) > 1 else int(lengths[0] * (1 - VALIDATION_SHARE)))
+        same = hashes == hashes[-1]
+        same[-1] = False
+        return Split(none, same, int(lengths[-1] - room) if len(lengths) > 1 else int(lengths[0] * (1 - VALIDATION_SHARE)))
     validation = none.copy()
     validation[chosen] = True
-    return Split(validation, ~validation & np.isin(hashes, hashes[chosen]))
+    return Split(validation, ~validation & _among(hashes, hashes[chosen]))
 
 
-def _fill(order: list[int], lengths: list[int], room: int) -> list[int]:
+def _among(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(D,) whether each hash is one of the `others`; with little memory, since there may be millions."""
+    others = np.sort(others)
+    return others[np.searchsorted(others, hashes).clip(max=len(others) - 1)] == hashes
+
+
+def _fill(order: np.ndarray, lengths: np.ndarray, room: int) -> list[int]:
     """Those documents that fit into `room`, one after the other, until it is nearly full."""
     chosen, left = [], room
     for document in order:
@@ -89,4 +97,4 @@ def _fill(order: list[int], lengths: list[int], room: int) -> list[int]:
 def split_from(hashes: array, held_out: array) -> Split:
     """All documents of these `hashes` are for training, but for those that are also among the ones `held_out`."""
     hashes, held_out = np.frombuffer(hashes, np.uint64), np.frombuffer(held_out, np.uint64)
-    return Split(np.zeros(len(hashes), dtype=bool), np.isin(hashes, held_out))
+    return Split(np.zeros(len(hashes), dtype=bool), _among(hashes, held_out))

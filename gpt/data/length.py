@@ -28,7 +28,7 @@ def length(corpus: Corpus, tokenizer: str, vocab_size: int, tokens: Tokenizer | 
     text. Raises UserError if these cannot write the text."""
     sample = list(beginning(corpus.train(), SAMPLE))
     tokens = tokens or learned_from(sample, corpus, tokenizer, vocab_size)
-    n_tokens = len(ids_in_memory(sample, tokens, corpus.n_documents > 1))
+    n_tokens = len(ids_in_memory(sample, tokens, corpus.has_documents))
     n_bytes = sum(len(part.text.encode()) for part in sample)
     share = corpus.characters()[0] / max(sum(len(part.text) for part in sample), 1)
     return Length(round(n_tokens * share), share == 1, n_bytes / max(n_tokens, 1), tokens.n_vocab)
@@ -37,7 +37,7 @@ def length(corpus: Corpus, tokenizer: str, vocab_size: int, tokens: Tokenizer | 
 def learned_from(sample: list[Part], corpus: Corpus, tokenizer: str, vocab_size: int) -> Tokenizer:
     """The tokenizer that a text would have after learning it from its beginning `sample`."""
     to_learn = replace(corpus.to_learn(), train=lambda: (part.text for part in sample), characters=sum(len(part.text) for part in sample))
-    return make_tokenizer(tokenizer, to_learn, vocab_size, corpus.n_documents > 1)
+    return make_tokenizer(tokenizer, to_learn, vocab_size, corpus.has_documents)
 
 
 def beginning(parts: Iterable[Part], n_characters: int) -> Iterator[Part]:

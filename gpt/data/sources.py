@@ -11,7 +11,7 @@ from gpt.data.corpus import Corpus, CorpusError, first_words
 from gpt.data.documents import split_documents, split_from
 from gpt.data.downloads import Download, fetched
 from gpt.data.files.formats import Reading
-from gpt.data.files.listing import Entry, entries
+from gpt.data.files.listing import MOST_BYTES, Entry, entries
 from gpt.data.files.survey import EMPTY, Survey, survey
 from gpt.data.progress import Progress, silent
 from gpt.words import listed, size
@@ -23,10 +23,12 @@ def corpus_of(config: dict[str, Any], progress: Progress = silent) -> Corpus:
     return read_corpus(config["corpus"], config["seed"], reading, config["validation"], progress)
 
 
-def read_corpus(source: str, seed: int = 0, reading: Reading = AS_FILES, validation: str = "", progress: Progress = silent) -> Corpus:
+def read_corpus(source: str, seed: int = 0, reading: Reading = AS_FILES, validation: str = "", progress: Progress = silent,
+                most_bytes: int = MOST_BYTES) -> Corpus:
     """The text named `source`: a built-in one, or what a file, an archive or a folder holds, read as `reading` says. With the text
-    `validation`, all that `source` holds is for training, but for documents that stand in both. Raises CorpusError."""
-    corpus = _read(source, seed, reading, progress)
+    `validation`, all that `source` holds is for training, but for documents that stand in both. Of `source`, no more than
+    `most_bytes` are read. Raises CorpusError."""
+    corpus = _read(source, seed, reading, progress, most_bytes)
     own = built_in(source)
     if validation:
         held_out = _read(validation, seed, reading, progress)
@@ -43,7 +45,7 @@ def read_corpus(source: str, seed: int = 0, reading: Reading = AS_FILES, validat
     return replace(corpus, split=split, held_out=held_out, known=None, notes=notes)
 
 
-def _read(source: str, seed: int, reading: Reading, progress: Progress) -> Corpus:
+def _read(source: str, seed: int, reading: Reading, progress: Progress, most_bytes: int = MOST_BYTES) -> Corpus:
     if own := built_in(source):
         if own.make:
             text, known = own.make(GENERATED_SIZE, seed)
@@ -54,7 +56,8 @@ def _read(source: str, seed: int, reading: Reading, progress: Progress) -> Corpu
     if not source or not os.path.exists(source):  # Path.exists raises for a name that is too long, os.path.exists does not
         raise CorpusError(f"there is no text {source[:200]!r}: give a file, a folder, or one of {', '.join(BUILT_IN)}")
     try:
-        return of_files(Path(os.path.abspath(source)).name, list(entries(Path(source))), seed, reading, progress)
+        return of_files(Path(os.path.abspath(source)).name, list(entries(Path(source), most_bytes=most_bytes)), seed, reading, progress,
+                        most_bytes=most_bytes)
     except OSError as error:
         raise CorpusError(f"the text {source[:200]!r} cannot be read ({error.strerror or error})") from None
 
@@ -65,13 +68,16 @@ def _downloaded(own: BuiltIn, download: Download, seed: int, progress: Progress)
     return replace(corpus, notes=[f"{download.name} has the licence: {download.licence}", *corpus.notes])
 
 
-def of_files(name: str, files: Collection[Entry], seed: int, reading: Reading, progress: Progress, prompt: str = "") -> Corpus:
+def of_files(name: str, files: Collection[Entry], seed: int, reading: Reading, progress: Progress, prompt: str = "",
+             most_bytes: int = MOST_BYTES) -> Corpus:
     """The text in some files. Raises CorpusError if none of them can be read."""
     total = max(sum(entry.bytes for entry in files), 1)
-    found = survey(files, reading, lambda n_bytes: progress(f"reading {name}", min(n_bytes / total, 1.0)))
+    found = survey(files, reading, lambda n_bytes: progress(f"reading {name}", min(n_bytes / total, 1.0)), most_bytes)
     if not found.files:
         raise CorpusError(f"the text {name!r} {_why_nothing(name, found)}")
     split = split_documents(found.text.lengths, found.text.hashes, seed)
+    if len(found.text.lengths) > 1 and not split.characters(found.text.lengths)[0]:
+        raise CorpusError(f"all documents of the text {name!r} say the same, so nothing is left to learn beside validation: add others")
     return Corpus(name, found.documents, found.text, split, prompt or first_words(found.text.opening), found.sentences())
 
 

@@ -46,9 +46,9 @@ def mapped_ids(corpus: Corpus, tokenizer: Tokenizer, has_documents: bool, progre
         if is_sound(folder, progress):
             with contextlib.suppress(OSError):
                 os.utime(folder)
-            return folder, [f"its tokens come from {folder.parent}"]
+            return folder, ["its tokens were made before, and come from the cache"]
         shutil.rmtree(folder, ignore_errors=True)
-        notes = [f"its tokens in {folder.parent} were damaged, and are made anew"]
+        notes = ["its tokens in the cache were damaged, and are made anew"]
     with _half_written(folder.parent, corpus, tokenizer) as half:
         _write(half, corpus, tokenizer, has_documents, progress)
         with contextlib.suppress(OSError):  # another process was faster
@@ -92,7 +92,7 @@ def is_sound(folder: Path, progress: Progress) -> bool:
 @contextlib.contextmanager
 def _half_written(parent: Path, corpus: Corpus, tokenizer: Tokenizer) -> Iterator[Path]:
     """A folder to write into, which is gone afterwards if it still has its name. A full disk is a CorpusError."""
-    needed = dtype_of(tokenizer.n_vocab).itemsize * corpus.fingerprint.bytes / tokenizer.bytes_per_token
+    needed = dtype_of(tokenizer.n_vocab).itemsize * corpus.bytes / tokenizer.bytes_per_token
     try:
         parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(parent).free

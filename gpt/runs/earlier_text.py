@@ -37,4 +37,4 @@ def tokens_of(earlier: dict[str, Any] | None, corpus: Corpus, tokenizer: Tokeniz
         return None, [f"{missing} is not there any more"]
     if text.identity()["sha256"] != earlier["sha256"]:
         return None, [f"{missing} has changed"]
-    return ids_in_memory(beginning(text.validation(), at_most * CHARACTERS_PER_TOKEN), tokenizer, text.n_documents > 1)[:at_most], []
+    return ids_in_memory(beginning(text.validation(), at_most * CHARACTERS_PER_TOKEN), tokenizer, text.has_documents)[:at_most], []

@@ -206,7 +206,7 @@ class Session:
             self.tokenizer = self.start.tokenizer
         else:
             self._tell("learning its tokens", 0.0)
-            self.tokenizer = make_tokenizer(self.config["tokenizer"], corpus.to_learn(), self.config["vocab_size"], corpus.n_documents > 1)
+            self.tokenizer = make_tokenizer(self.config["tokenizer"], corpus.to_learn(), self.config["vocab_size"], corpus.has_documents)
         if self.tokenizer.n_vocab < 2:
             raise UserError(f"the text {self.config['corpus']!r} has only one kind of character: there is nothing to predict, add text")
         self.config["vocab_size"] = self.tokenizer.n_vocab
@@ -318,7 +318,9 @@ class Session:
         changed = {name: value for name, value in self.changes.items() if saved["config"][name] != value}
         if changed:
             self.writer.change_config(self.config, self.trainer.steps)
-        return [f"{name} is {value} from here on; before it was {saved['config'][name]}" for name, value in changed.items()]
+        texts = {field.name for field in FIELDS if field.is_text}  # where they lie is nobody's business
+        return ["the text has moved" if name in texts else f"{name} is {value} from here on; before it was {saved['config'][name]}"
+                for name, value in changed.items()]
 
     def _train(self) -> Iterator[Event]:
         trainer, recorder = self.trainer, self.recorder

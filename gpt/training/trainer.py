@@ -89,7 +89,7 @@ class Trainer:
         alone = text.end is not None and not config["pack"]
         documents = first_tokens(text.train, text.end) if alone else text.documents
         self.batches = WindowSampler(self.text.train, config["context_length"], config["batch"], config["seed"],
-                                     self.processes.rank, self.processes.count, documents, alone, self.device)
+                                     self.processes.rank, self.processes.count, documents, alone)
         self.precision, self.precision_reason = choose_precision(config["precision"], self.device)
         self.optimizers = OPTIMIZERS[config["optimizer"]].make(model, config, getattr(torch, self.precision))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "float16")
@@ -113,7 +113,7 @@ class Trainer:
         self.model.train()
         with working_compiler():
             with self._autocast():
-                loss = self.parallel.loss(*self.batches(0))
+                loss = self.parallel.loss(*self._batch(0))
             loss.backward()
         self.model.zero_grad(set_to_none=True)
 
@@ -267,9 +267,14 @@ class Trainer:
         self.scaler.update()
         return self.processes.average(loss), norm
 
+    def _batch(self, index: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of batch number `index`, (B, T) each, on the device, also where the tokens are not."""
+        ids, targets = self.batches(index)
+        return ids.to(self.device), targets.to(self.device)
+
     def _backward(self, index: int) -> Tensor:
         """Add the gradients of batch number `index` to those of the step. Returns its loss."""
-        ids, targets = self.batches(index)
+        ids, targets = self._batch(index)
         seed_dropout(self.device, (self.config["seed"] * 1_000_003 + index) * self.processes.count + self.processes.rank)
         with self._autocast():
             loss = self.parallel.loss(ids, targets)

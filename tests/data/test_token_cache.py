@@ -59,8 +59,7 @@ def test_the_second_time_nothing_is_tokenised(corpus, monkeypatch):
     monkeypatch.setattr(token_cache, "write_ids", None)
     text = TokenizedText.encode(corpus, ByteTokenizer())
     assert bytes(text.train.tolist()).decode() == corpus.strings()[0]
-    note, = text.notes
-    assert str(cache_folder()) in note
+    assert text.notes == ["its tokens were made before, and come from the cache"]
 
 
 def test_another_text_split_or_tokenizer_is_another_entry(corpus, tmp_path):

@@ -4,7 +4,7 @@ import codecs
 import io
 from typing import BinaryIO, NamedTuple
 
-from charset_normalizer import from_bytes
+from charset_normalizer import CharsetMatch, from_bytes
 
 from gpt.data.files.errors import UnreadableFile
 
@@ -40,7 +40,7 @@ def find_encoding(file: BinaryIO) -> Encoding:
     characters, UTF-8 if the bytes are, or else the code page that charset-normalizer finds to fit. Raises UnreadableFile."""
     beginning = file.read(BLOCK)
     for mark, name in MARKS.items():
-        if beginning.startswith(mark):
+        if beginning.startswith(mark) and name != "utf-8-sig":
             return _checked(name, beginning)
     if b"\0" in beginning[:8192]:
         return _checked(_half_zeros(beginning), beginning)
@@ -54,8 +54,9 @@ def find_encoding(file: BinaryIO) -> Encoding:
             sample += rest[count.first_broken:count.first_broken + SAMPLE] if not sample else rest[:SAMPLE]
         rest = file.read(BLOCK)
     count.end()
-    if not count.broken or count.broken <= DAMAGED * count.characters or count.is_cut_off:
-        return Encoding("utf-8", count.broken)
+    has_mark = beginning.startswith(codecs.BOM_UTF8)
+    if has_mark or count.broken <= DAMAGED * count.characters or count.is_cut_off:
+        return Encoding("utf-8-sig" if has_mark else "utf-8", count.broken)
     return Encoding(_code_page(sample or beginning[-SAMPLE:]))
 
 
@@ -81,7 +82,7 @@ class _Utf8:
             self.first_broken = _first_broken(block)
 
     def end(self) -> None:
-        self.is_cut_off = not self.broken and self._held > 0
+        self.is_cut_off = not self.broken and self._held > 1  # a single byte may as well be the only letter of a code page
         self.broken += self._held
 
 
@@ -122,16 +123,21 @@ def _half_zeros(beginning: bytes) -> str:
 
 def _code_page(sample: bytes) -> str:
     """The code page in which bytes read best. Raises UnreadableFile."""
+    whole_lines = sample[sample.find(b"\n") + 1:sample.rfind(b"\n") + 1]
+    begins = [whole_lines] if len(whole_lines) > len(sample) // 2 else [sample[i:len(sample) - j] for i in range(4) for j in range(4)]
     for pages in (COMMON, None):
-        matches = from_bytes(sample, cp_isolation=list(pages) if pages else None, enable_fallback=False)
-        if matches:
-            best = min(matches, key=lambda match: (round(match.chaos, 2), -round(match.coherence, 1),
-                                                   COMMON.index(match.encoding) if match.encoding in COMMON else len(COMMON)))
-            return best.encoding
+        for part in begins:  # a sample may begin and end within a character
+            matches = from_bytes(part, cp_isolation=list(pages) if pages else None, enable_fallback=False)
+            if matches:
+                return min(matches, key=_rank).encoding
     raise UnreadableFile("it is no text in UTF-8, in UTF-16 or in a code page that fits: save it as UTF-8")
+
+
+def _rank(match: CharsetMatch) -> tuple[float, float, int]:
+    return round(match.chaos, 2), -round(match.coherence, 1), COMMON.index(match.encoding) if match.encoding in COMMON else len(COMMON)
 
 
 def decoded(file: BinaryIO, encoding: Encoding) -> io.TextIOWrapper:
     """The text of a file, to be read from here on: line ends are plain line feeds, also where they were CRLF or CR. Reading it raises
     UnicodeDecodeError if a byte is no character of a code page that was guessed from other ones."""
-    return io.TextIOWrapper(file, encoding=encoding.name, errors="replace" if encoding.name.startswith("utf") else "strict", newline=None)
+    return io.TextIOWrapper(file, encoding=encoding.name, errors="replace" if encoding.name.startswith("utf-8") else "strict", newline=None)

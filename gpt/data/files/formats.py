@@ -3,15 +3,13 @@
 import csv
 import io
 import itertools
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 
-import ijson
-
 from gpt.data.files.errors import UnreadableFile
+from gpt.data.files.json_stream import lines_of, rows_of
 
 BLOCK = 1 << 20  # characters that are read at a time
 SEPARATORS = {"files": None, "blank_lines": re.compile(r"\n(?:[ \t]*\n)+"), "endoftext": re.compile(r"\n?<\|endoftext\|>\n?")}
@@ -19,6 +17,7 @@ LONGEST_SEPARATOR = 1000  # characters that are held back, so that none is cut i
 USUAL_FIELDS = ("text", "content", "story", "body", "document", "article", "message")  # what rows most often call their text
 LOOKED_AT = 100  # rows in which the field of text is looked for
 WIDEST_CELL = 100_000_000  # characters
+QUOTED_CELL = re.compile(r'(?:^|\t)"[^"\t\n]*(?:""[^"\t\n]*)*"(?:\t|$)', re.MULTILINE)
 
 
 class Part(NamedTuple):
@@ -67,9 +66,11 @@ def _separated(text: Iterator[str], separator: re.Pattern) -> Iterator[Part]:
             yield Part(held[begin:match.start()], True)
             begin = match.end()
         if begin < sure:
-            sure = next((match.start() for match in separator.finditer(held, begin) if match.end() > sure > match.start()), sure)
-            yield Part(held[begin:sure], False)
-        held = held[max(begin, sure):]
+            cut = next((match for match in separator.finditer(held, begin) if match.end() > sure > match.start()), None)
+            is_long = cut is not None and cut.end() - cut.start() > LONGEST_SEPARATOR  # then what follows of it becomes a blank document
+            yield Part(held[begin:cut.start() if cut else sure], is_long)
+            begin = sure if cut is None else cut.end() if is_long else cut.start()
+        held = held[begin:]
     *documents, last = separator.split(held)
     yield from (Part(document, True) for document in documents)
     yield Part(last, True)
@@ -77,54 +78,34 @@ def _separated(text: Iterator[str], separator: re.Pattern) -> Iterator[Part]:
 
 def json_lines(opened: Opened, reading: Reading) -> Iterator[Part]:
     """One document a line. Raises UnreadableFile for a line that is no JSON."""
-    def rows() -> Iterator[Any]:
-        with opened() as text:
-            for number, line in enumerate(text, 1):
-                if line.strip():
-                    try:
-                        yield json.loads(line)
-                    except (ValueError, RecursionError) as error:
-                        raise UnreadableFile(f"its line {number:,} is no JSON ({str(error)[:80]})") from None
-
-    return documents_of_rows(rows(), reading.text_field)
+    with opened() as text:
+        yield from documents_of_rows(lines_of(text), reading.text_field)
 
 
 def json_rows(opened: Opened, reading: Reading) -> Iterator[Part]:
-    """One document an item of an array, which may be the value of a field, as in {"data": [...]}; or one object as a single row. The file
-    is read as a stream. Raises UnreadableFile."""
-    try:
-        with opened() as text:
-            path = _path_of_rows(_Bytes(text))
-        with opened() as text:
-            yield from documents_of_rows(ijson.items(_Bytes(text), path, use_float=True), reading.text_field)
-    except (ijson.JSONError, UnicodeEncodeError) as error:
-        raise UnreadableFile(f"it is no JSON ({str(error)[:80]})") from None
+    """One document a row, wherever the rows of the file stand (json_stream.py). Raises UnreadableFile."""
+    def has_text(row: Any) -> bool:
+        names = (reading.text_field,) if reading.text_field else USUAL_FIELDS
+        return isinstance(row, dict) and any(isinstance(row.get(key), str) and key.casefold() in names for key in map(str, row))
 
+    def has_any_text(row: Any) -> bool:
+        return has_text(row) or (not reading.text_field and isinstance(row, dict) and any(isinstance(value, str) for value in row.values()))
 
-def _path_of_rows(file: "_Bytes") -> str:
-    """Where the rows of a JSON file stand, in the words of ijson: in the first array, or the file is one row."""
-    return next((f"{prefix}.item".lstrip(".") for prefix, event, _ in ijson.parse(file) if event == "start_array"), "")
-
-
-class _Bytes:
-    """A text as a file of UTF-8."""
-
-    def __init__(self, text: io.TextIOBase):
-        self._text = text
-
-    def read(self, size: int) -> bytes:
-        return self._text.read(size).encode()
+    yield from documents_of_rows(rows_of(opened, has_text, has_any_text), reading.text_field)
 
 
 def csv_rows(opened: Opened, reading: Reading) -> Iterator[Part]:
     """One document a row; the first row names the columns. What parts the cells is found in the beginning. Raises UnreadableFile."""
     with opened() as text:
-        try:
-            dialect: Any = csv.Sniffer().sniff(text.read(65536), ",;\t|")
-        except csv.Error:
-            dialect = csv.excel
+        beginning = text.read(65536)
+    try:
+        dialect: Any = csv.Sniffer().sniff(beginning, ",;\t|")
+    except csv.Error:
+        dialect = type("Usual", (csv.excel,), {})
     dialect.doublequote = True  # which the sniffer does not look for
     csv.field_size_limit(WIDEST_CELL)
+    if dialect.delimiter == "\t" and not QUOTED_CELL.search(beginning):  # a quotation mark in it is only that
+        dialect.quoting = csv.QUOTE_NONE
     try:
         with opened() as text:
             rows = csv.reader(text, dialect)
@@ -182,7 +163,7 @@ def web_page(opened: Opened, reading: Reading) -> Iterator[Part]:
 
 LINES = set("address article aside blockquote br dd div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p "
             "pre section table title tr ul".split())  # elements that begin on a line of their own
-NOT_SHOWN = {"script", "style", "template", "noscript", "svg", "math"}
+NOT_SHOWN = {"script", "style", "template", "noscript"}
 
 
 class _Words(HTMLParser):
@@ -215,6 +196,11 @@ class _Words(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self._show(data if self._pre else re.sub(r"[ \t\n\r\f]+", " ", data))
+
+    def parse_marked_section(self, i: int, report: int = 1) -> int:
+        """Skips what only old pages and Word have: <![if ...]>. The library refuses some of it."""
+        end = self.rawdata.find(">", i)
+        return end + 1 if end >= 0 else -1
 
     def _break_line(self) -> None:
         if self._at != "\n":

@@ -7,38 +7,55 @@ from dataclasses import dataclass, field
 
 from gpt.data.files.errors import UnreadableFile
 from gpt.data.files.formats import Part, Reading
-from gpt.data.files.listing import Entry
+from gpt.data.files.listing import MOST_BYTES, Entry
 from gpt.data.files.reading import TextFile, open_file
 from gpt.words import listed, size
 
 OPENING = 1000  # characters
+MOST_BLANKS = 1_000_000  # characters of white space that are held back
 EMPTY = "it is empty"
 MOST_NAMED = 8  # files in a sentence
 
 
+class DocumentHash:
+    """A hash, of 64 bits, of a document that comes in parts: of its words, so that blanks and line ends around it do not matter."""
+
+    def __init__(self):
+        self._hash, self._has_begun, self._blanks = hashlib.blake2b(digest_size=8), False, ""
+
+    def update(self, text: str) -> None:
+        text = self._blanks + text if self._has_begun else text.lstrip()
+        words = text.rstrip()
+        self._has_begun, self._blanks = self._has_begun or words != "", text[len(words):][-MOST_BLANKS:]
+        self._hash.update(words.encode("utf-8"))
+
+    def value(self) -> int:
+        return int.from_bytes(self._hash.digest(), "little")
+
+
 class Fingerprint:
-    """Of a text that comes in parts: the length of each document in characters, a hash of each, of 64 bits, the `bytes` of all in UTF-8,
-    their SHA-256, with a zero byte between two documents, and the first characters, `opening`."""
+    """Of a text that comes in parts: the length of each document in characters, a hash of each, the `bytes` of all in UTF-8, their SHA-256,
+    with a zero byte between two documents, and the first characters of the first one, `opening`."""
 
     def __init__(self):
         self.lengths, self.hashes = array("q"), array("Q")
         self.bytes, self.opening = 0, ""
-        self._all, self._document, self._length = hashlib.sha256(), hashlib.blake2b(digest_size=8), 0
+        self._all, self._document, self._length = hashlib.sha256(), DocumentHash(), 0
 
     def add(self, part: Part) -> None:
         data = part.text.encode("utf-8")
-        if len(self.opening) < OPENING:
+        if not self.lengths and len(self.opening) < OPENING:
             self.opening += part.text[:OPENING]
         if self.lengths and not self._length:
             self._all.update(b"\0")
-        for each in (self._all, self._document):
-            each.update(data)
+        self._all.update(data)
+        self._document.update(part.text)
         self.bytes += len(data)
         self._length += len(part.text)
         if part.ends:
             self.lengths.append(self._length)
-            self.hashes.append(int.from_bytes(self._document.digest(), "little"))
-            self._document, self._length = hashlib.blake2b(digest_size=8), 0
+            self.hashes.append(self._document.value())
+            self._document, self._length = DocumentHash(), 0
 
     @property
     def sha256(self) -> str:
@@ -52,7 +69,7 @@ class Fingerprint:
         """Forget what came after `mark`."""
         n_documents, self.bytes, self.opening, self._all = mark
         del self.lengths[n_documents:], self.hashes[n_documents:]
-        self._document, self._length = hashlib.blake2b(digest_size=8), 0
+        self._document, self._length = DocumentHash(), 0
 
 
 @dataclass
@@ -85,8 +102,9 @@ class Survey:
         return said
 
 
-def survey(entries: Iterable[Entry], reading: Reading, progress: Callable[[int], None]) -> Survey:
-    """Read all files once; `progress` is told the bytes read so far. A file that cannot be read is left out, with its reason."""
+def survey(entries: Iterable[Entry], reading: Reading, progress: Callable[[int], None], most_bytes: int = MOST_BYTES) -> Survey:
+    """Read all files once; `progress` is told the bytes read so far. A file that cannot be read is left out, with its reason; so is one
+    with which the text would have more than `most_bytes`."""
     found = Survey()
     for entry in entries:
         before, bytes_before = found.text.mark(), found.text.bytes
@@ -95,6 +113,8 @@ def survey(entries: Iterable[Entry], reading: Reading, progress: Callable[[int],
             for part in without_blank(file.parts()):
                 found.text.add(part)
                 progress(found.text.bytes)
+                if found.text.bytes > most_bytes:
+                    raise UnreadableFile(f"with it the text has more than {size(most_bytes)}")
         except UnreadableFile as error:
             found.text.go_back(before)
             found.unreadable.append((entry.name, str(error)))
@@ -111,7 +131,7 @@ def without_blank(parts: Iterator[Part]) -> Iterator[Part]:
     held, has_begun = "", False  # white space with which a document begins; whether it has words already
     for part in parts:
         text = held + part.text
-        has_begun = has_begun or not (text.isspace() or text == "")
+        has_begun = has_begun or len(text) > MOST_BLANKS or not (text.isspace() or text == "")
         if has_begun:
             yield Part(text, part.ends)
         held = "" if has_begun or part.ends else text

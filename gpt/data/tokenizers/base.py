@@ -42,7 +42,7 @@ class TextToLearn:
 
 
 class Tokenizer:
-    """Base class of all tokenizers; it decodes ids from the bytes of single tokens. TOKENIZERS, below, maps `name` to class."""
+    """Base class of all tokenizers; it decodes ids from the bytes of single tokens. TOKENIZERS, in table.py, maps `name` to class."""
 
     name: str
     n_vocab: int

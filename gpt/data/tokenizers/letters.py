@@ -24,7 +24,10 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def make(cls, text: TextToLearn, vocab_size: int, has_end: bool = False) -> "CharTokenizer":
-        return cls(set().union(*text.everything()), has_end)
+        characters: set[str] = set()
+        for piece in text.everything():
+            characters.update(piece)
+        return cls(characters, has_end)
 
     @classmethod
     def from_state(cls, state: dict) -> "CharTokenizer":

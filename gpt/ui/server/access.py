@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt.config import TOKENIZERS
+from gpt.data.files.listing import is_hidden
 from gpt.errors import UserError
 from gpt.estimate.price import Estimate, estimate
 from gpt.runs import cleanup
@@ -210,6 +211,10 @@ class Access:
         """Bytes of the longest text that the page takes."""
         return min(self.caps.largest_text, self.caps.text_bytes) if self.caps else texts.LARGEST
 
+    def largest_text_of(self, visitor: str) -> int:
+        """Bytes of the longest text that this visitor may give, unpacked."""
+        return texts.LARGEST if self.is_unrestricted(visitor) else self.caps.largest_text
+
     def check_text(self, visitor: str, n_bytes: int) -> None:
         """Raise AccessError if the text is longer than a visitor's may be, or if there would be no room for it even after all others of
         visitors were deleted."""
@@ -227,7 +232,7 @@ class Access:
         if self.caps is None:
             return
         with self.lock:
-            others = [path for path in self.root.glob(f"{HOMES}/*/*/*") if path != text]
+            others = [path for path in self.root.glob(f"{HOMES}/*/*/*") if path != text and not is_hidden(path.name)]
             room = self.caps.text_bytes - texts.size_of(text)
             for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
                 room -= texts.size_of(path)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import re
 import shutil
 import tempfile
@@ -25,32 +26,34 @@ from gpt.words import size
 LARGEST = 1_000_000_000  # bytes of what is uploaded at once, or pasted
 FOLDER = ".texts"
 HASH = re.compile(r"-[0-9a-f]{8}(\.[a-z0-9.]+)?$")  # what follows the name of a text
-LONGEST_NAME, LONGEST_ENDING = 32, 10  # characters
+LONGEST_NAME, LONGEST_INNER_NAME, LONGEST_ENDING = 32, 75, 10  # characters
 
 
-def save_text(root: Path, name: str, data: bytes) -> Path:
+def save_text(root: Path, name: str, data: bytes, most_bytes: int | None = None) -> Path:
     """Keep a text below `root` under its own name and its hash; the same text is kept once. Raises CorpusError."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "text"
         path.write_bytes(data)
-        return save_files(root, {name: path})
+        return save_files(root, {name: path}, most_bytes)
 
 
-def save_files(root: Path, files: dict[str, Path]) -> Path:
+def save_files(root: Path, files: dict[str, Path], most_bytes: int | None = None) -> Path:
     """Keep files, by name, below `root` as one text: a file, or a folder if there are several. Raises CorpusError, and keeps nothing, if no
-    text can be read from them."""
+    text can be read from them, or more than `most_bytes`, unpacked."""
     n_bytes = sum(path.stat().st_size for path in files.values())
     if n_bytes > LARGEST:
         raise CorpusError(f"the text has {size(n_bytes)}; this page takes up to {size(LARGEST)}: train larger ones with "
                           "python -m gpt.pretrain --corpus and a file or folder")
     files = {name: path for name, path in files.items() if len(files) == 1 or not is_hidden(Path(name).name)}
+    if not files:
+        raise CorpusError("there are only hidden files, which are left out: choose others")
     folder = root / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / _name_of(files)
         if not path.exists():
             with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as half:
-                _keep(files, Path(half), path)
+                _keep(files, Path(half), path, most_bytes or LARGEST)
     except CorpusError:
         with contextlib.suppress(OSError):  # it holds others
             folder.rmdir()
@@ -71,32 +74,46 @@ def _name_of(files: dict[str, Path]) -> str:
     return f"{stem}-{digest.hexdigest()[:8]}" + ("" if more > 0 else ending(first))
 
 
-def slug(name: str) -> str:
+def slug(name: str, longest: int = LONGEST_NAME) -> str:
     """A name as part of a file's name: its letters and digits, in any script."""
-    return re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", name)).strip("-")[:LONGEST_NAME].strip("-") or "text"
+    return re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", name)).strip("-")[:longest].strip("-") or "text"
 
 
 def ending(name: str) -> str:
     """The ending by which a file is read, .jsonl or .txt.gz."""
-    suffixes = "".join(Path(name).suffixes[-2:] if name.lower().endswith(".gz") else Path(name).suffixes[-1:]).lower()
-    return suffixes if re.fullmatch(rf"(\.[a-z0-9]{{1,{LONGEST_ENDING}}})*", suffixes) else ".txt"
+    inner, last = ["", "", *Path(name.lower()).suffixes][-2:]
+    usual = re.compile(rf"\.[a-z0-9]{{1,{LONGEST_ENDING}}}")
+    kinds = [suffix for suffix in ((inner, last) if last == ".gz" else (last,)) if usual.fullmatch(suffix)]
+    return "".join(kinds) or (".txt" if last else "")
 
 
-def _keep(files: dict[str, Path], half: Path, path: Path) -> None:
+def _keep(files: dict[str, Path], half: Path, path: Path, most_bytes: int) -> None:
     """Copy files into `half`, see whether they can be read, and only then move them to `path`."""
     kept = half / path.name
     if len(files) == 1:
         shutil.copyfile(next(iter(files.values())), kept)
     else:
         kept.mkdir()
-        for i, (name, source) in enumerate(files.items()):
-            inner = f"{slug(Path(name).stem)}{ending(name)}"
-            shutil.copyfile(source, kept / (inner if not (kept / inner).exists() else f"{slug(Path(name).stem)}-{i}{ending(name)}"))
+        for name, source in files.items():
+            shutil.copyfile(source, kept / _free_name(kept, name))
     try:
-        read_corpus(str(kept))
+        read_corpus(str(kept), most_bytes=most_bytes)
     except CorpusError as error:
         raise CorpusError(str(error).replace(path.name, next(iter(files)))) from None
-    kept.rename(path)
+    try:
+        kept.rename(path)
+    except OSError:
+        if not path.exists():  # else another upload of the same was faster
+            raise
+
+
+def _free_name(folder: Path, name: str) -> str:
+    """A name of its own for a file in `folder`: of two that would be the same, the second has a number."""
+    stem, numbers = slug(Path(name).stem, LONGEST_INNER_NAME), itertools.count(2)
+    free = f"{stem}{ending(name)}"
+    while (folder / free).exists():
+        free = f"{stem}-{next(numbers)}{ending(name)}"
+    return free
 
 
 def size_of(text: Path) -> int:

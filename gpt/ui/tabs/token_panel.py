@@ -25,6 +25,7 @@ from gpt.ui.tabs.pricing import read_by, tokens_of
 from gpt.ui.tabs.settings import Settings
 from gpt.ui.tabs.visitor import Visitor
 
+VOCAB_SIZE = next(field for field in FIELDS if field.name == "vocab_size")
 LONGEST = 4000  # characters that are shown
 LONGEST_HISTORY = 24  # bytes of a token whose merges are shown
 
@@ -67,10 +68,12 @@ def other(read: texts.Read, name: str, size: Any) -> texts.Read:
     """The same text read with another tokenizer. Raises UserError if there is none of that name, or it cannot have that size."""
     if name not in TOKENIZERS:
         raise UserError(f"there is no tokenizer {name[:40]!r}: choose one of {', '.join(TOKENIZERS)}")
-    size = size if TOKENIZERS[name].learns_vocab_size else read.vocab_size
-    if isinstance(size, bool) or not isinstance(size, int | float) or size != size or (problem := TOKENIZERS[name].problem(int(size))):
-        raise UserError(problem if isinstance(size, int | float) and size == size else "vocab_size is missing: set it to 256 to 65536")
-    return read._replace(tokenizer=name, vocab_size=int(size))
+    size = typed((VOCAB_SIZE,), [size])["vocab_size"] if TOKENIZERS[name].learns_vocab_size else read.vocab_size
+    if problems := problems_of((VOCAB_SIZE,), {"vocab_size": size}):
+        raise UserError(problems["vocab_size"])
+    if problem := TOKENIZERS[name].problem(size):
+        raise UserError(problem)
+    return read._replace(tokenizer=name, vocab_size=size)
 
 
 def side(read: texts.Read, tokens: tuple[Path | None, int], config: dict[str, Any], text: str) -> dict[str, Any]:

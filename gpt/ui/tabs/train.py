@@ -1,5 +1,6 @@
 """The Train tab: choose a text and a CONFIG, see the price, train, watch."""
 
+import itertools
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,7 @@ def use_files(jobs: Jobs, files: list[str] | str | None, visitor: str = "") -> t
             if not paths:
                 raise UserError("no file came with this upload: choose one or more")
             jobs.access.check_text(visitor, sum(path.stat().st_size for path in paths))
-            kept = texts.save_files(jobs.access.home(visitor), named(paths))
+            kept = texts.save_files(jobs.access.home(visitor), named(paths), jobs.access.largest_text_of(visitor))
             jobs.access.make_room_for(kept)
     finally:
         for path in paths:
@@ -247,7 +248,9 @@ def named(paths: list[Path]) -> dict[str, Path]:
     """Files by name, in natural order; of two with the same name, from different folders, the second has a number."""
     files: dict[str, Path] = {}
     for path in sorted(paths, key=lambda path: natural(path.name)):
-        name = path.name if path.name not in files else f"{path.stem}-{len(files)}{path.suffix}"
+        numbers, name = itertools.count(2), path.name
+        while name in files:
+            name = f"{path.stem}-{next(numbers)}{path.suffix}"
         files[name] = path
     return files
 
@@ -262,7 +265,7 @@ def _chosen(jobs: Jobs, path: Path, visitor: str) -> tuple[Any, Any]:
 def save_text(jobs: Jobs, name: str, data: bytes, visitor: str) -> Path:
     """Save a text of a visitor; the oldest of others make way if there is no room. Raises UserError if it cannot be saved."""
     jobs.access.check_text(visitor, len(data))
-    path = texts.save_text(jobs.access.home(visitor), name, data)
+    path = texts.save_text(jobs.access.home(visitor), name, data, jobs.access.largest_text_of(visitor))
     jobs.access.make_room_for(path)
     return path
 

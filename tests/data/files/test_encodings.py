@@ -61,11 +61,24 @@ def test_a_few_broken_bytes_in_utf_8_are_replaced_and_counted(damage):
     assert f"{broken} bytes could not be read and were replaced" in encoding.remark
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3])
+@pytest.mark.parametrize("cut", [2, 3])
 def test_a_character_cut_off_at_the_end_does_not_make_a_code_page_of_utf_8(cut):
     encoding, found = read(b"plain words " * 20 + "🙂".encode()[:cut])
     assert encoding == Encoding("utf-8", cut)
     assert found == "plain words " * 20 + "\ufffd"
+
+
+@pytest.mark.parametrize(("text", "name"), [("これは日本語のテキストです。", "shift_jis"), ("これは日本語のテキストです。", "euc_jp"),
+                                            ("春天来了，花开了。", "gbk")])
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+def test_a_long_text_in_two_bytes_a_character_is_found_wherever_the_sample_ends(text, name, before):
+    text = before + text * 9000
+    assert read(text.encode(name))[1] == text
+
+
+def test_a_text_with_a_mark_and_a_few_broken_bytes_is_read_all_the_same():
+    encoding, found = read("\ufeffgrößer ".encode() + b"\xff und mehr")
+    assert (encoding, found) == (Encoding("utf-8-sig", 1), "größer \ufffd und mehr")
 
 
 @pytest.mark.parametrize("at", [2**20 - 3, 2**20 - 2, 2**20 - 1, 2**20])

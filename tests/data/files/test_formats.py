@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gpt.data.files import formats
 from gpt.data.files.errors import UnreadableFile
 from gpt.data.files.formats import FORMATS, Part, Reading, plain
+from gpt.data.files.json_stream import items_of_array
 
 AS_FILES, BLANK_LINES, END_OF_TEXT = (Reading(documents=name) for name in formats.SEPARATORS)
 
@@ -107,6 +108,51 @@ def test_rows_without_text_say_what_they_have(ending, text, field, said):
     (".tsv", 'id\ttext\n1\t"one, and ""more"""\n2\t"two\nlines"\n')])
 def test_rows_of_a_table_are_documents(ending, text):
     assert documents(text, ending) == ['one, and "more"', "two\nlines"]
+
+
+@pytest.mark.parametrize(("value", "expected"), [
+    ({"title": "T", "text": "A long story", "tags": ["x", "yy"]}, ["A long story"]),
+    ({"licenses": ["MIT"], "data": [{"text": "one"}, {"text": "two"}]}, ["one", "two"]),
+    ({"errors": [], "data": [{"body": "one"}]}, ["one"]), ({"words": ["one", "two"], "n": 2}, ["one", "two"]),
+    ({"id": 18446744073709551615, "text": "large numbers are numbers"}, ["large numbers are numbers"]),
+])
+def test_the_rows_of_an_object_are_those_with_text(value, expected):
+    assert documents(json.dumps(value), ".json") == documents(json.dumps(value, indent=1), ".json") == expected
+
+
+def test_json_lines_may_be_called_json():
+    assert documents('{"text": "one"}\n{"text": "two"}\n', ".json") == ["one", "two"]
+
+
+@pytest.mark.parametrize("text", ['[{"text": "a", "n": ' + "9" * 5000 + "}]", "[" * 100_000 + '"a"' + "]" * 100_000, "[1, 2", '["a" ',
+                                  "[" + "9" * 5000], ids=["long number", "deep", "cut off", "cut off behind an item", "cut long number"])
+def test_json_that_no_reader_can_read_is_refused(text):
+    with pytest.raises(UnreadableFile, match=r"no JSON|no field of text"):
+        documents(text, ".json")
+
+
+@given(st.lists(st.text("ab\\\"é, []{}\n", max_size=12), max_size=6), st.integers(1, 40))
+def test_the_items_of_an_array_are_found_wherever_blocks_end(items, block):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("gpt.data.files.json_stream.READ_AT_ONCE", block)
+        for indent in (None, 1):
+            text = io.StringIO(json.dumps(items, indent=indent)[1:])
+            assert list(items_of_array(text)) == items
+
+
+def test_a_quotation_mark_in_a_table_of_tabs_is_only_that():
+    assert documents('n\ttext\n1\t"Hello, said he\n2\ttwo\n3\tthree\n', ".tsv") == ['"Hello, said he', "two", "three"]
+
+
+@pytest.mark.parametrize("text", ["<p>a<![if mso]>b<![endif]>c", "<![foo[ bar", "<![ bar", "a<svg>b", "<!-- a", "a<!DOCTYPE [ <!x"])
+def test_odd_pages_are_read(text):
+    assert len(documents(text, ".html")) == 1
+
+
+def test_a_million_line_ends_part_two_documents():
+    parts = list(plain(lambda: io.StringIO("one" + "\n" * 3_000_000 + "two"), BLANK_LINES))
+    assert [part.text for part in parts if part.text.strip()] == ["one", "two"]
+    assert max(len(part.text) for part in parts) <= formats.BLOCK + formats.LONGEST_SEPARATOR
 
 
 def test_a_column_alone_needs_no_sign_between_cells():

@@ -54,7 +54,8 @@ def test_two_tokenizers_stand_beside_each_other(jobs, beside):
 @pytest.mark.parametrize(("more", "said"), [
     ({"beside": "words"}, "no tokenizer"), ({"beside": 5}, "must be text"), ({"text": 5}, "must be text"),
     ({"beside": "bpe", "size": 10}, "256 to 65536"), ({"beside": "bpe", "size": None}, "vocab_size is missing"),
-    ({"beside": "bpe", "size": float("nan")}, "vocab_size is missing"), ({"corpus": "/etc/passwd"}, "not on this page"),
+    ({"beside": "bpe", "size": float("nan")}, "vocab_size is nan"), ({"beside": "bpe", "size": float("inf")}, "vocab_size is inf"),
+    ({"beside": "bpe", "size": True}, "vocab_size is True"), ({"corpus": "/etc/passwd"}, "not on this page"),
     ({"preset": "none"}, "no preset"), ({"text": "é", "tokenizer": "char"}, "never saw"), ({"corpus": "shakespeare"}, "not here yet"),
 ])
 def test_what_cannot_be_shown_is_a_sentence(jobs, tmp_path, monkeypatch, more, said):
