@@ -124,9 +124,10 @@ def _half_zeros(beginning: bytes) -> str:
 def _code_page(sample: bytes) -> str:
     """The code page in which bytes read best. Raises UnreadableFile."""
     whole_lines = sample[sample.find(b"\n") + 1:sample.rfind(b"\n") + 1]
-    begins = [whole_lines] if len(whole_lines) > len(sample) // 2 else [sample[i:len(sample) - j] for i in range(4) for j in range(4)]
+    parts = [whole_lines, *(sample[i:len(sample) - j] for i in range(4) for j in range(4))]  # it may begin and end within a character
+    parts = [part for part in parts if len(part) > len(sample) // 2 and not part.isascii()]
     for pages in (COMMON, None):
-        for part in begins:  # a sample may begin and end within a character
+        for part in parts:
             matches = from_bytes(part, cp_isolation=list(pages) if pages else None, enable_fallback=False)
             if matches:
                 return min(matches, key=_rank).encoding

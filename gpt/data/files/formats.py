@@ -85,8 +85,10 @@ def json_lines(opened: Opened, reading: Reading) -> Iterator[Part]:
 def json_rows(opened: Opened, reading: Reading) -> Iterator[Part]:
     """One document a row, wherever the rows of the file stand (json_stream.py). Raises UnreadableFile."""
     def has_text(row: Any) -> bool:
-        names = (reading.text_field,) if reading.text_field else USUAL_FIELDS
-        return isinstance(row, dict) and any(isinstance(row.get(key), str) and key.casefold() in names for key in map(str, row))
+        def is_text(name: str) -> bool:
+            return name == reading.text_field if reading.text_field else name.casefold() in USUAL_FIELDS
+
+        return isinstance(row, dict) and any(isinstance(value, str) and is_text(key) for key, value in row.items())
 
     def has_any_text(row: Any) -> bool:
         return has_text(row) or (not reading.text_field and isinstance(row, dict) and any(isinstance(value, str) for value in row.values()))

@@ -234,7 +234,7 @@ class Access:
         with self.lock:
             others = [path for path in self.root.glob(f"{HOMES}/*/*/*") if path != text and not is_hidden(path.name)]
             room = self.caps.text_bytes - texts.size_of(text)
-            for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            for _, path in sorted(((texts.changed_at(path), path) for path in others), reverse=True):
                 room -= texts.size_of(path)
                 if room < 0:
                     texts.delete(path)

@@ -117,8 +117,17 @@ def _free_name(folder: Path, name: str) -> str:
 
 
 def size_of(text: Path) -> int:
-    """Bytes of a text that is kept here."""
-    return cleanup.size_of(text) if text.is_dir() else text.stat().st_size
+    """Bytes of a text that is kept here; 0 if it has just gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return cleanup.size_of(text) if text.is_dir() else text.stat().st_size
+    return 0
+
+
+def changed_at(text: Path) -> float:
+    """When a text was kept here, in seconds; 0 if it has just gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return text.stat().st_mtime
+    return 0.0
 
 
 def delete(text: Path) -> None:
@@ -140,7 +149,7 @@ def expected(download: Download, tokenizer: str, vocab_size: int) -> dict:
 def choices(root: Path) -> list[tuple[str, str]]:
     """(label, source) of every text that can be chosen on the page."""
     own = [path for path in (root / FOLDER).glob("*") if not is_hidden(path.name)]
-    newest_first = sorted(own, key=lambda path: path.stat().st_mtime, reverse=True)
+    newest_first = sorted(own, key=changed_at, reverse=True)
     return [(name, name) for name in BUILT_IN] + [(HASH.sub("", path.name), str(path)) for path in newest_first]
 
 

@@ -83,7 +83,7 @@ def test_rows_may_be_texts_and_a_file_one_row():
 
 @pytest.mark.parametrize(("rows", "field", "expected"), [
     ([{"a": "short", "b": "the longer one"}], "", ["the longer one"]),
-    ([{"a": "short", "b": "the longer one"}], "a", ["short"]),
+    ([{"a": "short", "b": "the longer one"}], "a", ["short"]), ({"Body": "short", "b": ["x", "y"]}, "Body", ["short"]),
     ([{"summary": "a long summary of it", "Content": "it"}], "", ["it"]),
     ([{"text": "", "b": "words"}], "", ["words"]),
 ])

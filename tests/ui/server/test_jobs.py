@@ -18,7 +18,7 @@ from gpt.data.built_in import BUILT_IN
 from gpt.data.tokenizers.letters import ByteTokenizer
 from gpt.pretrain import make_parser, session_from_flags
 from gpt.runs.run import Run, RunError, find_run, list_runs, load_run
-from gpt.runs.session import Session, machine_lock
+from gpt.runs.session import Session, located, machine_lock
 from gpt.runs.writer import RunWriter
 from gpt.ui.server.jobs import PROJECT, Jobs, command_line, resuming_arguments, training_arguments, with_processes
 from gpt.ui.tabs.train import ask
@@ -58,7 +58,7 @@ def test_the_command_line_says_all_of_a_config(config, preset):
     words = training_arguments(config, preset, "run-1", Path("/nowhere/at all"))
     assert words[:2] == ["-m", "gpt.pretrain"]
     session = session_from_flags(vars(make_parser().parse_args(words[2:])))
-    assert typed_values(session.config) == typed_values(config)
+    assert typed_values(session.config) == typed_values(located(config))
     assert session.writer.path == Path("/nowhere/at all/run-1")
 
 
