@@ -132,7 +132,8 @@ FIELDS = (
     Field("text_field", "", "The column of .csv or field of .json that holds the text; left empty, the most likely one.", "text", since=4),
     Field("pack", True, "Let a window go on with the next document after an end-of-text token. Without it each window has one document and stays "
           "empty after it: no token is read with another document before it, and short documents take longer.", "text", since=4),
-    Field("tokenizer", "bpe", "How text becomes tokens: pieces learned from this text, GPT-2's own, characters or bytes.", "text",
+    Field("tokenizer", "bpe", "How text becomes tokens: pieces learned from this text (bpe; sentencepiece, which needs that package), GPT-2's own, characters "
+          "or bytes.", "text",
           choices=TOKENIZERS),
     Field("vocab_size", 512, "Number of different tokens; bpe learns this many, the other tokenizers set it themselves.", "text", 2, 131072, 64,
           stops=tuple(range(256, 4097, 256))),

@@ -70,7 +70,7 @@ def _name_of(files: dict[str, Path]) -> str:
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest() + Path(name).name.encode("utf-8", errors="replace"))
     first, more = next(iter(files), "text"), len(files) - 1
-    stem = f"{slug(Path(first).stem)}-and-{more}-more" if more > 0 else slug(Path(first).stem)
+    stem = f"{slug(stem_of(first))}-and-{more}-more" if more > 0 else slug(stem_of(first))
     return f"{stem}-{digest.hexdigest()[:8]}" + ("" if more > 0 else ending(first))
 
 
@@ -85,6 +85,11 @@ def ending(name: str) -> str:
     usual = re.compile(rf"\.[a-z0-9]{{1,{LONGEST_ENDING}}}")
     kinds = [suffix for suffix in ((inner, last) if last == ".gz" else (last,)) if usual.fullmatch(suffix)]
     return "".join(kinds) or (".txt" if last else "")
+
+
+def stem_of(name: str) -> str:
+    """A file's name without that ending."""
+    return Path(name).name[:-len(ending(name))] if ending(name) and name.lower().endswith(ending(name)) else Path(name).stem
 
 
 def _keep(files: dict[str, Path], half: Path, path: Path, most_bytes: int) -> None:
@@ -109,7 +114,7 @@ def _keep(files: dict[str, Path], half: Path, path: Path, most_bytes: int) -> No
 
 def _free_name(folder: Path, name: str) -> str:
     """A name of its own for a file in `folder`: of two that would be the same, the second has a number."""
-    stem, numbers = slug(Path(name).stem, LONGEST_INNER_NAME), itertools.count(2)
+    stem, numbers = slug(stem_of(name), LONGEST_INNER_NAME), itertools.count(2)
     free = f"{stem}{ending(name)}"
     while (folder / free).exists():
         free = f"{stem}-{next(numbers)}{ending(name)}"

@@ -46,9 +46,9 @@ def build(jobs: Jobs, page: gr.Blocks, visitor: Visitor) -> list[gr.components.C
             train, pause, stop, stop_now = run_buttons()
             with gr.Accordion("Your own text", open=False):
                 pasted = gr.Textbox(label="Paste", lines=4, max_lines=8, placeholder="A few thousand characters or more", elem_id="pasted")
+                use_pasted = gr.Button("Use this text", size="sm", elem_id="keep")
                 gr.Markdown(f"Text, code, .csv, .json, .jsonl, .html, .gz or .zip, up to {size(jobs.access.largest_text())}. "
                             "Longer ones are read where they lie: `python -m gpt.pretrain --corpus PATH`.")
-                use_pasted = gr.Button("Use this text", size="sm", elem_id="keep")
                 with gr.Row(elem_classes="gpt-buttons"):
                     uploads = [gr.UploadButton("Upload files", size="sm", file_count="multiple", elem_id="upload", min_width=60),
                                gr.UploadButton("Upload a folder", size="sm", file_count="directory", elem_id="upload-folder", min_width=60)]
