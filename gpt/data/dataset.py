@@ -124,10 +124,10 @@ def windows_of(documents: Tensor, n_tokens: int, context_length: int, alone: boo
 
 def kinds_of(tokens: Tensor) -> Tensor:
     """(N,) tokens -> (K,) each kind of token once, in order, on the CPU."""
-    seen = torch.zeros(1 << 17, dtype=torch.bool, device=tokens.device)  # no vocabulary is larger
+    occurs = torch.zeros(1 << 17, dtype=torch.bool, device=tokens.device)  # no vocabulary is larger
     for block in tokens.split(1_000_000):
-        seen[block.long()] = True
-    return seen.nonzero().flatten().cpu()
+        occurs[block.long()] = True
+    return occurs.nonzero().flatten().cpu()
 
 
 def first_tokens(tokens: Tensor, end: int) -> Tensor:

@@ -17,6 +17,8 @@ from gpt.data.progress import Progress, silent
 from gpt.words import listed, size
 
 AS_FILES = Reading()
+
+
 def corpus_of(config: dict[str, Any], progress: Progress = silent) -> Corpus:
     """The text that CONFIG names, with its own for validation if it names one. Raises CorpusError."""
     reading = Reading(config["documents"], config["text_field"])

@@ -17,17 +17,15 @@ from gpt.data.tokenizers.base import Tokenizer
 WORKERS = 2  # that tokenise while this thread reads: with more, reading is what takes the time
 AHEAD = 4  # pieces of work that wait or are done
 
-Progress = Callable[[int], None]  # is told how many characters are done
-
 
 def dtype_of(n_vocab: int) -> np.dtype:
     """The number type of token ids: 2 bytes, or 4 if that is not enough."""
     return np.dtype(np.uint16 if n_vocab <= 1 << 16 else np.int32)
 
 
-def write_ids(parts: Iterable[Part], tokenizer: Tokenizer, has_documents: bool, out: BinaryIO, progress: Progress) -> int:
-    """Write the token ids of a text into `out`. If it `has_documents`, each ends with the tokenizer's `end`. Returns the number of ids.
-    Raises TokenizerError for characters without a token."""
+def write_ids(parts: Iterable[Part], tokenizer: Tokenizer, has_documents: bool, out: BinaryIO, progress: Callable[[int], None]) -> int:
+    """Write the token ids of a text into `out`; `progress` is told how many characters are done. If it `has_documents`, each ends with the
+    tokenizer's `end`. Returns the number of ids. Raises TokenizerError for characters without a token."""
     dtype, n_ids, n_characters = dtype_of(tokenizer.n_vocab), 0, 0
     end = np.array([tokenizer.end], dtype=dtype) if has_documents and tokenizer.end is not None else np.zeros(0, dtype=dtype)
 
@@ -71,8 +69,8 @@ def _work(parts: Iterable[Part]) -> Iterator[list[Part]]:
         yield group
 
 
-def ids_in_memory(parts: Iterable[Part], tokenizer: Tokenizer, has_documents: bool = False, progress: Progress = lambda n: None) -> Tensor:
+def ids_in_memory(parts: Iterable[Part], tokenizer: Tokenizer, has_documents: bool = False) -> Tensor:
     """(N,) the token ids of a text, in the number type of `dtype_of`."""
     out = io.BytesIO()
-    write_ids(parts, tokenizer, has_documents, out, progress)
+    write_ids(parts, tokenizer, has_documents, out, lambda n_characters: None)
     return torch.from_numpy(np.frombuffer(out.getbuffer(), dtype=dtype_of(tokenizer.n_vocab)))

@@ -104,8 +104,8 @@ def _members(path: Path, name: str, most_bytes: int) -> Iterator[Entry]:
     elif not members:
         yield failed("it holds no files")
     else:
-        seen = [(path, member) for path, member in zip(parts, members, strict=True) if not any(map(is_hidden, path))]
-        for _, member in sorted(seen, key=lambda pair: [*map(natural, pair[0])]):
+        visible = [(path, member) for path, member in zip(parts, members, strict=True) if not any(map(is_hidden, path))]
+        for _, member in sorted(visible, key=lambda pair: [*map(natural, pair[0])]):
             yield entry(member)
 
 

@@ -53,7 +53,7 @@ def save_files(root: Path, files: dict[str, Path], most_bytes: int | None = None
         path = folder / _name_of(files)
         if not path.exists():
             with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as half:
-                _keep(files, Path(half), path, most_bytes or LARGEST)
+                _save(files, Path(half), path, most_bytes or LARGEST)
     except CorpusError:
         with contextlib.suppress(OSError):  # it holds others
             folder.rmdir()
@@ -92,21 +92,21 @@ def stem_of(name: str) -> str:
     return Path(name).name[:-len(ending(name))] if ending(name) and name.lower().endswith(ending(name)) else Path(name).stem
 
 
-def _keep(files: dict[str, Path], half: Path, path: Path, most_bytes: int) -> None:
+def _save(files: dict[str, Path], half: Path, path: Path, most_bytes: int) -> None:
     """Copy files into `half`, see whether they can be read, and only then move them to `path`."""
-    kept = half / path.name
+    saved = half / path.name
     if len(files) == 1:
-        shutil.copyfile(next(iter(files.values())), kept)
+        shutil.copyfile(next(iter(files.values())), saved)
     else:
-        kept.mkdir()
+        saved.mkdir()
         for name, source in files.items():
-            shutil.copyfile(source, kept / _free_name(kept, name))
+            shutil.copyfile(source, saved / _free_name(saved, name))
     try:
-        read_corpus(str(kept), most_bytes=most_bytes)
+        read_corpus(str(saved), most_bytes=most_bytes)
     except CorpusError as error:
         raise CorpusError(str(error).replace(path.name, next(iter(files)))) from None
     try:
-        kept.rename(path)
+        saved.rename(path)
     except OSError:
         if not path.exists():  # else another upload of the same was faster
             raise

@@ -236,12 +236,12 @@ def use_files(jobs: Jobs, files: list[str] | str | None, visitor: str = "") -> t
             if not paths:
                 raise UserError("no file came with this upload: choose one or more")
             jobs.access.check_text(visitor, sum(path.stat().st_size for path in paths))
-            kept = texts.save_files(jobs.access.home(visitor), named(paths), jobs.access.largest_text_of(visitor))
-            jobs.access.make_room_for(kept)
+            saved = texts.save_files(jobs.access.home(visitor), named(paths), jobs.access.largest_text_of(visitor))
+            jobs.access.make_room_for(saved)
     finally:
         for path in paths:
             path.unlink(missing_ok=True)
-    return _chosen(jobs, kept, visitor)
+    return _chosen(jobs, saved, visitor)
 
 
 def named(paths: list[Path]) -> dict[str, Path]:
