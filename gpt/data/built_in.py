@@ -51,6 +51,12 @@ def built_in(source: str) -> BuiltIn | None:
     return None
 
 
+def to_download(source: str) -> Download | None:
+    """The file that has to be downloaded before the text of this name can be read; None if none has."""
+    own = built_in(source)
+    return own.download if own and own.download and not own.download.path().exists() else None
+
+
 BUILT_IN = {
     "stories": BuiltIn("Short stories generated here; names are invented afresh in each and recur in it.", "Once there was", stories),
     "repeats": BuiltIn("Lines of random letters written twice: only looking back helps.", "qwertyuiopqwer", repeats),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt.config import CONFIG, FIELDS, TOKENIZERS, ConfigError, problems_of, validate
-from gpt.data.built_in import BUILT_IN, built_in
+from gpt.data.built_in import BUILT_IN, to_download
 from gpt.data.dataset import require_length
 from gpt.data.length import likely_vocab_size
 from gpt.errors import UserError
@@ -64,9 +64,9 @@ def preview_of(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str = ""
 def known_text(jobs: Jobs, base: Base, config: dict[str, Any], visitor: str) -> dict[str, Any]:
     """The preview of a text in the tokens of `config`, or of the run to go on from; settings that are no good count as CONFIG's. Raises
     UserError if the text is not on the page or cannot be read."""
-    read, own = read_by(jobs, config, visitor), built_in(config["corpus"])
-    if own and own.download and not own.download.path().exists():
-        return texts.expected(own.download, read.tokenizer, read.vocab_size)
+    read = read_by(jobs, config, visitor)
+    if download := to_download(read.corpus):
+        return texts.expected(download, read.tokenizer, read.vocab_size)
     return texts.preview(read, *tokens_of(base))
 
 

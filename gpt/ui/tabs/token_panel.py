@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from gpt.config import CONFIG, FIELDS, TOKENIZERS, problems_of
-from gpt.data.built_in import built_in
+from gpt.data.built_in import to_download
 from gpt.data.tokenizers.base import Tokenizer
 from gpt.data.tokenizers.text import token_label
 from gpt.data.tokenizers.use import history_of, use_of
@@ -53,9 +53,9 @@ def show(jobs: Jobs, text: Any, beside: Any, size: Any, preset: Any, *values: An
         config = {**CONFIG, **typed(FIELDS, form)}
         base = base_of(jobs.root, text_of(preset, "the preset") or "quick")
         config |= {name: CONFIG[name] for name in problems_of(FIELDS, config)}
-        read, own = read_by(jobs, config, visitor), built_in(config["corpus"])
-        if own and own.download and not own.download.path().exists():
-            raise UserError(f"{config['corpus']} is not here yet: {own.download.sentence()}")
+        read = read_by(jobs, config, visitor)
+        if download := to_download(read.corpus):
+            raise UserError(f"{read.corpus} is not here yet: {download.sentence()}")
         sides = [(read, tokens_of(base))]
         if beside := text_of(beside, "the other tokenizer"):
             sides.append((other(read, beside, size), (None, 0)))
